@@ -1,0 +1,48 @@
+# make run   environment, then the pipeline (dvc repro), to registered models
+# make test  lint, types, tests; under ten minutes on two cores, from a bare clone
+PYTHON ?= python3
+VENV := .venv
+# Stages are started as `python -m …`: the environment's Python must come first on PATH.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export PYTHONUNBUFFERED := 1
+READY := $(VENV)/.ready
+
+.PHONY: run test test-slow lint types unit lock clean
+
+run: $(READY)
+	dvc repro
+	@bertline scoreboard
+	@printf '\nNext:\n  source .venv/bin/activate\n  bertline predict docs_topic "Compute the eigenvalues of a symmetric matrix."\n  bertline fill-mask "Return a new [MASK] of the given shape."\n  mlflow ui --backend-store-uri sqlite:///mlflow.db\n'
+
+test: lint types unit
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+	lint-imports
+
+types: $(READY)
+	mypy
+
+unit: $(READY)
+	pytest -n 2 --dist loadscope -m "not slow"
+
+test-slow: $(READY)
+	pytest -n 2 --dist loadscope -m slow
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bertline needs Python 3.11 or later; try: make PYTHON=python3.11 $(MAKECMDGOALS)")'
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Pins what pyproject.toml's ranges resolve to in an empty environment.
+lock:
+	$(PYTHON) -m venv --clear .make/lock
+	.make/lock/bin/pip install --quiet torch==2.13.0 '.[pipeline,test]' setuptools
+	.make/lock/bin/pip freeze --all --exclude bertline --exclude pip | sed 's/+cpu$$//' > requirements.lock
+
+clean:
+	rm -rf .make .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,193 @@
+"""Run stages through DVC, each as a process group of its own, and stop them all.
+
+Every stage runs as `dvc --wait-for-lock repro --single-item STAGE`: DVC decides whether there is anything to do, and
+several stages can run side by side. The stage's own program is a child of that dvc, and a signal to dvc alone would
+leave it training; hence the groups.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import IO
+
+Log = Callable[[str], None]
+
+_PROGRESS_SECONDS = 10.0  # between two states of a progress bar in the log
+_POLL_SECONDS = 0.1
+
+
+class Outcome(Enum):
+    """What DVC did about a stage that did not fail, in words."""
+
+    RAN = "ran"
+    UNCHANGED = "didn't change, skipped"
+    RESTORED = "same inputs as an earlier run, outputs restored"
+
+
+# What DVC says to people at a prompt, after every stage; in a run of two dozen stages it would drown the rest.
+_HINTS = (
+    "To track the changes with git, run:",
+    "\tgit add ",
+    "To enable auto staging, run:",
+    "\tdvc config core.autostage",
+    "Use `dvc push` to send",
+    "Data and pipelines are up to date.",
+)
+_SKIPPED = {"didn't change, skipping": Outcome.UNCHANGED, "is cached - skipping run": Outcome.RESTORED}
+
+
+class StageFailed(Exception):
+    """A stage ended with an error; the message is the stage's own line where it wrote one."""
+
+
+class StageRunner:
+    """Runs stages of one checkout, and knows every process group it has started.
+
+    Args:
+        root: the checkout.
+        grace: seconds that a stage has to end after SIGTERM; then SIGKILL. A trainer finishes its step and writes a
+            checkpoint in that time. Prefect kills a cancelled flow after 30 seconds, so this must be less.
+    """
+
+    def __init__(self, root: Path, grace: float = 20.0) -> None:
+        self._root = root
+        self._grace = grace
+        self._lock = threading.Lock()
+        self._groups: set[int] = set()
+        self._stopped = False
+
+    def run(self, stage: str, log: Log, *, force: bool = False) -> Outcome:
+        """Bring one stage up to date; `log` gets every line that DVC and the stage write, as they write it.
+
+        Raises:
+            StageFailed: the stage or DVC failed, or `stop_all` was called.
+        """
+        # The interpreter's own dvc: whatever an activated shell would find might be another one.
+        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
+        process = self._start([*command, "--force"] if force else command)
+        seen = _Transcript(stage)
+        try:
+            assert process.stdout is not None
+            for line in _lines(process.stdout):
+                seen.add(line)
+                if not line.startswith(_HINTS):
+                    log(line)
+            status = process.wait()
+        finally:  # whatever happened, nothing of the stage runs on
+            self._end({process.pid})
+            process.wait()
+            with self._lock:
+                self._groups.discard(process.pid)
+        if status == 0:
+            return seen.outcome
+        if self._stopped:
+            raise StageFailed(f"{stage}: stopped")
+        raise StageFailed(seen.error or f"{stage}: dvc ended with status {status}")
+
+    def stop_all(self) -> None:
+        """End every stage that runs, and start no more: SIGTERM, up to `grace` seconds of patience, SIGKILL."""
+        with self._lock:
+            self._stopped = True
+            groups = set(self._groups)
+        self._end(groups)
+
+    def _start(self, command: list[str]) -> subprocess.Popen[str]:
+        with self._lock:
+            if self._stopped:
+                raise StageFailed("stopped before it began")
+            process = subprocess.Popen(
+                command,
+                cwd=self._root,
+                env=stage_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            )
+            process.stdout.reconfigure(newline="")  # type: ignore[union-attr]  # keeps "\r", which ends a progress bar
+            self._groups.add(process.pid)
+        return process
+
+    def _end(self, groups: Iterable[int]) -> None:
+        left = _signal(groups, signal.SIGTERM)
+        deadline = time.monotonic() + self._grace
+        try:
+            while left and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+                left = _alive(left)
+        finally:  # also when a second Ctrl-C says that patience is at its end
+            _signal(left, signal.SIGKILL)
+
+
+def stage_environment() -> dict[str, str]:
+    """This process's environment, where `python`, as dvc.yaml calls it, is this interpreter, and writes unbuffered."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _alive(groups: Iterable[int]) -> set[int]:
+    """Those of the process groups in which something runs. Zombies do not: in a container nobody may ever reap them."""
+    running = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, group = stat.read_text(errors="replace").rpartition(")")[2].split()[:3]  # see proc(5)
+        except (FileNotFoundError, ProcessLookupError):  # it has just ended
+            continue
+        if state not in ("Z", "X"):
+            running.add(int(group))
+    return running & set(groups)
+
+
+def _signal(groups: Iterable[int], number: signal.Signals) -> set[int]:
+    """Signal the process groups that still run, and return them."""
+    alive = _alive(groups)
+    for group in alive:
+        try:
+            os.killpg(group, number)
+        except ProcessLookupError:  # it ended between the look and the signal
+            continue
+    return alive
+
+
+def _lines(stream: IO[str]) -> Iterator[str]:
+    """The lines of a stream without their ends; of a progress bar, which rewrites its line, one state in 10 s."""
+    shown = -_PROGRESS_SECONDS
+    for line in stream:
+        text = line.rstrip()
+        if not text:
+            continue
+        if line.endswith("\r"):
+            now = time.monotonic()
+            if now - shown < _PROGRESS_SECONDS:
+                continue
+            shown = now
+        yield text
+
+
+class _Transcript:
+    """What the lines of a stage say about how it went."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._stage_error = self._dvc_error = ""
+        self.outcome = Outcome.RAN
+
+    def add(self, line: str) -> None:
+        if line.startswith(f"{self._stage}: error: "):  # as bertline.base.stage writes it
+            self._stage_error = line
+        elif line.startswith("ERROR: "):
+            self._dvc_error = f"{self._stage}: {line.removeprefix('ERROR: ')}"
+        elif line.startswith(f"Stage '{self._stage}' "):
+            self.outcome = next((what for text, what in _SKIPPED.items() if text in line), self.outcome)
+
+    @property
+    def error(self) -> str:
+        return self._stage_error or self._dvc_error

@@ -1,0 +1,1 @@
+"""The ground floor: configuration, paths, files and errors. Imports nothing else of bertline."""

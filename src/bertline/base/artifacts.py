@@ -1,0 +1,90 @@
+"""The one place that knows where things lie: every path the pipeline reads or writes, under `data/`.
+
+dvc.yaml names the same paths; a test holds the two together.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Paths of a checkout, from its root (the folder of dvc.yaml and params.yaml)."""
+
+    root: Path = Path()
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def raw(self) -> Path:
+        """Sources as fetched, and manifest.json (address, sha256, bytes, licence)."""
+        return self.data / "raw"
+
+    @property
+    def documents(self) -> Path:
+        """{train,validation}-*.parquet: id, source, title, sentences."""
+        return self.data / "documents"
+
+    @property
+    def vocab(self) -> Path:
+        """vocab.txt, tokenizer.json, tokenizer_config.json; loadable by AutoTokenizer."""
+        return self.data / "vocab"
+
+    def tokens(self, split: str) -> Path:
+        """ids.npy, sentences.npy, documents.npy, meta.json of one split."""
+        return self.data / "tokens" / split
+
+    @property
+    def pretrained(self) -> Path:
+        """BertForPreTraining in Hugging Face format, tokenizer and model card."""
+        return self.data / "models" / "pretrained"
+
+    def finetuned(self, task: str) -> Path:
+        """The fine-tuned model of a task, from the pre-trained encoder, in Hugging Face format."""
+        return self.data / "models" / "finetuned" / task
+
+    def from_random(self, task: str) -> Path:
+        """The baseline: the same network fine-tuned from random weights, in Hugging Face format."""
+        return self.data / "models" / "from_random" / task
+
+    def task(self, task: str) -> Path:
+        """{train,validation,test}.jsonl and task.json of one task."""
+        return self.data / "tasks" / task
+
+    def gate(self, gate: str) -> Path:
+        """report.json (deterministic, a DVC out) and data_docs/ (outside the DAG) of one gate."""
+        return self.data / "gates" / gate
+
+    def gate_report(self, gate: str) -> Path:
+        return self.gate(gate) / "report.json"
+
+    def report(self, stage: str, task: str = "") -> Path:
+        """Folder of what a stage reports: metrics.json, curve.json, predictions.jsonl, confusion.csv."""
+        return self.data / "reports" / stage / task
+
+    def metrics(self, stage: str, task: str = "") -> Path:
+        return self.report(stage, task) / "metrics.json"
+
+    def curve(self, stage: str, task: str = "") -> Path:
+        return self.report(stage, task) / "curve.json"
+
+    @property
+    def scoreboard(self) -> Path:
+        """scoreboard.json and scoreboard.md."""
+        return self.data / "reports" / "report"
+
+    @property
+    def registered(self) -> Path:
+        """What register put into the MLflow registry: content hashes and scores."""
+        return self.data / "registry" / "registered.json"
+
+    @property
+    def runs(self) -> Path:
+        """Checkpoints, live logs, locks and stage timings: outside DVC, safe to delete when nothing runs."""
+        return self.data / "runs"

@@ -1,0 +1,292 @@
+"""The typed configuration: one dataclass a section of params.yaml, every option with its meaning and default.
+
+Plain dataclasses without dependencies, so that the training core can take them on a bare GPU node.
+`params.py` reads and validates params.yaml into them; `bertline preset use` writes it from them.
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+_STRICT = {"extra": "forbid", "strict": True}
+
+Device = Literal["cpu", "cuda"]
+Precision = Literal["bf16", "fp32"]
+Kind = Literal["classification", "regression", "pair", "tagging", "span"]
+
+
+def option(default: T, meaning: str, *, rare: bool = False) -> T:
+    """A field with a default and a meaning; params.yaml shows both, but leaves a rare one at its default out."""
+    metadata = {"standard": default, "meaning": meaning, "rare": rare}
+    made: Any = field(default_factory=lambda: deepcopy(default), metadata=metadata)
+    return made  # type: ignore[no-any-return]
+
+
+def require(condition: bool, key: str, reason: str) -> None:
+    """Refuse a value: `key` is the option inside its section, `reason` says what it must be."""
+    if not condition:
+        raise ValueError(f"{key}: {reason}")
+
+
+def _in_unit_interval(section: object, *keys: str) -> None:
+    for key in keys:
+        require(0 <= getattr(section, key) < 1, key, "must be at least 0 and below 1")
+
+
+def _positive(section: object, *keys: str) -> None:
+    for key in keys:
+        require(getattr(section, key) > 0, key, "must be above 0")
+
+
+def _not_negative(section: object, *keys: str) -> None:
+    for key in keys:
+        require(getattr(section, key) >= 0, key, "must be at least 0")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place to fetch text from."""
+
+    __pydantic_config__ = _STRICT
+    address: str = option("", "python-docs:[package+package], file:PATH, https://…, or mirror:NAME")
+    sha256: str = option("", "expected hash of the file; empty: not checked", rare=True)
+    licence: str = option("", "recorded in manifest.json", rare=True)
+
+
+@dataclass(frozen=True)
+class Download:
+    """Stage download."""
+
+    __pydantic_config__ = _STRICT
+    sources: list[Source] = option(
+        [Source("python-docs:", licence="as each package")], "where the corpus comes from, in order"
+    )
+
+    def __post_init__(self) -> None:
+        require(bool(self.sources), "sources", "name at least one source")
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Stage documents."""
+
+    __pydantic_config__ = _STRICT
+    language: str = option("en", "ISO 639 code, for sentence splitting")
+    min_characters: int = option(100, "drop documents shorter than this")
+    min_sentences: int = option(2, "drop documents with fewer sentences (next-sentence prediction needs two)")
+    validation_fraction: float = option(0.05, "share of documents held out, chosen by a hash of their text")
+
+    def __post_init__(self) -> None:
+        _positive(self, "min_characters", "min_sentences")
+        require(0 < self.validation_fraction <= 0.5, "validation_fraction", "must be above 0 and at most 0.5")
+
+
+@dataclass(frozen=True)
+class GateCorpus:
+    """Stage gate_corpus: the thresholds of its expectations."""
+
+    __pydantic_config__ = _STRICT
+    min_documents: int = option(1000, "training documents, at least")
+    max_markup_share: float = option(0.02, "share of sentences with left-over markup, at most")
+    max_duplicate_share: float = option(0.01, "share of documents whose text occurs twice, at most")
+    max_leaked_share: float = option(0.0, "share of validation documents also in train, at most", rare=True)
+    max_mojibake_share: float = option(0.001, "share of sentences with wrongly decoded characters, at most", rare=True)
+    max_foreign_share: float = option(0.02, "share of letters of another script, at most", rare=True)
+
+
+@dataclass(frozen=True)
+class Vocab:
+    """Stage vocab."""
+
+    __pydantic_config__ = _STRICT
+    size: int = option(8192, "entries, special tokens included; rounded up to a multiple of 64")
+    lowercase: bool = option(True, "lower-case and strip accents, as bert-base-uncased")
+
+    def __post_init__(self) -> None:
+        require(self.size >= 256, "size", "must be at least 256")
+
+
+@dataclass(frozen=True)
+class GateTokens:
+    """Stage gate_tokens: the thresholds of its expectations."""
+
+    __pydantic_config__ = _STRICT
+    max_unknown_share: float = option(0.001, "share of [UNK] among the tokens, at most")
+    max_tokens_per_word: float = option(2.0, "tokens per whitespace-delimited word, at most")
+    min_tokens: int = option(1_000_000, "training tokens, at least")
+    min_vocab_used: float = option(0.9, "share of the vocabulary that occurs in training tokens, at least")
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Stage pretrain."""
+
+    __pydantic_config__ = _STRICT
+    model: Literal["tiny", "mini", "small", "medium", "base", "large"] = option("tiny", "size by name")
+    positions: Literal["learned", "sinusoidal"] = option("learned", "position embeddings")
+    objective: Literal["mlm+nsp", "mlm"] = option("mlm+nsp", "what the examples ask for")
+    embedding_init: Literal["ppmi", "normal"] = option("ppmi", "start of the token embeddings")
+    sequence_length: int = option(64, "tokens a sequence, special tokens included")
+    batch_size: int = option(64, "sequences an optimizer step, over all processes")
+    accumulation: int = option(1, "micro-batches an optimizer step")
+    budget: float = option(4000, "how much training, in budget_unit")
+    budget_unit: Literal["steps", "tokens", "minutes"] = option(
+        "steps", "minutes depend on the machine: the same run then gives other weights elsewhere"
+    )
+    learning_rate: float = option(1.2e-3, "peak")
+    schedule: Literal["linear", "cosine", "trapezoid"] = option("linear", "after the warm-up")
+    warmup: float = option(0.05, "share of the budget")
+    weight_decay: float = option(0.01, "not on biases and layer norms")
+    clip: float = option(1.0, "gradient norm, at most")
+    dropout: float = option(0.0, "hidden states and attention")
+    mask_rate: float = option(0.15, "share of tokens to predict")
+    whole_word: bool = option(False, "mask whole words")
+    short_rate: float = option(0.1, "share of sequences of a random shorter length")
+    seed: int = option(0, "of initialisation, examples and dropout")
+    precision: Precision = option("bf16", "of matrix products; weights stay in fp32")
+    device: Device = option("cpu", "where to train")
+    threads: int = option(2, "CPU threads; sums depend on it, so it is part of the recipe")
+    checkpoint_every: int = option(500, "steps between checkpoints")
+    log_every: int = option(50, "steps between points of the curve")
+    evaluate_every: int = option(500, "steps between evaluations on the validation documents")
+    evaluation_batches: int = option(40, "validation batches an evaluation")
+
+    def __post_init__(self) -> None:
+        _positive(self, "batch_size", "accumulation", "budget", "learning_rate", "clip", "threads")
+        _positive(self, "checkpoint_every", "log_every", "evaluate_every", "evaluation_batches")
+        _in_unit_interval(self, "warmup", "dropout", "short_rate", "weight_decay")
+        require(16 <= self.sequence_length <= 512, "sequence_length", "must be between 16 and 512")
+        require(0 < self.mask_rate <= 0.5, "mask_rate", "must be above 0 and at most 0.5")
+        divides = self.batch_size % self.accumulation == 0
+        require(divides, "accumulation", f"must divide batch_size ({self.batch_size})")
+
+
+@dataclass(frozen=True)
+class GatePretrain:
+    """Stage gate_pretrain: the thresholds of its expectations."""
+
+    __pydantic_config__ = _STRICT
+    min_gain_over_unigram: float = option(0.5, "nats of validation MLM loss under the unigram entropy, at least")
+    min_nsp_accuracy: float = option(0.55, "on validation documents, at least (chance is 0.5)")
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """Where the rows of a task come from."""
+
+    __pydantic_config__ = _STRICT
+    builder: str = option("files", "files, or a name of the catalogue: docs_topic, docs_pair, docs_params, docs_qa")
+    train: str = option(
+        "", "builder files: path of the training rows (CSV, TSV or JSONL), under data/sources", rare=True
+    )
+    validation: str = option("", "builder files: path of the validation rows; empty: cut from train by hash", rare=True)
+    test: str = option("", "builder files: path of the test rows; empty: cut from train by hash", rare=True)
+    columns: dict[str, str] = option({}, "builder files: our column name -> yours, where they differ", rare=True)
+    max_train_rows: int = option(0, "keep this many training rows, chosen by hash; 0: all", rare=True)
+
+    def __post_init__(self) -> None:
+        require(self.builder != "files" or bool(self.train), "train", "builder files needs the path of the rows")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One downstream task."""
+
+    __pydantic_config__ = _STRICT
+    kind: Kind = option("classification", "classification | regression | pair | tagging | span")
+    data: TaskData = option(TaskData(train="?"), "the rows")
+    finetune: dict[str, Any] = option({}, "options of section finetune to override for this task")
+
+
+@dataclass(frozen=True)
+class GateTask:
+    """Stage gate_task: the thresholds of its expectations."""
+
+    __pydantic_config__ = _STRICT
+    min_rows: int = option(100, "rows of each split, at least")
+    max_label_share: float = option(0.95, "share of the commonest label, at most")
+    max_leaked_share: float = option(0.0, "share of rows whose text is also in train, at most", rare=True)
+    max_markup_share: float = option(0.1, "share of rows with left-over markup, at most", rare=True)
+    max_mojibake_share: float = option(0.01, "share of rows with wrongly decoded characters, at most", rare=True)
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """Stage finetune: one setting for all tasks; `tasks.NAME.finetune` overrides single options."""
+
+    __pydantic_config__ = _STRICT
+    epochs: int = option(3, "passes over the training rows")
+    batch_size: int = option(32, "rows an optimizer step")
+    learning_rate: float = option(5e-4, "peak; linear decay to 0")
+    warmup: float = option(0.1, "share of the steps")
+    weight_decay: float = option(0.01, "not on biases and layer norms")
+    clip: float = option(1.0, "gradient norm, at most")
+    dropout: float = option(0.1, "hidden states, attention and head")
+    max_length: int = option(128, "tokens a row; longer texts are cut, longer contexts are windowed")
+    stride: int = option(32, "span: tokens that two windows of a context share")
+    seed: int = option(0, "of head, order and dropout")
+    precision: Precision = option("bf16", "of matrix products; weights stay in fp32")
+    device: Device = option("cpu", "where to train")
+    threads: int = option(2, "CPU threads; sums depend on it, so it is part of the recipe")
+
+    def __post_init__(self) -> None:
+        _positive(self, "epochs", "batch_size", "learning_rate", "clip", "threads")
+        _in_unit_interval(self, "warmup", "weight_decay", "dropout")
+        require(8 <= self.max_length <= 512, "max_length", "must be between 8 and 512")
+        _positive(self, "stride")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Stage evaluate."""
+
+    __pydantic_config__ = _STRICT
+    batch_size: int = option(64, "rows a forward pass")
+    device: Device = option("cpu", "where to predict")
+    threads: int = option(2, "CPU threads")
+
+    def __post_init__(self) -> None:
+        _positive(self, "batch_size", "threads")
+
+
+@dataclass(frozen=True)
+class Register:
+    """Stage register."""
+
+    __pydantic_config__ = _STRICT
+    experiment: str = option("bertline", "MLflow experiment of the runs")
+    prefix: str = option("bertline", "registered models are named PREFIX-TASK")
+    min_gain_over_majority: float = option(0.02, "a champion beats the majority baseline by this, at least")
+    tolerance: float = option(0.005, "a champion may be replaced by a model this much worse (noise), not more")
+
+    def __post_init__(self) -> None:
+        require(bool(self.experiment.strip()), "experiment", "must not be empty")
+        named = bool(self.prefix.strip()) and not set(self.prefix) & set("/:'\"")
+        require(named, "prefix", "must be a name without slashes, colons and quotes")
+        _not_negative(self, "min_gain_over_majority", "tolerance")
+
+
+@dataclass(frozen=True)
+class Params:
+    """The whole of params.yaml."""
+
+    __pydantic_config__ = _STRICT
+    download: Download = option(Download(), "")
+    documents: Documents = option(Documents(), "")
+    gate_corpus: GateCorpus = option(GateCorpus(), "")
+    vocab: Vocab = option(Vocab(), "")
+    gate_tokens: GateTokens = option(GateTokens(), "")
+    pretrain: Pretrain = option(Pretrain(), "")
+    gate_pretrain: GatePretrain = option(GatePretrain(), "")
+    tasks: dict[str, Task] = option({}, "One entry a task; its name is the T of task@T, finetune@T, evaluate@T.")
+    gate_task: GateTask = option(GateTask(), "")
+    finetune: Finetune = option(Finetune(), "")
+    evaluate: Evaluate = option(Evaluate(), "")
+    register: Register = option(Register(), "")
+
+    def finetune_for(self, task: str) -> Finetune:
+        """Section finetune with the overrides of one task."""
+        overrides: Mapping[str, Any] = self.tasks[task].finetune
+        return replace(self.finetune, **overrides)

@@ -1,0 +1,18 @@
+"""Errors for people: what is wrong, where, and what to do about it, on one line."""
+
+
+class BertlineError(Exception):
+    """A fault the user can act on; shown without a traceback, with exit status 1.
+
+    Args:
+        what: what is wrong, in a few words.
+        where: the file, key, row or address it was met at.
+        fix: what to do about it.
+    """
+
+    def __init__(self, what: str, *, where: str, fix: str) -> None:
+        super().__init__(what)
+        self.what, self.where, self.fix = what, where, fix
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}. {self.fix}."

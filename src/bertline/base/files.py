@@ -1,0 +1,169 @@
+"""Files that are whole or absent: atomic writes, deterministic JSON, sha256, and locks.
+
+A name in its final place means the content behind it is complete: everything is written to a temporary
+neighbour, flushed to disk, and renamed.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bertline.base.errors import BertlineError
+
+JsonRow = dict[str, Any]
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary directory beside `path`; on success it takes the place of `path`, whole.
+
+    What stood at `path` stays until the new content is complete, and is lost only then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        for file in sorted(temporary.rglob("*")):
+            sync(file)
+        if path.exists():
+            retired = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
+            path.replace(retired / path.name)
+            temporary.replace(path)
+            shutil.rmtree(retired)
+        else:
+            temporary.replace(path)
+        sync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Flush a file or directory to disk (fsync)."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write an object as indented JSON with sorted keys: the same value, the same bytes. NaN is refused."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_json_rows(path: Path, rows: Iterable[JsonRow]) -> None:
+    """Write a JSON array, one row a line: the shape `dvc plots` reads and `git diff` shows well."""
+    lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+    write_text(path, "[\n" + ",\n".join(lines) + "\n]\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[JsonRow]) -> int:
+    """Stream rows into a JSONL file, atomically; return how many there were."""
+    count = 0
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as out:
+        for row in rows:
+            out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            count += 1
+    return count
+
+
+def read_json(path: Path) -> Any:
+    """Read one JSON value; a missing or malformed file is a BertlineError."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BertlineError("file not found", where=str(path), fix=_MISSING_FIX) from None
+    except ValueError as error:
+        raise BertlineError(f"not valid JSON ({error})", where=str(path), fix="write it anew") from None
+
+
+def read_jsonl(path: Path) -> Iterator[JsonRow]:
+    """Stream the rows of a JSONL file; a bad line is a BertlineError that names its number."""
+    try:
+        lines = path.open("rb")
+    except FileNotFoundError:
+        raise BertlineError("file not found", where=str(path), fix=_MISSING_FIX) from None
+    with lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                where = f"{path}, line {number}"
+                raise BertlineError(f"not valid JSON ({error})", where=where, fix="correct the line") from None
+            if not isinstance(row, dict):
+                where = f"{path}, line {number}"
+                raise BertlineError("not a JSON object", where=where, fix="write one object a line")
+            yield row
+
+
+_MISSING_FIX = "Check the path, or run `dvc repro` to make what the pipeline makes"
+
+
+def sha256_file(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_directory(path: Path) -> str:
+    """One sha256 for a directory: of the sorted relative names and the sha256 of each file."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    lines = [f"{sha256_file(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@contextmanager
+def exclusive_lock(path: Path, purpose: str) -> Iterator[None]:
+    """Hold `path` for this process alone, or refuse at once, naming the process that holds it.
+
+    The kernel drops the lock when its holder dies, so that no lock is ever stale.
+
+    Raises:
+        BertlineError: another process holds the lock.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            holder = handle.read().strip() or "another process"
+            fix = "Wait for it, or stop that process"
+            raise BertlineError(f"{purpose} is already running: {holder}", where=str(path), fix=fix) from None
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        handle.flush()
+        yield

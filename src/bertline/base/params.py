@@ -1,0 +1,154 @@
+"""params.yaml: read and validated before any work, and written by presets.
+
+The file is YAML 1.2, as DVC reads it (1e-3 is a number). What is wrong with it is said with file, key, value and fix.
+"""
+
+import dataclasses
+import difflib
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from bertline.base.config import Finetune, Params
+from bertline.base.errors import BertlineError
+from bertline.base.files import write_text
+
+_WIDTH = 4096
+
+
+def load_params(path: Path) -> Params:
+    """Read and validate a params.yaml.
+
+    Raises:
+        BertlineError: the file is missing, is not YAML, or holds a wrong key or value.
+    """
+    return parse_params(read_yaml(path), str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; an empty file is an empty mapping."""
+    try:
+        value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        fix = "Run in a checkout of the project, or write it with `bertline preset use quickstart`"
+        raise BertlineError("file not found", where=str(path), fix=fix) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        problem = " ".join(str(error).split())
+        raise BertlineError(f"not valid YAML ({problem})", where=str(path), fix="Correct the line") from None
+    if not isinstance(value, dict | None):
+        raise BertlineError("not a mapping of sections", where=str(path), fix="Write `section:` and its options")
+    return value or {}
+
+
+def parse_params(value: Mapping[str, Any], where: str) -> Params:
+    """Validate a mapping as Params; `where` names its file in messages."""
+    try:  # as JSON: there, strict mode still makes dataclasses out of mappings
+        params = TypeAdapter(Params).validate_json(json.dumps(value, default=str))
+    except ValidationError as error:
+        raise _explain(error, where, Params, "") from None
+    for name, task in params.tasks.items():
+        if not name.replace("_", "").replace("-", "").isalnum():
+            fix = "Use letters, digits, - and _"
+            raise BertlineError(f"{name!r} cannot name a task", where=f"{where}, key tasks.{name}", fix=fix)
+        _check_overrides(params.finetune, task.finetune, where, f"tasks.{name}.finetune.")
+        recipe = params.finetune_for(name)
+        if task.kind == "span" and recipe.stride >= recipe.max_length:
+            what = f"must be below max_length ({recipe.max_length}), or windows would never advance"
+            key = f"{where}, key tasks.{name}.finetune.stride"
+            raise BertlineError(what, where=key, fix="Lower stride or raise max_length")
+    return params
+
+
+def _check_overrides(base: Finetune, overrides: Mapping[str, Any], where: str, prefix: str) -> None:
+    try:
+        TypeAdapter(Finetune).validate_json(json.dumps(dataclasses.asdict(base) | dict(overrides), default=str))
+    except ValidationError as error:
+        raise _explain(error, where, Finetune, prefix) from None
+
+
+def _explain(error: ValidationError, where: str, root: type, prefix: str) -> BertlineError:
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    message, fix = first["msg"], "Correct it; `bertline preset show quickstart` prints every option with its meaning"
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        close = difflib.get_close_matches(path[-1], _options(root, path[:-1]), n=1)
+        message = "unknown option"
+        fix = f"Did you mean {close[0]!r}?".rstrip("?") if close else "Remove it, or see `bertline preset show`"
+    elif first["type"] == "value_error":
+        key, _, reason = str(first["ctx"]["error"]).partition(": ")
+        path, message = [*path, key], reason
+    else:
+        message = f"{message}, not {first['input']!r}"
+    return BertlineError(message, where=f"{where}, key {prefix}{'.'.join(path)}", fix=fix)
+
+
+def _options(kind: Any, path: list[str]) -> list[str]:
+    """The names of the options at `path` under a section class, for suggestions."""
+    for part in path:
+        contained = get_origin(kind) in (dict, list)
+        kind = get_args(kind)[-1] if contained else get_type_hints(kind).get(part)
+    return [item.name for item in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+
+
+def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `overlay`, section by section; `tasks` and lists are replaced, not merged."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        below = merged.get(key)
+        deep = isinstance(below, Mapping) and isinstance(value, Mapping) and key != "tasks"
+        merged[key] = merge(below, value) if deep else value  # type: ignore[arg-type]
+    return merged
+
+
+def render_params(params: Params, heading: str) -> str:
+    """params.yaml as text: every option, with its meaning as a comment. Reads back to the same Params."""
+    root = _commented(params)
+    if heading:
+        root.yaml_set_start_comment(heading)
+    for section in root:
+        kind = type(getattr(params, section))
+        title = (kind.__doc__ or "").strip() if dataclasses.is_dataclass(kind) else ""
+        meaning = Params.__dataclass_fields__[section].metadata["meaning"]
+        root.yaml_set_comment_before_after_key(section, before=f"\n{title or meaning}")
+    yaml = YAML()
+    yaml.width = _WIDTH
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    stream = io.StringIO()
+    yaml.dump(root, stream)
+    return stream.getvalue()
+
+
+def _commented(section: Any, *, explain: bool = True) -> CommentedMap:
+    made = CommentedMap()
+    for item in dataclasses.fields(section):
+        value = getattr(section, item.name)
+        if item.metadata["rare"] and value == item.metadata["standard"]:
+            continue
+        made[item.name] = _plain(value, explain)
+        if explain and item.metadata["meaning"] and not isinstance(made[item.name], CommentedMap | list):
+            made.yaml_add_eol_comment(item.metadata["meaning"], item.name)
+    return made
+
+
+def _plain(value: Any, explain: bool) -> Any:
+    """Mappings and lists of sections explain their options once, in the first entry."""
+    if dataclasses.is_dataclass(value):
+        return _commented(value, explain=explain)
+    if isinstance(value, dict):
+        entries = enumerate(value.items())
+        return CommentedMap((key, _plain(item, explain and place == 0)) for place, (key, item) in entries)
+    if isinstance(value, list):
+        return [_plain(item, explain and place == 0) for place, item in enumerate(value)]
+    return value
+
+
+def write_params(path: Path, params: Params, heading: str) -> None:
+    """Write params.yaml atomically."""
+    write_text(path, render_params(params, heading))

@@ -1,0 +1,97 @@
+"""What every stage's command line does: load params, run, say what came out, and turn faults into one line.
+
+A stage module ends with `if __name__ == "__main__": main(run)`; dvc.yaml calls `python -m bertline.stages.NAME [TASK]`.
+"""
+
+import argparse
+import errno
+import inspect
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.errors import BertlineError
+from bertline.base.files import write_json
+from bertline.base.params import load_params
+
+Metrics = Mapping[str, Any]
+Run = Callable[..., Metrics]
+
+
+def main(run: Run) -> None:
+    """Run a stage as a program: `[TASK] [--root DIR] [--debug]`; exit 0, 1 for a fault, 143 for SIGTERM."""
+    name = Path(inspect.getfile(run)).stem
+    parser = argparse.ArgumentParser(prog=f"python -m bertline.stages.{name}", description=run.__doc__)
+    if takes_task(run):
+        parser.add_argument("task", help="name of a task in params.yaml")
+    parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: here)")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    arguments = parser.parse_args()
+    sys.exit(execute(name, run, arguments.root, getattr(arguments, "task", ""), debug=arguments.debug))
+
+
+def takes_task(run: Run) -> bool:
+    """Whether a stage runs once a task: run(params, artifacts, task)."""
+    return len(inspect.signature(run).parameters) == 3
+
+
+def execute(name: str, run: Run, root: Path, task: str = "", *, debug: bool = False) -> int:
+    """Run one stage in this process and return its exit status; faults are printed as one line."""
+    title = f"{name}@{task}" if task else name
+    started = time.monotonic()
+    try:
+        artifacts = Artifacts(root)
+        params = load_params(artifacts.params)
+        if task and task not in params.tasks:
+            fix = f"Choose one of: {', '.join(params.tasks) or 'none is defined'}"
+            raise BertlineError(f"no task named {task!r}", where=f"{artifacts.params}, key tasks", fix=fix)
+        metrics = run(params, artifacts, task) if task else run(params, artifacts)
+        seconds = time.monotonic() - started
+        _record(artifacts, title, seconds)
+    except BertlineError as error:
+        return _fail(title, str(error), debug)
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        fix = "Free some space and run again" if full else "Check the path and its permissions"
+        return _fail(title, f"{error.filename or root}: {error.strerror or error}. {fix}.", debug)
+    except KeyboardInterrupt:
+        print(f"{title}: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        where = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        stage = f"{name} {task}".strip()
+        return _fail(title, f"internal error, {where}. Run `bertline {stage} --debug` and report it.", debug)
+    print(f"{title}: {summarize(metrics)} ({seconds:.1f} s)")
+    return 0
+
+
+def summarize(metrics: Metrics) -> str:
+    """The top-level figures of a stage on one line."""
+    shown = {key: value for key, value in metrics.items() if not isinstance(value, Mapping | list)}
+    return ", ".join(f"{key.replace('_', ' ')} {_figure(value)}" for key, value in shown.items())
+
+
+def _figure(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _fail(title: str, message: str, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"{title}: error: {message}", file=sys.stderr)
+    return 1
+
+
+def _record(artifacts: Artifacts, title: str, seconds: float) -> None:
+    """Keep how long the stage took and its peak memory, outside DVC: times are no part of a result."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    write_json(
+        artifacts.runs / "stages" / f"{title}.json", {"stage": title, "seconds": round(seconds, 2), "peak_bytes": peak}
+    )

@@ -1,0 +1,269 @@
+"""What `bertline doctor` looks at: each check is a function from a checkout to findings; none changes anything."""
+
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.config import Params
+from bertline.base.errors import BertlineError
+from bertline.base.params import load_params
+
+Level = Literal["ok", "warn", "fail"]
+
+GIB = 2**30
+_INSTALL = "Run `make run`, or: pip install -r requirements.lock && pip install --no-deps -e ."
+_ACTIVATE = "source .venv/bin/activate"
+_SECONDS = 5.0  # for a server to answer
+_NAMED = 3  # packages in a message
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: ok, or what is wrong and what to do about it."""
+
+    name: str
+    level: Level
+    detail: str
+    fix: str = ""
+
+
+def python(_: Path) -> Iterator[Finding]:
+    """The interpreter is new enough, and `python`, as dvc.yaml calls it, is this one."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    new = sys.version_info >= (3, 11)
+    yield Finding("Python", "ok" if new else "fail", version, "" if new else "Install Python 3.11 or later")
+    found = shutil.which("python")
+    same = found is not None and Path(found).parent == Path(sys.executable).parent
+    detail = found or "not on PATH"
+    yield Finding(
+        "python on PATH", "ok" if same else "fail", detail, "" if same else f"Stages need this one: {_ACTIVATE}"
+    )
+
+
+def programs(_: Path) -> Iterator[Finding]:
+    """The programs that the pipeline calls."""
+    for name, level, fix in (
+        ("git", "fail", "Install git"),
+        ("make", "warn", "Install make; without it, follow the steps in the Makefile by hand"),
+        ("dvc", "fail", _ACTIVATE),
+    ):
+        path = shutil.which(name)
+        yield Finding(name, "ok", path) if path else Finding(name, level, "not on PATH", fix)  # type: ignore[arg-type]
+
+
+def packages(root: Path) -> Iterator[Finding]:
+    """The installed packages are those of requirements.lock."""
+    lock = root / "requirements.lock"
+    if not lock.is_file():
+        yield Finding("packages", "fail", "no requirements.lock", "git checkout requirements.lock")
+        return
+    missing, different, count = [], [], 0
+    for line in lock.read_text(encoding="utf-8").splitlines():
+        name, _, pinned = line.partition(";")[0].partition("#")[0].strip().partition("==")
+        if not pinned:
+            continue
+        count += 1
+        try:
+            installed = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+        else:
+            if installed.partition("+")[0] != pinned:  # a build (2.13.0+cpu) is still that version
+                different.append(f"{name} {installed} (pinned: {pinned})")
+    if missing:
+        yield Finding("packages", "fail", f"{len(missing)} missing: {_some(missing)}", _INSTALL)
+    if different:
+        yield Finding("packages", "warn", f"{len(different)} of another version: {_some(different)}", _INSTALL)
+    if not missing and not different:
+        yield Finding("packages", "ok", f"{count} as pinned in requirements.lock")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+
+
+def repository(root: Path) -> Iterator[Finding]:
+    """The checkout is a git and a DVC repository that can be written to, with valid parameters."""
+    git = (root / ".git").exists()
+    fix = "" if git else "Clone the project with git; without it there is no history of experiments"
+    yield Finding("git repository", "ok" if git else "warn", "yes" if git else "no .git here", fix)
+    dvc = (root / ".dvc" / "config").is_file()
+    yield Finding(
+        "DVC repository", "ok" if dvc else "fail", "yes" if dvc else "no .dvc/config", "" if dvc else "dvc init"
+    )
+    for folder in (root, root / "data", root / ".dvc"):
+        if not folder.is_dir():
+            continue
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            yield Finding("write access", "fail", f"{folder}: {error.strerror}", "Give yourself write permission there")
+            break
+    else:
+        yield Finding("write access", "ok", "checkout and data")
+    try:
+        tasks = load_params(Artifacts(root).params).tasks
+    except BertlineError as error:
+        yield Finding("params.yaml", "fail", f"{error.where}: {error.what}", error.fix)
+    else:
+        yield Finding("params.yaml", "ok", f"{len(tasks)} tasks: {', '.join(tasks)}")
+
+
+def machine(root: Path) -> Iterator[Finding]:
+    """Disk, memory and cores suffice for what params.yaml asks for."""
+    free = shutil.disk_usage(root).free / GIB
+    low: Level = "fail" if free < 2 else "warn" if free < 10 else "ok"
+    yield Finding(
+        "disk", low, f"{free:.0f} GiB free", "" if low == "ok" else "Free some space; `dvc gc -w` drops old outputs"
+    )
+    memory = _memory() / GIB
+    enough = memory >= 4
+    fix = "" if enough else "The quickstart needs 4 GiB; lower pretrain.batch_size and finetune.batch_size"
+    yield Finding("memory", "ok" if enough else "warn", f"{memory:.1f} GiB", fix)
+    params = _params(root)
+    threads = max(params.pretrain.threads, params.finetune.threads, params.evaluate.threads)
+    cores = _cores()
+    fix = "" if cores >= threads else f"params.yaml asks for {threads} threads: results are the same, only later"
+    yield Finding("cores", "ok" if cores >= threads else "warn", f"{cores:g}", fix)
+
+
+def accelerators(root: Path) -> Iterator[Finding]:
+    """The processor multiplies bf16 in hardware, and there is a GPU where params.yaml asks for one."""
+    params = _params(root)
+    hardware = _flags() & {"avx512_bf16", "amx_bf16", "bf16"}
+    wanted = "bf16" in (params.pretrain.precision, params.finetune.precision)
+    on_cpu = "cpu" in (params.pretrain.device, params.finetune.device)
+    if hardware or not (wanted and on_cpu):
+        yield Finding("bf16", "ok", f"in hardware ({', '.join(sorted(hardware))})" if hardware else "not needed")
+    else:
+        fix = "It is emulated, slowly: set pretrain.precision and finetune.precision to fp32"
+        yield Finding("bf16", "warn", "this processor has none", fix)
+    sections = ("pretrain", "finetune", "evaluate")
+    users = [section for section in sections if getattr(params, section).device == "cuda"]
+    try:
+        import torch  # noqa: PLC0415  (takes seconds)
+    except ImportError:
+        yield Finding("torch", "fail", "not installed", _INSTALL)
+        return
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(0)
+        yield Finding("GPU", "ok", f"{card.name}, {card.total_memory / GIB:.0f} GiB")
+    elif users:
+        fix = f"Set device: cpu in {', '.join(users)}, or install a torch with CUDA and the driver"
+        yield Finding("GPU", "fail", "torch sees none, but params.yaml asks for cuda", fix)
+    else:
+        yield Finding("GPU", "ok", "none, and none is asked for")
+
+
+def mlflow_store(root: Path) -> Iterator[Finding]:
+    """MLflow's store can be reached: looked at from outside, as nothing but registry/ speaks MLflow."""
+    address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+    parts = urlsplit(address)
+    shown = address.replace(f":{parts.password}@", ":***@") if parts.password else address
+    try:
+        detail = _reach(address)
+    except (OSError, sqlite3.Error, ValueError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        fix = "Start the server, correct MLFLOW_TRACKING_URI, or unset it for the store in the checkout"
+        yield Finding("MLflow store", "fail", f"{shown}: {reason}", fix)
+    else:
+        yield Finding("MLflow store", "ok", f"{shown} ({detail})")
+
+
+def _reach(address: str) -> str:
+    """How a tracking store answers.
+
+    Raises:
+        OSError, sqlite3.Error, ValueError: it does not, or is none.
+    """
+    parts = urlsplit(address)
+    if parts.scheme == "sqlite":
+        path = Path(address.removeprefix("sqlite:///"))
+        if not path.exists():
+            return "made by the first run"
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            database.execute("SELECT version_num FROM alembic_version").fetchone()
+        return "opens"
+    if parts.scheme in ("http", "https"):
+        with urlopen(f"{address.rstrip('/')}/health", timeout=_SECONDS):
+            return "answers"
+    if not parts.hostname:
+        raise ValueError("no address of a database or server")
+    port = parts.port or {"postgresql": 5432, "mysql": 3306}.get(parts.scheme.partition("+")[0], 0)
+    with socket.create_connection((parts.hostname, port), timeout=_SECONDS):
+        return "answers"
+
+
+def prefect(_: Path) -> Iterator[Finding]:
+    """Prefect's server can be imported; some versions of fastapi break it."""
+    command = [sys.executable, "-c", "import prefect.server.api.server"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode == 0:
+        yield Finding("Prefect server", "ok", "imports")
+        return
+    reason = (result.stderr.strip().splitlines() or ["unknown error"])[-1][:120]
+    yield Finding("Prefect server", "fail", reason, f"Prefect 3.8.8 needs fastapi below 0.155. {_INSTALL}")
+
+
+def _params(root: Path) -> Params:
+    """The parameters, or the defaults where params.yaml is not valid, which is another check's finding."""
+    try:
+        return load_params(Artifacts(root).params)
+    except BertlineError:
+        return Params()
+
+
+def _memory() -> int:
+    """Bytes this process may use: of the machine, or of its control group where that is less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = _read("/sys/fs/cgroup/memory.max").strip()
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+def _cores() -> float:
+    """Processors this process may use: by affinity, or by its control group's quota where that is less."""
+    cores = len(os.sched_getaffinity(0))
+    quota, _, period = _read("/sys/fs/cgroup/cpu.max").strip().partition(" ")
+    return min(cores, int(quota) / int(period)) if quota.isdigit() and period.isdigit() else cores
+
+
+def _flags() -> set[str]:
+    """What the processor can do, as the kernel names it (flags on x86, Features on ARM)."""
+    for line in _read("/proc/cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return set(value.split())
+    return set()
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+CHECKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (
+    python,
+    programs,
+    packages,
+    repository,
+    machine,
+    accelerators,
+    mlflow_store,
+    prefect,
+)

@@ -1,0 +1,78 @@
+"""What all commands share: options, the checkout they work in, and errors on one line."""
+
+import json
+import os
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from bertline.base.errors import BertlineError
+
+Root = Annotated[
+    Path | None,
+    typer.Option("--root", help="The checkout. Default: the one around the current directory.", show_default=False),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+
+
+def find_root(given: Path | None) -> Path:
+    """The checkout: the given folder, or the nearest one above the current directory that has a dvc.yaml.
+
+    Returns:
+        Its path from the current directory, which keeps messages short.
+
+    Raises:
+        BertlineError: there is none.
+    """
+    if given is not None:
+        if not (given / "dvc.yaml").is_file():
+            raise BertlineError(
+                "no checkout of bertline (no dvc.yaml)", where=str(given), fix="Give the clone's folder"
+            )
+        return given
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").is_file():
+            return Path(os.path.relpath(folder))
+    fix = "Change into the folder that `git clone` made, or give it with --root"
+    raise BertlineError("not in a checkout of bertline (no dvc.yaml here or above)", where=str(here), fix=fix)
+
+
+@contextmanager
+def reporting(debug: bool) -> Iterator[None]:
+    """End the command with status 1 and one clear line when its work fails; with `debug`, the traceback before it."""
+    try:
+        yield
+    except BertlineError as error:
+        message = str(error)
+    except OSError as error:
+        message = (
+            f"{error.filename or 'input or output'}: {error.strerror or error}. Check the path and its permissions."
+        )
+    except typer.Exit:
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        message = f"internal error, {what}. Run it again with --debug and report it."
+    else:
+        return
+    if debug:
+        traceback.print_exc()
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(1)
+
+
+def console() -> Console:
+    """Where tables and texts go; made when needed, so that it is the standard output of that moment."""
+    return Console(markup=False, emoji=False, highlight=False)  # texts hold [MASK], which is no markup
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on one line."""
+    typer.echo(json.dumps(value, ensure_ascii=False))

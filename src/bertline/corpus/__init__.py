@@ -1,0 +1,1 @@
+"""From addresses to documents: fetching, reading, cleaning, splitting into sentences."""

@@ -1,0 +1,54 @@
+"""What was taken for what: the rows of confusion.csv, which `dvc plots` draws as a matrix.
+
+| kind | a row of the file |
+|---|---|
+| classification, pair | a row of the task: actual label, predicted label |
+| tagging | a word: actual tag, predicted tag; words outside on both sides, which would drown the rest, are left out |
+| span | a question: "answer" or "no answer", and exact, partial (some words), wrong |
+| regression | a row: actual and predicted value, each rounded to a whole number |
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bertline.base.config import Kind
+from bertline.base.files import write_text
+from bertline.evaluation.entities import OUTSIDE
+from bertline.evaluation.metrics import gold_value, predicted_value
+from bertline.evaluation.squad import answer_scores
+
+COLUMNS = ("actual", "predicted")
+
+
+def confusion(
+    kind: Kind, rows: Sequence[Mapping[str, Any]], predictions: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    """(actual, predicted) pairs, in the order of the rows."""
+    for row, prediction in zip(rows, predictions, strict=True):
+        gold, guess = gold_value(kind, row), predicted_value(kind, prediction)
+        if kind == "tagging":
+            pairs = zip(gold, guess, strict=True)
+            yield from (pair for pair in pairs if pair != (OUTSIDE, OUTSIDE))
+        elif kind == "span":
+            yield "answer" if gold else "no answer", _outcome(gold, guess)
+        elif kind == "regression":
+            yield f"{gold:.0f}", f"{guess:.0f}"
+        else:
+            yield gold, guess
+
+
+def _outcome(golds: Sequence[str], guess: str) -> str:
+    exact, f1 = answer_scores(golds, guess)
+    return "exact" if exact else "partial" if f1 else "wrong"
+
+
+def write_confusion(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
+    """Write the pairs as CSV with a heading, atomically."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(pairs)
+    write_text(path, text.getvalue())

@@ -1,0 +1,75 @@
+"""Entities of a tag sequence, as conlleval reads them: the unit in which taggers are scored and answers are given.
+
+`B-X` begins an entity of type X, `I-X` goes on with it, `O` is outside. An `I-X` that continues nothing (after `O`, or
+after another type) begins an entity, as in the CoNLL-2000 script conlleval.pl, so that no output of a model is
+malformed. Any other tag (part-of-speech tags, say) is an entity of one word: conlleval's option -r.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+OUTSIDE = "O"
+
+
+class Entity(NamedTuple):
+    """Words `start` to `end` (one past the last) of a sequence, and their type."""
+
+    start: int
+    end: int
+    type: str
+
+
+def entities(tags: Sequence[str]) -> Iterator[Entity]:
+    """The entities of a tag sequence, from left to right."""
+    start, inside = 0, ""  # inside: type of the entity that is open, "" for none
+    for place, tag in enumerate(tags):
+        prefix, kind = split_tag(tag)
+        if inside and not (prefix == "I" and kind == inside):
+            yield Entity(start, place, inside)
+            inside = ""
+        if prefix == OUTSIDE:
+            continue
+        if prefix == "":
+            yield Entity(place, place + 1, kind)
+        elif not inside:
+            start, inside = place, kind
+    if inside:
+        yield Entity(start, len(tags), inside)
+
+
+def split_tag(tag: str) -> tuple[str, str]:
+    """(prefix, type): ("B", "PER") of B-PER, ("O", "") of O, ("", "NNP") of a tag that is not BIO."""
+    if tag == OUTSIDE:
+        return OUTSIDE, ""
+    prefix, dash, kind = tag.partition("-")
+    return (prefix, kind) if dash and kind and prefix in ("B", "I") else ("", tag)
+
+
+def entity_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Precision, recall and F1 over whole entities, and accuracy of words (conlleval's four figures, in 0 to 1).
+
+    An entity is right when first word, last word and type are. Without any entity, a figure is 0.
+
+    Args:
+        gold: tags of each sequence.
+        predicted: tags of each sequence, as many as in `gold`.
+
+    Source:
+        conlleval.pl of the CoNLL-2000 shared task, https://www.clips.uantwerpen.be/conll2000/chunking/output.html
+    """
+    right = found = wanted = same = words = 0
+    for gold_tags, predicted_tags in zip(gold, predicted, strict=True):
+        true, guessed = set(entities(gold_tags)), set(entities(predicted_tags))
+        right, found, wanted = right + len(true & guessed), found + len(guessed), wanted + len(true)
+        same += sum(a == b for a, b in zip(gold_tags, predicted_tags, strict=True))
+        words += len(gold_tags)
+    return {
+        "f1": _share(2 * right, found + wanted),
+        "precision": _share(right, found),
+        "recall": _share(right, wanted),
+        "accuracy": _share(same, words),
+    }
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,1 @@
+"""One trainer for the four kinds of head."""

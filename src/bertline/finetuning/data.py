@@ -1,0 +1,77 @@
+"""The rows of a task made ready for fine-tuning, once for both starts: examples, targets and inference settings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from bertline.base.config import Finetune
+from bertline.inference.inputs import as_rows, has_punctuation_words
+from bertline.inference.settings import InferenceSettings
+from bertline.tasks.batches import Features
+from bertline.tasks.features import encode_rows
+from bertline.tasks.schema import TaskInfo
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FinetuningData:
+    """What a fine-tuning reads.
+
+    Attributes:
+        task: what task.json says.
+        train: examples of the training rows, with targets; those of regression have mean 0 and deviation 1.
+        validation_rows: with labels, to score against.
+        validation: examples of the validation rows, without targets.
+        settings: go with the model as inference.json.
+        mean, deviation: of the regression labels; 0 and 1 otherwise.
+    """
+
+    task: TaskInfo
+    train: Features
+    validation_rows: Sequence[Row]
+    validation: Features
+    settings: InferenceSettings
+    mean: float = 0.0
+    deviation: float = 1.0
+
+
+def prepare_data(
+    task: TaskInfo, train: Sequence[Row], validation: Sequence[Row], tokenizer: Tokenizer, config: Finetune
+) -> FinetuningData:
+    """Encode the rows of a task; each row is encoded once, whatever the number of models trained on it."""
+    length, stride = config.max_length, config.stride
+    features = encode_rows(train, task, tokenizer, max_length=length, stride=stride)
+    settings = InferenceSettings(length, stride)
+    mean, deviation = 0.0, 1.0
+    if task.kind == "regression":
+        values = np.array([row["label"] for row in train], dtype=np.float64)
+        mean, deviation = float(values.mean()), float(values.std()) or 1.0
+        features = _standardised(features, mean, deviation)
+    elif task.kind == "span":
+        settings = replace(
+            settings,
+            max_answer_tokens=_longest_answer(features),
+            may_be_unanswerable=any(not row["answers"] for row in train),
+        )
+    elif task.kind == "tagging":
+        settings = replace(settings, punctuation_words=has_punctuation_words(train))
+    validation_features = encode_rows(as_rows(task, validation), task, tokenizer, max_length=length, stride=stride)
+    return FinetuningData(task, features, validation, validation_features, settings, mean, deviation)
+
+
+def _standardised(features: Features, mean: float, deviation: float) -> Features:
+    """Targets with mean 0 and deviation 1: a head starts near 0, and its learning rate then fits any unit."""
+    examples = [
+        example if example.labels is None else replace(example, labels=(example.labels - mean) / deviation)
+        for example in features.examples
+    ]
+    return Features(features.kind, examples, features.max_length, features.pad)
+
+
+def _longest_answer(features: Features) -> int:
+    labels = [example.labels for example in features.examples if example.labels is not None]
+    return max((int(last - first) + 1 for first, last in labels), default=1)

@@ -1,0 +1,176 @@
+"""One trainer for every kind of head: a few epochs of AdamW, from a pre-trained encoder or from random weights.
+
+    data = prepare_data(task, train_rows, validation_rows, tokenizer, config)
+    model, history = finetune(data, shape, config, encoder=Path("data/models/pretrained"))
+    baseline, _ = finetune(data, shape, config)      # the same head, order, dropout and budget; a random encoder
+
+Recipe (Devlin et al. 2019, appendix A.3; Mosbach et al. 2021): bias-corrected AdamW, linear warm-up and decay, clipped
+gradients, bf16 matrix products, batches of like lengths. The weights after the last epoch are kept: the validation rows
+are looked at, never chosen by. Head, order and dropout are functions of (seed, epoch, step), so two runs of the same
+recipe on the same machine give the same weights to the bit.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bertline.base.config import Finetune
+from bertline.base.errors import BertlineError
+from bertline.evaluation.metrics import score
+from bertline.finetuning.data import FinetuningData
+from bertline.finetuning.losses import batch_loss
+from bertline.finetuning.progress import Progress
+from bertline.inference.heads import build_model
+from bertline.inference.predictor import predict_features
+from bertline.model.bert import BertConfig, BertForSequenceClassification, BertWithHead, initialize
+from bertline.model.hf import load_encoder
+from bertline.tasks.batches import Batch
+from bertline.training.device import autocast, prepare
+from bertline.training.optimizer import learning_rate_factor, make_adamw, set_learning_rate
+
+_CHECK_EVERY = 20  # steps between looks at the loss: on a GPU each look waits for it
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened.
+
+    Attributes:
+        losses: of the training batches, (steps,).
+        learning_rates: of the steps, (steps,).
+        steps_per_epoch: optimizer steps.
+        validation: metrics on the validation rows after each epoch; of the model that is kept last.
+    """
+
+    losses: tuple[float, ...]
+    learning_rates: tuple[float, ...]
+    steps_per_epoch: int
+    validation: tuple[dict[str, float], ...]
+
+    @property
+    def train_loss(self) -> float:
+        """Mean loss over the batches of the last epoch, dropout included."""
+        return float(np.mean(self.losses[-self.steps_per_epoch :]))
+
+
+def finetune(
+    data: FinetuningData, shape: BertConfig, config: Finetune, *, encoder: Path | None = None, title: str = ""
+) -> tuple[BertWithHead, History]:
+    """Train a network for a task.
+
+    Args:
+        data: rows and targets.
+        shape: of the encoder; its dropout gives way to the configured one.
+        config: the recipe.
+        encoder: directory of a BERT in Hugging Face format to start from; None: random weights.
+        title: names the run in progress lines.
+
+    Returns:
+        The model after the last epoch, on the CPU and in evaluation mode, and the history.
+
+    Raises:
+        BertlineError: the encoder does not fit, sequences are longer than its positions, or the loss is not finite.
+    """
+    _check_length(config, shape, data.task.name)
+    device = prepare(config.device, config.threads)
+    # Layers and dropout draw from torch's global generator: it is seeded in every step, and given back as it was.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), Progress(title) as progress:
+        model = build_model(data.task, replace(shape, dropout=config.dropout))
+        initialize(model, config.seed)
+        if encoder is not None:
+            load_encoder(model, encoder)
+        history = _train(model.to(device), data, config, device, progress)
+    model = model.cpu().eval()
+    _restore_unit(model, data)
+    return model, history
+
+
+def _train(
+    model: BertWithHead, data: FinetuningData, config: Finetune, device: torch.device, progress: Progress
+) -> History:
+    optimizer = make_adamw(model, learning_rate=config.learning_rate, weight_decay=config.weight_decay)
+    per_epoch = data.train.steps(config.batch_size)
+    steps = per_epoch * config.epochs
+    progress.begin(steps)
+    losses: list[Tensor] = []
+    rates: list[float] = []
+    validation: list[dict[str, float]] = []
+    model.train()
+    for step, batch in enumerate(_batches(data, config)):
+        # The first step already learns, and the last one still does: neither has rate 0.
+        rates.append(config.learning_rate * learning_rate_factor((step + 0.5) / steps, "linear", config.warmup))
+        set_learning_rate(optimizer, rates[-1])
+        torch.manual_seed(step_seed(config.seed, step))
+        losses.append(_step(model, batch, data, config, optimizer, device))
+        done = step + 1
+        if done % _CHECK_EVERY == 0 or done % per_epoch == 0:
+            progress.advance(done, _finite(losses, data, done))
+        if done % per_epoch == 0:
+            predictions = predict_features(model, data.task, data.validation_rows, data.validation, data.settings)
+            validation.append(score(data.task, data.validation_rows, predictions))
+            progress.epoch(done // per_epoch, config.epochs, data.task.metric, validation[-1][data.task.metric])
+    values = torch.stack(losses).double().tolist()
+    return History(tuple(values), tuple(rates), per_epoch, tuple(validation))
+
+
+def _batches(data: FinetuningData, config: Finetune) -> Iterator[Batch]:
+    for epoch in range(config.epochs):
+        for indices in data.train.training_batches(config.batch_size, seed=config.seed, epoch=epoch):
+            yield data.train.batch(indices)
+
+
+def _step(
+    model: BertWithHead,
+    batch: Batch,
+    data: FinetuningData,
+    config: Finetune,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+) -> Tensor:
+    """One optimizer step; returns the loss, still on the device."""
+    ids, segments = (torch.from_numpy(array).to(device) for array in (batch.ids, batch.segments))
+    mask = None if batch.mask.all() else torch.from_numpy(batch.mask).to(device)
+    with autocast(device, config.precision):
+        outputs = model(ids, segments, mask)
+    loss = batch_loss(data.task.kind, outputs, batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.detach()
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of dropout in a step: a hash of (seed, step), so that no two runs' streams run into one another."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _finite(losses: list[Tensor], data: FinetuningData, done: int) -> float:
+    """Mean of the latest losses; refuses to go on with numbers that are none."""
+    mean = float(torch.stack(losses[-_CHECK_EVERY:]).mean())
+    if not math.isfinite(mean):
+        where = f"task {data.task.name}, step {done}"
+        fix = "Lower learning_rate, or raise warmup"
+        raise BertlineError(f"the loss is {mean}: training has diverged", where=where, fix=fix)
+    return mean
+
+
+def _check_length(config: Finetune, shape: BertConfig, task: str) -> None:
+    if config.max_length > shape.max_positions:
+        what = f"max_length is {config.max_length}, and the encoder has {shape.max_positions} positions"
+        fix = f"Set it to {shape.max_positions} or less"
+        raise BertlineError(what, where=f"finetune of task {task}", fix=fix)
+
+
+def _restore_unit(model: BertWithHead, data: FinetuningData) -> None:
+    """Fold mean and deviation of the labels into a regression head: its output is then in the labels' own unit."""
+    if data.task.kind == "regression":
+        assert isinstance(model, BertForSequenceClassification)
+        with torch.no_grad():
+            model.classifier.weight *= data.deviation
+            model.classifier.bias.mul_(data.deviation).add_(data.mean)

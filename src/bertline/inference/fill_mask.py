@@ -1,0 +1,80 @@
+"""What stands behind [MASK]: the pre-trained model asked for words, to see what it has learned.
+
+FillMask(Path("data/models/pretrained")).fill("Returns the [MASK] of the array.")
+# [{"mask": 0, "token": "shape", "score": 0.31, "text": "Returns the shape of the array."}, …]
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bertline.base.errors import BertlineError
+from bertline.inference.vocabulary import check_vocabulary
+from bertline.model.bert import BertForPreTraining
+from bertline.model.hf import load_model
+from bertline.tokens.encoder import SPECIAL_TOKENS, load_tokenizer, read_vocab
+
+MASK = "[MASK]"
+_DIGITS = 6
+
+
+class FillMask:
+    """A pre-trained model (BertForPreTraining in Hugging Face format) that fills gaps."""
+
+    def __init__(self, directory: Path) -> None:
+        """Load weights and tokenizer.
+
+        Raises:
+            BertlineError: a file is missing or malformed, or the parts do not belong together.
+        """
+        self._tokenizer = load_tokenizer(directory)
+        self._vocab = read_vocab(directory)
+        self._model = load_model(BertForPreTraining, directory).eval()
+        check_vocabulary(self._model.config.vocab_size, self._tokenizer, str(directory))
+        self._cls, self._sep, self._mask = (SPECIAL_TOKENS.index(token) for token in ("[CLS]", "[SEP]", MASK))
+
+    @torch.inference_mode()
+    def fill(self, text: str, top: int = 5) -> list[dict[str, Any]]:
+        """The likeliest tokens for every [MASK] of a text.
+
+        Several masks are each filled with the others left standing, as transformers' fill-mask does. Of a text longer
+        than the model's positions, each mask sees the part around it.
+
+        Returns:
+            `top` entries a mask, likeliest first: mask (its number, from 0), token, score (probability), and text (with
+            this mask filled).
+
+        Raises:
+            BertlineError: the text has no [MASK], or `top` is below 1.
+        """
+        if MASK not in text:
+            fix = f'Write one where a word is to be guessed: "The {MASK} of the array."'
+            raise BertlineError(f"no {MASK} in {text[:60]!r}", where="text", fix=fix)
+        if top < 1:
+            raise BertlineError(f"{top} is too few", where="top", fix="Ask for 1 or more")
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        filled = []
+        for number, place in enumerate(place for place, token in enumerate(ids) if token == self._mask):
+            for score, token in self._guess(ids, place, top):
+                filled.append({"mask": number, "token": token, "score": score, "text": _fill(text, number, token)})
+        return filled
+
+    def _guess(self, ids: list[int], place: int, top: int) -> list[tuple[float, str]]:
+        room = self._model.config.max_positions - 2
+        start = max(0, min(place - room // 2, len(ids) - room))
+        seen = torch.tensor([[self._cls, *ids[start : start + room], self._sep]])
+        position = torch.tensor([[place - start + 1]])
+        logits, _ = self._model(seen, torch.zeros_like(seen), None, position)
+        scores, tokens = logits[0, 0].double().softmax(-1).topk(min(top, logits.shape[-1]))
+        pieces = [self._vocab[token] for token in tokens.tolist()]
+        return [(round(score, _DIGITS), piece) for score, piece in zip(scores.tolist(), pieces, strict=True)]
+
+
+def _fill(text: str, number: int, token: str) -> str:
+    """The text with its mask `number` replaced; a piece that continues a word (##…) joins the word before it."""
+    parts = text.split(MASK)
+    before, after = MASK.join(parts[: number + 1]), MASK.join(parts[number + 1 :])
+    if token.startswith("##") and before.strip():
+        return before.rstrip() + token.removeprefix("##") + after
+    return before + token + after

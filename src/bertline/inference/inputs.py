@@ -1,0 +1,115 @@
+"""What people ask about, brought into rows: plain strings or mappings, checked, without any label.
+
+| kind | an input |
+|---|---|
+| classification, regression of one text | a string, or {"text": …} |
+| pair, regression of two texts | {"text": …, "text_pair": …} |
+| tagging | a string, {"text": …}, or {"words": […]} |
+| span | {"question": …, "context": …} |
+
+Other keys are left out: a label that comes along cannot change a prediction.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bertline.base.errors import BertlineError
+from bertline.tasks.schema import TaskInfo
+
+Row = dict[str, Any]
+Input = str | Mapping[str, Any]
+
+_IDEOGRAPH = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_LETTER = rf"[^\W{_IDEOGRAPH}]"
+_WORD = re.compile(rf"{_LETTER}+(?:[^\w\s()\[\]{{}};!?\"]+{_LETTER}+)*|[^\s]")
+
+
+def input_columns(task: TaskInfo) -> tuple[str, ...]:
+    """The keys of an input that is a mapping; tagging takes "text" in place of "words"."""
+    if task.kind == "span":
+        return ("question", "context")
+    if task.kind == "tagging":
+        return ("words",)
+    return ("text", "text_pair") if task.pair else ("text",)
+
+
+def as_rows(task: TaskInfo, inputs: Sequence[Input], *, punctuation_words: bool = True) -> list[Row]:
+    """Check inputs and bring them into rows of the task's kind.
+
+    A tagging row made of a text has beside "words" its "text" and the "spans" of the words in it.
+
+    Args:
+        task: says what is needed.
+        inputs: from people, or rows of a task.
+        punctuation_words: when a text is split, whether punctuation marks are words too.
+
+    Raises:
+        BertlineError: an input has not what the kind needs; says which one, and what is expected.
+    """
+    if isinstance(inputs, str | Mapping):
+        raise BertlineError("one input alone", where="inputs", fix="Put it into a list: […]")
+    return [_row(task, value, f"input {number}", punctuation_words) for number, value in enumerate(inputs, start=1)]
+
+
+def _row(task: TaskInfo, value: object, where: str, punctuation_words: bool) -> Row:
+    expected = describe_input(task)
+    columns = input_columns(task)
+    if isinstance(value, str) and task.kind != "span" and not task.pair:
+        value = {"text": value}
+    if not isinstance(value, Mapping):
+        raise BertlineError(f"is a {type(value).__name__}", where=where, fix=f"Give {expected}")
+    if task.kind == "tagging" and "words" not in value and "text" in value:
+        return _split(_text(value["text"], "text", where, expected), punctuation_words)
+    for column in columns:
+        if column not in value:
+            raise BertlineError(f"no {column!r}", where=where, fix=f"Give {expected}")
+    if task.kind == "tagging":
+        return {"words": _words(value["words"], where, expected)}
+    return {column: _text(value[column], column, where, expected) for column in columns}
+
+
+def describe_input(task: TaskInfo) -> str:
+    """What an input of the task looks like, in words, for help and errors."""
+    if task.kind == "tagging":
+        return f'a text, or {{"words": [a list of words]}} (task {task.name}, tagging)'
+    shape = "{" + ", ".join(f'"{column}": a text' for column in input_columns(task)) + "}"
+    plain = "a text, or " if input_columns(task) == ("text",) else ""
+    return f"{plain}{shape} (task {task.name}, {task.kind})"
+
+
+def _text(value: object, column: str, where: str, expected: str) -> str:
+    if not isinstance(value, str):
+        raise BertlineError(f"{column} is {value!r:.60}, not a text", where=where, fix=f"Give {expected}")
+    if not value.strip():
+        raise BertlineError(f"{column} is empty", where=where, fix=f"Give {expected}")
+    return value
+
+
+def _words(value: object, where: str, expected: str) -> list[str]:
+    # Not only lists: a registered model hands over NumPy arrays.
+    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
+        raise BertlineError(f"words is {value!r:.60}, not a list", where=where, fix=f"Give {expected}")
+    words = [_text(word, "word", where, expected) for word in value]
+    if not words:
+        raise BertlineError("words is empty", where=where, fix=f"Give {expected}")
+    return words
+
+
+def _split(text: str, punctuation_words: bool) -> Row:
+    """Words and where they stand, as in the corpora that taggers learn from.
+
+    Punctuation around a word is split off sign by sign, inside a word (0.5, array-like, don't) it stays; an ideograph
+    is a word.
+    """
+    found = [match for match in _WORD.finditer(text) if punctuation_words or _is_word(match.group())]
+    return {"words": [match.group() for match in found], "text": text, "spans": [match.span() for match in found]}
+
+
+def _is_word(text: str) -> bool:
+    return any(letter.isalnum() for letter in text)
+
+
+def has_punctuation_words(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether punctuation marks are words of these tagging rows."""
+    return any(not _is_word(word) for row in rows for word in row["words"])

@@ -1,0 +1,123 @@
+"""A fine-tuned model that answers people.
+
+    predictor = Predictor(Path("data/models/finetuned/docs_topic"))
+    predictor.predict(["How to plot two lines in one figure"])
+    # [{"label": "matplotlib", "score": 0.97, "scores": {"matplotlib": 0.97, …}}]
+
+Inputs are described in inputs.py, predictions in decode.py. Long texts are cut; long word lists and contexts are read
+in overlapping windows, so that no word and no answer is lost. Predictions are the same from run to run and whatever the
+batch size; fp32 is the default for that reason: rounding to bf16 lets a row's scores depend on its neighbours.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from bertline.base.config import Device, Precision
+from bertline.inference.decode import Prediction, make_decoder
+from bertline.inference.fill_mask import FillMask
+from bertline.inference.heads import HEADS
+from bertline.inference.inputs import Input, as_rows
+from bertline.inference.settings import InferenceSettings
+from bertline.inference.vocabulary import check_vocabulary
+from bertline.model.bert import BertWithHead
+from bertline.model.hf import load_model
+from bertline.tasks.batches import Features
+from bertline.tasks.features import encode_rows
+from bertline.tasks.schema import TaskInfo
+from bertline.tokens.encoder import load_tokenizer
+from bertline.training.device import autocast
+
+__all__ = ["FillMask", "Predictor", "predict_features", "predict_rows"]
+
+
+class Predictor:
+    """A model directory as stage finetune writes it, loaded and ready to answer.
+
+    Attributes:
+        task: what it was fine-tuned for.
+    """
+
+    def __init__(
+        self, directory: Path, *, device: Device = "cpu", batch_size: int = 64, precision: Precision = "fp32"
+    ) -> None:
+        """Load weights, tokenizer, task.json and inference.json.
+
+        Args:
+            directory: of the model.
+            device: where to compute; the process's threads and settings are left as they are.
+            batch_size: examples a forward pass.
+            precision: of matrix products.
+
+        Raises:
+            BertlineError: a file is missing or malformed, or the parts do not belong together.
+        """
+        self.task = TaskInfo.read(directory)
+        self.settings = InferenceSettings.read(directory)
+        self.tokenizer = load_tokenizer(directory)
+        self.model = load_model(HEADS[self.task.kind], directory).to(device)
+        check_vocabulary(self.model.config.vocab_size, self.tokenizer, str(directory))
+        self._batch_size = batch_size
+        self._precision = precision
+
+    def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        """Answer every input, in their order.
+
+        Raises:
+            BertlineError: an input has not what the kind of the task needs.
+        """
+        return predict_rows(
+            self.model,
+            self.tokenizer,
+            self.task,
+            inputs,
+            self.settings,
+            batch_size=self._batch_size,
+            precision=self._precision,
+        )
+
+
+def predict_rows(
+    model: BertWithHead,
+    tokenizer: Tokenizer,
+    task: TaskInfo,
+    inputs: Sequence[Input],
+    settings: InferenceSettings,
+    *,
+    batch_size: int = 64,
+    precision: Precision = "fp32",
+) -> list[Prediction]:
+    """Answer inputs with a model in memory, where it is; rows of a task are inputs, their labels are not looked at."""
+    rows = as_rows(task, inputs, punctuation_words=settings.punctuation_words)
+    features = encode_rows(rows, task, tokenizer, max_length=settings.max_length, stride=settings.stride)
+    return predict_features(model, task, rows, features, settings, batch_size=batch_size, precision=precision)
+
+
+@torch.inference_mode()
+def predict_features(
+    model: BertWithHead,
+    task: TaskInfo,
+    rows: Sequence[Mapping[str, Any]],
+    features: Features,
+    settings: InferenceSettings,
+    *,
+    batch_size: int = 64,
+    precision: Precision = "fp32",
+) -> list[Prediction]:
+    """Answer rows that are encoded already: `features` are those of `rows`. The model is left in the mode it was in."""
+    device = next(model.parameters()).device
+    decoder = make_decoder(task, features, rows, settings)
+    training = model.training
+    model.eval()
+    for indices in features.evaluation_batches(batch_size):
+        batch = features.batch(indices)
+        ids, segments = (torch.from_numpy(array).to(device) for array in (batch.ids, batch.segments))
+        mask = None if batch.mask.all() else torch.from_numpy(batch.mask).to(device)
+        with autocast(device, precision):
+            outputs = model(ids, segments, mask)
+        decoder.add(batch, outputs)
+    model.train(training)
+    return decoder.finish()

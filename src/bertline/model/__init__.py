@@ -1,0 +1,1 @@
+"""BERT in plain PyTorch, and its exact round trip with Hugging Face transformers."""

@@ -1,0 +1,1 @@
+"""Masked language model and next-sentence prediction: examples, warm start, trainer."""

@@ -1,0 +1,197 @@
+"""Batches for pre-training, each a pure function of (corpus, config, seed, step): nothing is saved, nothing replayed.
+
+    source = ExampleSource(store, pieces, config, seed=config.seed, stream=TRAINING)
+    batch = source.batch(step=1_000_000)                    # at once, without the million before it
+    mine = source.batch(step=1_000_000, rank=3, world=8)    # rows 3/8 … 4/8 of that very batch
+    with Prefetcher(source.batch, first=0) as batches:      # the same batches, made in a background thread
+        batch = next(batches)
+
+Next-sentence pairs as in BERT (Devlin et al. 2019, section 3.1): two segments of whole sentences that fill the
+sequence; in half of the sequences the second follows the first, in the others it is from another document; a tenth is
+of a random shorter length. Every epoch begins a sequence about each place of the corpus once, in a random order.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from types import TracebackType
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bertline.base.config import Pretrain
+from bertline.base.errors import BertlineError
+from bertline.pretraining.masking import CLS, PAD, SEP, MaskRandomness, Pieces, mask_tokens, predictions_of
+from bertline.pretraining.randomness import Places, Words, below, random_words, uniform
+from bertline.pretraining.segments import LEAST_SHARE, Segments, Text, segment_pairs, single_segments, slot_places
+from bertline.tokens.store import TokenStore
+
+T = TypeVar("T")
+_CONTROLS = 8  # random words a row before those of its tokens
+_MIN_ROOM = 8  # tokens of a short sequence without its special ones, at least: fewer would often cut a word
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences of tokens and what is to be predicted from them.
+
+    Attributes:
+        ids: int64 (batch, sequence), masked: [CLS] first [SEP] second [SEP], then [PAD].
+        segments: int64 (batch, sequence), 1 for the second segment and its [SEP].
+        mask: bool (batch, sequence), True = a real token.
+        positions: int64 (batch, predictions), where the masked tokens are; unneeded ones are 0.
+        targets: int64 (batch, predictions), the ids that stood there.
+        weights: float32 (batch, predictions), 1 for a real prediction, 0 for an unneeded one.
+        labels: int64 (batch,), 0 = the second segment follows the first, 1 = it is from another document.
+    """
+
+    ids: Tensor
+    segments: Tensor
+    mask: Tensor
+    positions: Tensor
+    targets: Tensor
+    weights: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        return Batch(*(getattr(self, item.name).to(device, non_blocking=True) for item in fields(self)))
+
+    def split(self, parts: int) -> Iterator["Batch"]:
+        """The same rows in `parts` equal micro-batches."""
+        columns = [getattr(self, item.name).chunk(parts) for item in fields(self)]
+        return (Batch(*tensors) for tensors in zip(*columns, strict=True))
+
+
+class ExampleSource:
+    """All batches of a corpus, by step.
+
+    Args:
+        store: the tokens.
+        pieces: of the vocabulary that made them.
+        config: sequence_length, batch_size, objective, mask_rate, whole_word and short_rate are read.
+        seed, stream: name the random numbers.
+
+    Raises:
+        BertlineError: there is too little text for the objective.
+    """
+
+    def __init__(self, store: TokenStore, pieces: Pieces, config: Pretrain, *, seed: int, stream: int) -> None:
+        self.pieces, self.config, self.seed, self.stream = pieces, config, seed, stream
+        self.pairs = config.objective == "mlm+nsp"
+        self.room = config.sequence_length - (3 if self.pairs else 2)
+        self.predictions = int(predictions_of(config.sequence_length, config.mask_rate))
+        self.text = Text(
+            store.ids,
+            store.sentences,
+            store.documents,
+            pieces.continuation,
+            min_sentences=2 if self.pairs else 1,
+            longest_unit=self.room - self.room // LEAST_SHARE,
+            where=str(store.directory),
+        )
+        if self.pairs and self.text.documents < 2:
+            what = "next-sentence prediction needs two documents with two sentences each"
+            raise BertlineError(what, where=str(store.directory), fix="Add documents, or set pretrain.objective to mlm")
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Steps after which every place of the corpus has been visited once."""
+        return -(-self.text.tokens // self.room) / self.config.batch_size
+
+    def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
+        """The rows of one process of a step's batch; all of them by default.
+
+        Raises:
+            ValueError: the batch cannot be shared out evenly.
+        """
+        if self.config.batch_size % world:
+            raise ValueError(f"batch_size ({self.config.batch_size}) must be a multiple of the processes ({world})")
+        rows = self.config.batch_size // world
+        first = rank * rows
+        width = _CONTROLS + self.config.sequence_length + 2 * self.predictions
+        words = random_words(self.seed, self.stream, step, first_row=first, rows=rows, width=width)
+        example = step * self.config.batch_size + first + np.arange(rows)
+        random_second = uniform(words[:, 0]) < 0.5 if self.pairs else np.zeros(rows, dtype=bool)
+        found = self._segments(example, random_second, words)
+        return self._assemble(found, random_second, words[:, _CONTROLS:])
+
+    def _segments(self, example: Places, random_second: NDArray[np.bool_], words: Words) -> Segments:
+        places = slot_places(self.text, example, self.room, self.seed)
+        shorter = _MIN_ROOM + below(words[:, 2], self.room - _MIN_ROOM + 1)
+        room = np.where(uniform(words[:, 1]) < self.config.short_rate, shorter, self.room)
+        if self.pairs:
+            return segment_pairs(self.text, places, room, random_second, words[:, 3:7])
+        return single_segments(self.text, places, room)
+
+    def _assemble(self, found: Segments, random_second: NDArray[np.bool_], words: Words) -> Batch:
+        """Lay the segments out between the special tokens, and mask them."""
+        (first, first_end), (second, second_end) = ((a[:, None], b[:, None]) for a, b in (found.first, found.second))
+        column = np.arange(self.config.sequence_length)
+        middle = 1 + first_end - first  # where the first [SEP] stands
+        end = middle + 1 + second_end - second if self.pairs else middle  # where the last one stands
+        place = np.where(column < middle, first + column - 1, second + column - middle - 1)
+        ids = self.text.ids[np.clip(place, 0, len(self.text.ids) - 1)].astype(np.int64)
+        ids[:, 0] = CLS
+        ids[(column == middle) | (column == end)] = SEP
+        ids[column > end] = PAD
+        lengths = end[:, 0] + 1
+        tokens, count = self.config.sequence_length, self.predictions
+        randomness = MaskRandomness(words[:, :tokens], words[:, tokens : tokens + count], words[:, tokens + count :])
+        masked = mask_tokens(
+            ids,
+            lengths,
+            randomness,
+            self.pieces,
+            mask_rate=self.config.mask_rate,
+            whole_word=self.config.whole_word,
+        )
+        return Batch(
+            ids=torch.from_numpy(masked.ids),
+            segments=torch.from_numpy(((column > middle) & (column <= end)).astype(np.int64)),
+            mask=torch.from_numpy(column <= end),
+            positions=torch.from_numpy(masked.positions),
+            targets=torch.from_numpy(masked.targets),
+            weights=torch.from_numpy(masked.weights),
+            labels=torch.from_numpy(random_second.astype(np.int64)),
+        )
+
+
+class Prefetcher(Generic[T]):
+    """The values make(first), make(first + 1), … in order, made ahead in background threads.
+
+    Threads change when a value is made, never which: `make` is a pure function of the step.
+    """
+
+    def __init__(self, make: Callable[[int], T], first: int, *, depth: int = 4, workers: int = 1) -> None:
+        self._make, self._next = make, first
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="examples")
+        self._ahead: deque[Future[T]] = deque()
+        self.waited = 0.0  # seconds that the consumer has spent waiting
+        for _ in range(depth):
+            self._submit()
+
+    def _submit(self) -> None:
+        self._ahead.append(self._pool.submit(self._make, self._next))
+        self._next += 1
+
+    def __iter__(self) -> "Prefetcher[T]":
+        return self
+
+    def __next__(self) -> T:
+        started = time.perf_counter()
+        value = self._ahead.popleft().result()
+        self.waited += time.perf_counter() - started
+        self._submit()
+        return value
+
+    def __enter__(self) -> "Prefetcher[T]":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._pool.shutdown(cancel_futures=True)

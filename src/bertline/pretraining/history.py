@@ -1,0 +1,56 @@
+"""What a run has done so far, as each checkpoint saves it: its step, its curves, and the sums for their next point."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bertline.base.files import JsonRow
+from bertline.pretraining.objective import SUMS, Means, means
+
+
+@dataclass
+class History:
+    """The progress of a run, as plain values that JSON keeps to the last bit.
+
+    Attributes:
+        step: optimizer steps done.
+        seconds: wall-clock time they took, over all sittings.
+        window: sums over the steps since the last point of the curve, in the order of SUMS.
+        curve: a point every log_every steps: step, tokens, learning_rate, and the means over those steps.
+        validation_curve: a point each evaluation: step, and the means over the validation batches.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    window: list[float] = field(default_factory=lambda: [0.0] * len(SUMS))
+    curve: list[JsonRow] = field(default_factory=list)
+    validation_curve: list[JsonRow] = field(default_factory=list)
+
+    def add(self, sums: list[float]) -> None:
+        """Count one step, and its sums."""
+        self.step += 1
+        self.window = [have + new for have, new in zip(self.window, sums, strict=True)]
+
+    def close_window(self, *, tokens: int, learning_rate: float, pairs: bool) -> JsonRow:
+        """Turn the sums gathered into a point of the curve, and begin the next."""
+        row: JsonRow = {"step": self.step, "tokens": tokens, "learning_rate": learning_rate}
+        row |= means(self.window, pairs=pairs)
+        self.curve.append(row)
+        self.window = [0.0] * len(SUMS)
+        return row
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the last evaluation was of the weights as they are now."""
+        return bool(self.validation_curve) and self.validation_curve[-1]["step"] == self.step
+
+    def add_evaluation(self, result: Means) -> JsonRow:
+        row: JsonRow = {"step": self.step, **result}
+        self.validation_curve.append(row)
+        return row
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "History":
+        return cls(**values)

@@ -1,0 +1,100 @@
+"""The model card of a pre-trained model: README.md in the form of the Hugging Face Hub, without times or places."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bertline.base.config import Pretrain
+from bertline.model.bert import BertConfig
+from bertline.tokens.store import TokenStore
+
+Figures = Mapping[str, Any]
+
+_CARD = """---
+library_name: transformers
+pipeline_tag: fill-mask
+tags:
+- bert
+- bertline
+---
+
+# BERT-{size}, {layers} layers of {hidden_size}, pre-trained from scratch
+
+A BERT encoder (Devlin et al. 2019) with its pre-training heads: {parameters:,} parameters, {vocab_size:,} WordPiece
+entries.
+
+```python
+from transformers import AutoModelForPreTraining, AutoTokenizer
+
+model = AutoModelForPreTraining.from_pretrained("path/to/this/directory")
+tokenizer = AutoTokenizer.from_pretrained("path/to/this/directory")
+```
+
+## How well it predicts
+
+| documents | MLM loss (nats) | MLM accuracy | NSP loss (nats) | NSP accuracy |
+|---|---|---|---|---|
+{scores}
+
+Measured on {evaluation_batches} batches of each with the final weights, {mask_rate:.0%} of the tokens masked.
+Validation documents were never trained on.
+
+## How it was trained
+
+- Text: {train_tokens:,} tokens in {train_documents:,} documents; {validation_tokens:,} tokens held out.
+- Objective: {objective}, sequences of {sequence_length} tokens, {batch_size} a step, {steps:,} steps, {tokens:,} tokens
+  in all (padding included).
+- Start: {start}.
+- AdamW, peak learning rate {learning_rate:g}, {schedule} schedule with {warmup:.0%} warm-up, weight decay
+  {weight_decay:g}, gradient norm clipped at {clip:g}, dropout {dropout:g}, seed {seed}, {precision}.
+- Vocabulary (sha256 of vocab.txt): `{vocab_sha256}`.
+
+## What it is for
+
+Fine-tuning on a task in the language and domain of its text. It repeats what that text contains, errors and prejudice
+included; it is no source of facts, and its sentences for `[MASK]` have not been reviewed by anyone.
+"""
+
+_STARTS = {
+    "ppmi": "token embeddings from the text's own co-occurrences (PPMI, truncated SVD), output bias from frequencies",
+    "normal": "random weights",
+}
+
+
+def pretraining_card(
+    config: Pretrain, shape: BertConfig, train: TokenStore, held_out: TokenStore, metrics: Figures
+) -> str:
+    """The card, from the run's options and its metrics.json."""
+    return _CARD.format(
+        size=config.model,
+        layers=shape.layers,
+        hidden_size=shape.hidden_size,
+        vocab_size=shape.vocab_size,
+        scores="\n".join(
+            _score_row(name, metrics[key]) for key, name in (("train", "training"), ("validation", "validation"))
+        ),
+        train_tokens=train.meta["tokens"],
+        train_documents=train.meta["documents"],
+        validation_tokens=held_out.meta["tokens"],
+        vocab_sha256=train.meta["vocab_sha256"],
+        start=_STARTS[config.embedding_init],
+        parameters=metrics["parameters"],
+        steps=metrics["steps"],
+        tokens=metrics["tokens"],
+        **{key: getattr(config, key) for key in _OPTIONS},
+    )
+
+
+_OPTIONS = (
+    *("evaluation_batches", "mask_rate", "objective", "sequence_length", "batch_size", "learning_rate", "schedule"),
+    *("warmup", "weight_decay", "clip", "dropout", "seed", "precision"),
+)
+
+
+def _score_row(name: str, means: Figures) -> str:
+    cells = (
+        f"{means['mlm_loss']:.3f}",
+        f"{means['mlm_accuracy']:.1%}",
+        "-" if means["nsp_loss"] is None else f"{means['nsp_loss']:.3f}",
+        "-" if means["nsp_accuracy"] is None else f"{means['nsp_accuracy']:.1%}",
+    )
+    return f"| {name} | {' | '.join(cells)} |"

@@ -1,0 +1,44 @@
+"""SIGTERM and SIGINT as a wish to stop, which the trainer grants between two steps."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopRequest:
+    """While it is entered, the first SIGTERM or SIGINT is only noted; the second acts as it did before.
+
+    Outside the main thread, where Python sets no handlers, nothing is ever noted.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self._previous: dict[int, Any] = {}
+
+    def __bool__(self) -> bool:
+        return self.signal != 0
+
+    @property
+    def exit_status(self) -> int:
+        """What a shell would say of a process that the signal ended: 143 for SIGTERM, 130 for SIGINT."""
+        return 128 + self.signal
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        return self
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.signal = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._restore()

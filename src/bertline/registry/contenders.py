@@ -1,0 +1,125 @@
+"""What asks to be registered: each task's fine-tuned model and the pre-trained encoder, with scores and card."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.config import Kind, Params
+from bertline.base.errors import BertlineError
+from bertline.base.files import read_json, read_jsonl, sha256_directory, sha256_file
+from bertline.evaluation.metrics import GOLD_COLUMNS
+from bertline.registry.lineage import dvc_out_md5
+from bertline.registry.model_card import encoder_card, task_card
+from bertline.registry.promotion import Scores
+from bertline.tasks.schema import TaskInfo
+
+ENCODER = "encoder"
+FILL_MASK = "fill-mask"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model that asks to be registered.
+
+    Attributes:
+        name: of the registered model: PREFIX-TASK or PREFIX-encoder.
+        stage: title of the stage that made it.
+        kind: of the task, or fill-mask.
+        pair: rows have a second text.
+        directory: the model in Hugging Face format.
+        content: sha256 of the directory; a version a content.
+        scores: what it scored, and on what.
+        majority: the baseline that the floor is measured from.
+        card: the model card, in Markdown.
+        tags: lineage of a version, beside the run's.
+    """
+
+    name: str
+    stage: str
+    kind: str
+    pair: bool
+    directory: Path
+    content: str
+    scores: Scores
+    majority: Mapping[str, float]
+    card: str
+    tags: Mapping[str, str]
+
+
+def contenders(params: Params, artifacts: Artifacts, lineage: Mapping[str, str]) -> Iterator[Contender]:
+    """Every model of a pipeline run, tasks first.
+
+    Args:
+        params: the configuration they were trained with.
+        artifacts: paths.
+        lineage: tags of the run, for the model cards.
+
+    Raises:
+        BertlineError: a model or one of its reports is missing, or a task has the encoder's name.
+    """
+    if ENCODER in params.tasks:
+        where = f"{artifacts.params}, key tasks.{ENCODER}"
+        fix = "Give the task another name"
+        raise BertlineError(f"{ENCODER!r} is the pre-trained model's name in the registry", where=where, fix=fix)
+    for task in params.tasks:
+        yield _task_contender(task, params, artifacts, lineage)
+    yield _encoder_contender(params, artifacts, lineage)
+
+
+def _task_contender(task: str, params: Params, artifacts: Artifacts, lineage: Mapping[str, str]) -> Contender:
+    directory = artifacts.finetuned(task)
+    info = TaskInfo.read(directory)
+    figures = read_json(artifacts.metrics("evaluate", task))
+    rows = artifacts.report("evaluate", task) / "predictions.jsonl"
+    content = sha256_directory(directory)
+    return Contender(
+        name=f"{params.register.prefix}-{task}",
+        stage=f"finetune@{task}",
+        kind=info.kind,
+        pair=info.pair,
+        directory=directory,
+        content=content,
+        scores=Scores(figures["metric"], figures["pretrained"], _sha256_of_gold(rows, info.kind)),
+        majority=figures["majority"],
+        card=task_card(info, figures, params, artifacts, {**lineage, "content sha256": content}),
+        tags=_version_tags(content, artifacts, directory) | {"bertline.task": task, "bertline.kind": info.kind},
+    )
+
+
+def _encoder_contender(params: Params, artifacts: Artifacts, lineage: Mapping[str, str]) -> Contender:
+    """The pre-trained model; its majority baseline is the unigram distribution, its score the gain over it in nats."""
+    directory = artifacts.pretrained
+    validation = read_json(artifacts.metrics("pretrain"))["validation"]
+    encoded = artifacts.metrics("encode")
+    gain = read_json(encoded)["unigram_entropy"] - validation["mlm_loss"]
+    accuracies = {name: value for name, value in validation.items() if name.endswith("accuracy") and value is not None}
+    content = sha256_directory(directory)
+    return Contender(
+        name=f"{params.register.prefix}-{ENCODER}",
+        stage="pretrain",
+        kind=FILL_MASK,
+        pair=False,
+        directory=directory,
+        content=content,
+        scores=Scores("gain_over_unigram", {"gain_over_unigram": gain, **accuracies}, sha256_file(encoded)),
+        majority={"gain_over_unigram": 0.0},
+        card=encoder_card(validation, gain, params, artifacts, {**lineage, "content sha256": content}),
+        tags=_version_tags(content, artifacts, directory) | {"bertline.kind": FILL_MASK},
+    )
+
+
+def _version_tags(content: str, artifacts: Artifacts, directory: Path) -> dict[str, str]:
+    md5 = dvc_out_md5(artifacts, directory)
+    return {"bertline.content.sha256": content} | ({"dvc.out.md5": md5} if md5 else {})
+
+
+def _sha256_of_gold(predictions: Path, kind: Kind) -> str:
+    """What the scores were measured on: the ids and right answers of the test rows."""
+    digest = hashlib.sha256()
+    for row in read_jsonl(predictions):
+        judged = [row["id"], row[GOLD_COLUMNS[kind]]]
+        digest.update(json.dumps(judged, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+    return digest.hexdigest()

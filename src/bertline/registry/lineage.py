@@ -1,0 +1,69 @@
+"""Where a run and its models come from, as tags: the commit, dvc.lock, the gate reports, the Prefect run."""
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import bertline
+from bertline.base.artifacts import Artifacts
+from bertline.base.files import sha256_file
+from bertline.base.params import read_yaml
+
+_GIT_SECONDS = 20
+
+
+def lineage_tags(artifacts: Artifacts) -> dict[str, str]:
+    """The tags that can be known here; what cannot be (no git, no dvc.lock) is left out."""
+    found = {"bertline.version": bertline.__version__} | _git_tags(artifacts.root)
+    lock = artifacts.root / "dvc.lock"
+    if lock.is_file():
+        found["dvc.lock.sha256"] = sha256_file(lock)
+    reports = gate_reports(artifacts)
+    if reports:
+        lines = [f"{sha256_file(path)}  {path.relative_to(artifacts.data).as_posix()}\n" for path in reports]
+        found["gx.report.sha256"] = hashlib.sha256("".join(lines).encode()).hexdigest()
+    flow_run = os.environ.get("PREFECT__FLOW_RUN_ID")
+    if flow_run:
+        found["prefect.flow_run_id"] = flow_run
+    return found
+
+
+def gate_reports(artifacts: Artifacts) -> list[Path]:
+    """The report.json of every gate, sorted; not the copies in Data Docs, which are outside the DAG."""
+    found = artifacts.gate("").rglob("report.json")
+    return sorted(path for path in found if path.parent.name != "data_docs")
+
+
+def dvc_out_md5(artifacts: Artifacts, out: Path) -> str:
+    """The hash under which DVC's cache keeps `out`, by dvc.lock; empty where dvc.lock does not know it."""
+    lock = artifacts.root / "dvc.lock"
+    if not lock.is_file():
+        return ""
+    wanted = out.relative_to(artifacts.root).as_posix()
+    stages: dict[str, Any] = read_yaml(lock).get("stages", {})
+    for stage in stages.values():
+        for entry in stage.get("outs", []):
+            if entry.get("path") == wanted:
+                return str(entry.get("md5", ""))
+    return ""
+
+
+def _git_tags(root: Path) -> dict[str, str]:
+    """Commit, and whether code or configuration differ from it (what the pipeline itself writes does not count)."""
+    commit = _git(root, "rev-parse", "HEAD")
+    if not commit:
+        return {}
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!data", ":!dvc.lock")
+    return {"git.commit": commit, "git.dirty": "true" if changed else "false"}
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git prints, or nothing where there is no git, no repository or no commit."""
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

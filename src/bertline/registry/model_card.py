@@ -1,0 +1,141 @@
+"""Model cards: README.md of a registered model, in the form of the Hugging Face Hub.
+
+Data, recipe, scores beside the baselines, limits, licence and lineage, all read from the pipeline's own files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.config import Params
+from bertline.base.files import read_json
+from bertline.tasks.schema import SPLITS, TaskInfo
+
+Figures = Mapping[str, Any]
+
+_PIPELINE_TAGS = {
+    "classification": "text-classification",
+    "pair": "text-classification",
+    "regression": "text-classification",
+    "tagging": "token-classification",
+    "span": "question-answering",
+}
+_USES = {
+    "classification": "gives a text one of the labels below",
+    "pair": "gives a pair of texts one of the labels below",
+    "regression": "gives a text, or a pair of texts, a number",
+    "tagging": "marks spans of a text with the labels below",
+    "span": "finds the answer to a question in a context, as a span of it",
+}
+_LIMITS = """- The scores hold for text like the test rows; on other text they can be much lower.
+- What the corpus leaves out or gets wrong, the model does too; no study of bias or toxicity was made.
+- It is no basis for decisions about people."""
+
+
+def task_card(
+    info: TaskInfo, figures: Figures, params: Params, artifacts: Artifacts, lineage: Mapping[str, str]
+) -> str:
+    """The card of a fine-tuned model.
+
+    Args:
+        info: the task.
+        figures: reports/evaluate/T/metrics.json.
+        params: the configuration it was trained with.
+        artifacts: paths.
+        lineage: name -> value of where it comes from.
+    """
+    rows = ", ".join(f"{info.rows[split]:,} {split}" for split in SPLITS)
+    labels = ", ".join(f"`{label}`" for label in info.labels) or "none"
+    recipe = params.finetune_for(info.name)
+    columns = {"this model": "pretrained", "from random weights": "from_random", "majority": "majority"}
+    scores = {title: figures[key] for title, key in columns.items()}
+    return _card(
+        title=f"{params.register.prefix}-{info.name}",
+        pipeline_tag=_PIPELINE_TAGS[info.kind],
+        params=params,
+        sections={
+            "Use": f"A BERT ({params.pretrain.model}) that {_USES[info.kind]}.\n\n{_serving(params, info.name)}",
+            "Data": f"{info.source}. Rows: {rows}. Labels: {labels}.",
+            "Recipe": _recipe("Fine-tuned from the pre-trained encoder of the same run", asdict(recipe)),
+            f"Scores on {figures['rows']:,} test rows (primary: {figures['metric']})": _table(info.metrics, scores),
+            "Limits": f"- Texts are read to {recipe.max_length} tokens at a time.\n{_LIMITS}",
+            "Licence": _licences(artifacts),
+            "Lineage": _lineage(lineage),
+        },
+    )
+
+
+def encoder_card(
+    validation: Figures, gain: float, params: Params, artifacts: Artifacts, lineage: Mapping[str, str]
+) -> str:
+    """The card of the pre-trained model.
+
+    Args:
+        validation: the part `validation` of reports/pretrain/metrics.json.
+        gain: nats of validation MLM loss under the unigram entropy.
+        params: the configuration it was trained with.
+        artifacts: paths.
+        lineage: name -> value of where it comes from.
+    """
+    figures = {name: value for name, value in validation.items() if value is not None} | {"gain_over_unigram": gain}
+    recipe = params.pretrain
+    use = f"A BERT ({recipe.model}) pre-trained with {recipe.objective}: fills [MASK], or is fine-tuned."
+    return _card(
+        title=f"{params.register.prefix}-encoder",
+        pipeline_tag="fill-mask",
+        params=params,
+        sections={
+            "Use": f"{use}\n\n{_serving(params, 'encoder')}",
+            "Data": _sources(artifacts),
+            "Recipe": _recipe("Pre-trained from scratch", asdict(recipe)),
+            "Scores on the validation documents": _table(tuple(figures), {"this model": figures}),
+            "Limits": f"- Sequences of {recipe.sequence_length} tokens were seen, none longer.\n{_LIMITS}",
+            "Licence": _licences(artifacts),
+            "Lineage": _lineage(lineage),
+        },
+    )
+
+
+def _card(title: str, pipeline_tag: str, params: Params, sections: Mapping[str, str]) -> str:
+    head = f"---\nlanguage: {params.documents.language}\nlibrary_name: transformers\npipeline_tag: {pipeline_tag}\n---"
+    body = "\n\n".join(f"## {heading}\n\n{text}" for heading, text in sections.items())
+    return f"{head}\n\n# {title}\n\n{body}\n"
+
+
+def _serving(params: Params, key: str) -> str:
+    uri = f"models:/{params.register.prefix}-{key}@champion"
+    return f'```bash\nmlflow models serve -m "{uri}" --env-manager local --port 5001\n```'
+
+
+def _recipe(opening: str, options: Mapping[str, Any]) -> str:
+    return f"{opening}: " + ", ".join(f"{name} {value}" for name, value in options.items()) + "."
+
+
+def _table(metrics: tuple[str, ...], columns: Mapping[str, Figures]) -> str:
+    lines = [f"| metric | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for metric in metrics:
+        cells = (f"{scores[metric]:.4f}" if metric in scores else "" for scores in columns.values())
+        lines.append(f"| {metric} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _manifest(artifacts: Artifacts) -> list[Figures]:
+    """The sources of the corpus; none where only the models were fetched."""
+    path = artifacts.raw / "manifest.json"
+    sources: list[Figures] = read_json(path)["sources"] if path.is_file() else []
+    return sources
+
+
+def _sources(artifacts: Artifacts) -> str:
+    lines = [f"- {source['address']} (sha256 {source['sha256']})" for source in _manifest(artifacts)]
+    return "\n".join(lines) or "See the manifest of the run."
+
+
+def _licences(artifacts: Artifacts) -> str:
+    found = sorted({source.get("licence") or "not stated" for source in _manifest(artifacts)})
+    return f"Of the texts it was trained on: {'; '.join(found) or 'see the manifest of the run'}."
+
+
+def _lineage(lineage: Mapping[str, str]) -> str:
+    return "\n".join(f"- {name}: `{value}`" for name, value in sorted(lineage.items()))

@@ -1,0 +1,239 @@
+"""The model registry: a version a content, and the aliases challenger, champion and previous_champion.
+
+`challenger` is the newest contender. `champion` is what applications load; it moves when the promotion rule says so,
+and `previous_champion` keeps where it was.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types.schema import Array, ColSpec, DataType, Object, Property, Schema
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
+
+from bertline.base.config import Register
+from bertline.base.errors import BertlineError
+from bertline.registry.contenders import Contender
+from bertline.registry.promotion import Scores, Verdict, decide
+from bertline.registry.served_code import importable, stage_code
+from bertline.registry.served_model import DEFAULTS, OUTPUT_COLUMNS
+from bertline.registry.store import Store
+
+CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous_champion"
+
+_CONTENT, _SCORES = "bertline.content.sha256", "bertline.scores"
+_DESCRIPTION_CHARACTERS = 5000  # the column of MLflow's schema
+
+_EXAMPLE = {
+    "text": "Return the mean of the values along an axis.",
+    "text_pair": "The mean is computed over the flattened array by default.",
+    "question": "What does axis do?",
+    "context": "axis: the axis along which the means are computed. The default is to use all values.",
+}
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What became of a contender.
+
+    Attributes:
+        name: of the registered model.
+        version: of the registered model.
+        created: whether the version is new; False: this content was registered before.
+        alias: champion or challenger, whichever the version ends with.
+        verdict: of the promotion rule.
+    """
+
+    name: str
+    version: str
+    created: bool
+    alias: str
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        made = "new" if self.created else "same content as before"
+        return f"{self.name}: version {self.version} ({made}), {self.alias}: {'; '.join(self.verdict.reasons)}"
+
+
+def register(
+    store: Store, contender: Contender, source_run: str, lineage: Mapping[str, str], config: Register
+) -> Registration:
+    """Register a model, unless its content is a version already, and let the promotion rule set the aliases.
+
+    Args:
+        store: the open store.
+        contender: the model.
+        source_run: id of the run of the stage that made it.
+        lineage: tags of the pipeline run, put on a new version too.
+        config: section `register`.
+
+    Raises:
+        BertlineError: the model does not load or does not answer its example.
+        MlflowException: the store refused; a version is made whole or not at all.
+    """
+    client, name = store.client, contender.name
+    version = _version_of(client, name, contender.content)
+    created = version is None
+    if version is None:
+        version = _create_version(store, contender, source_run, lineage)
+    client.set_model_version_tag(name, version, _SCORES, _dumped(contender.scores))
+    client.set_registered_model_alias(name, CHALLENGER, version)
+    champion = client.get_registered_model(name).aliases.get(CHAMPION)
+    champion = None if champion is None else str(champion)
+    verdict = decide(contender.scores, _scores_of(client, name, champion), contender.majority, config)
+    if champion == version:
+        return Registration(name, version, created, CHAMPION, _already_champion(verdict))
+    if verdict.promote:
+        if champion is not None:
+            client.set_registered_model_alias(name, PREVIOUS, champion)
+        client.set_registered_model_alias(name, CHAMPION, version)
+        client.update_registered_model(name, _shortened(contender.card))
+    return Registration(name, version, created, CHAMPION if verdict.promote else CHALLENGER, verdict)
+
+
+def _already_champion(verdict: Verdict) -> Verdict:
+    return replace(verdict, promote=False, reasons=("it is the champion already",))
+
+
+def _version_of(client: MlflowClient, name: str, content: str) -> str | None:
+    """The version that holds a content, or None."""
+    found = client.search_model_versions(f"name = '{name}' and tags.`{_CONTENT}` = '{content}'")
+    return str(max(int(version.version) for version in found)) if found else None
+
+
+def _create_version(store: Store, contender: Contender, source_run: str, lineage: Mapping[str, str]) -> str:
+    client, name = store.client, contender.name
+    try:
+        client.create_registered_model(name, description=_shortened(contender.card))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    logged = _log_model(store, contender, source_run)
+    now = time.time_ns() // 1_000_000
+    points = [
+        Metric(f"test/{metric}", value, now, 0, model_id=logged.model_id)
+        for metric, value in contender.scores.values.items()
+    ]
+    client.log_batch(source_run, metrics=points)
+    made: ModelVersion = client.create_model_version(
+        name,
+        source=logged.model_uri,
+        run_id=source_run,
+        tags={**lineage, **contender.tags},  # at once: the content's hash must never be missing
+        description=_shortened(contender.card),
+        model_id=logged.model_id,
+    )
+    link = json.dumps([{"name": name, "version": str(made.version)}])
+    client.set_logged_model_tags(logged.model_id, {MLFLOW_MODEL_VERSIONS: link})  # MLflow's UI goes by it
+    return str(made.version)
+
+
+def _log_model(store: Store, contender: Contender, source_run: str) -> LoggedModel:
+    """Log a contender as a pyfunc model from code, with everything it needs to answer, after trying it."""
+    client = store.client
+    # Not by MLflow's log_model: that puts the model into its current experiment, and only warns when it cannot answer.
+    model = client.create_logged_model(store.experiment_id, contender.name, source_run, dict(contender.tags))
+    status = LoggedModelStatus.FAILED
+    try:
+        with TemporaryDirectory() as scratch:
+            client.log_model_artifacts(model.model_id, str(_save_model(Path(scratch), contender, model)))
+        status = LoggedModelStatus.READY
+    finally:
+        client.finalize_logged_model(model.model_id, status)
+    client.log_outputs(source_run, [LoggedModelOutput(model.model_id, step=0)])
+    return model
+
+
+def _save_model(scratch: Path, contender: Contender, logged: LoggedModel) -> Path:
+    """Write the MLflow model into a new directory under `scratch`, load it as an application would, and try it."""
+    path, card, code = scratch / "model", scratch / "README.md", stage_code(scratch / "code")
+    card.write_text(contender.card, encoding="utf-8")
+    example = _example(contender.kind, contender.pair)
+    with importable(code):
+        mlflow.pyfunc.save_model(
+            path=str(path),
+            mlflow_model=Model(
+                artifact_path=logged.artifact_location,
+                run_id=logged.source_run_id,
+                model_uuid=logged.model_id,
+                model_id=logged.model_id,
+            ),
+            python_model=str(code.entry),
+            artifacts={"hf": str(contender.directory.resolve()), "model_card": str(card)},
+            code_paths=[str(code.package)],
+            signature=signature_of(contender.kind, contender.pair),
+            input_example=example,
+            pip_requirements=list(code.requirements),
+            model_config=DEFAULTS,
+        )
+        try:
+            mlflow.pyfunc.load_model(str(path)).predict(example)
+        except Exception as error:  # whatever the model's own code raises
+            problem = " ".join(str(error).split())[:300].rstrip(".")
+            fix = f"Make it anew: dvc repro -f -s {contender.stage}"
+            raise BertlineError(f"does not answer ({problem})", where=str(contender.directory), fix=fix) from error
+    return path
+
+
+def signature_of(kind: str, pair: bool) -> ModelSignature:
+    """Columns in and out of a kind of model, with types."""
+    text, number, score = DataType.string, DataType.long, DataType.double
+    entity = {"text": text, "type": text, "start": number, "end": number}
+    fill = {"mask": number, "token": text, "score": score, "text": text}
+    types: dict[str, DataType | Array] = {
+        "label": text,
+        "answer": text,
+        "start": number,
+        "end": number,
+        "score": score,
+        "value": score,
+        "entities": _list_of(entity),
+        "fills": _list_of(fill),
+    }
+    inputs = Schema([ColSpec(text, name) for name in input_columns(kind, pair)])
+    return ModelSignature(inputs, Schema([ColSpec(types[name], name) for name in OUTPUT_COLUMNS[kind]]))
+
+
+def input_columns(kind: str, pair: bool) -> tuple[str, ...]:
+    """The columns that a request to a kind of model must have."""
+    if kind == "span":
+        return ("question", "context")
+    return ("text", "text_pair") if pair else ("text",)
+
+
+def _list_of(fields: Mapping[str, DataType]) -> Array:
+    return Array(Object([Property(name, kind) for name, kind in fields.items()]))
+
+
+def _example(kind: str, pair: bool) -> pd.DataFrame:
+    columns = input_columns(kind, pair)
+    row = {column: _EXAMPLE[column] for column in columns}
+    if kind == "fill-mask":
+        row["text"] = row["text"].replace("mean", "[MASK]")
+    return pd.DataFrame([row])
+
+
+def _dumped(scores: Scores) -> str:
+    return json.dumps({"metric": scores.metric, "values": dict(scores.values), "data": scores.data}, sort_keys=True)
+
+
+def _scores_of(client: MlflowClient, name: str, version: str | None) -> Scores | None:
+    """What a registered version scored when it was last evaluated, or None where nothing is known."""
+    if version is None:
+        return None
+    kept = client.get_model_version(name, version).tags.get(_SCORES)
+    return Scores(**json.loads(kept)) if kept else None
+
+
+def _shortened(card: str) -> str:
+    return card if len(card) <= _DESCRIPTION_CHARACTERS else card[: _DESCRIPTION_CHARACTERS - 1] + "…"

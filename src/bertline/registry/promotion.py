@@ -1,0 +1,104 @@
+"""The promotion rule: may a new model (the challenger) replace the one that serves (the champion)?
+
+A pure function of figures, so that it can be read, tested and replayed from verdict.json:
+
+1. Floor: the challenger beats the majority baseline by `min_gain_over_majority`, whatever serves now.
+2. No regression: it is at most `tolerance` (noise) worse than the champion, measured on the same rows.
+
+Figures that are not numbers (NaN) never promote. All metrics are higher-is-better (tasks/schema.py).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bertline.base.config import Register
+
+_ROUNDING = 1e-9  # 0.52 - 0.50 is 0.020000000000000018 in binary: a gain of exactly the bar counts
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one model scored.
+
+    Attributes:
+        metric: the primary metric, the one the rule weighs.
+        values: metric -> value, higher is better; holds `metric`.
+        data: sha256 of what it was measured on; scores on other data do not compare.
+    """
+
+    metric: str
+    values: Mapping[str, float]
+    data: str
+
+    @property
+    def primary(self) -> float:
+        return self.values.get(self.metric, math.nan)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The decision, its reasons in words, and every figure that was weighed."""
+
+    promote: bool
+    reasons: tuple[str, ...]
+    figures: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of verdict.json."""
+        return asdict(self) | {"reasons": list(self.reasons)}
+
+
+def beats_floor(challenger: Scores, majority: Mapping[str, float], config: Register) -> bool:
+    """Whether the challenger beats the majority baseline by enough; depends on nothing that is registered."""
+    gain = challenger.primary - majority.get(challenger.metric, math.nan)
+    return gain >= config.min_gain_over_majority - _ROUNDING  # false for NaN
+
+
+def decide(challenger: Scores, champion: Scores | None, majority: Mapping[str, float], config: Register) -> Verdict:
+    """Weigh a challenger.
+
+    Args:
+        challenger: scores of the new model.
+        champion: scores of the model that serves; None when there is none.
+        majority: metric -> value of the baseline that always gives the commonest answer.
+        config: the bars, section `register`.
+
+    Returns:
+        The verdict; it promotes only when every rule holds.
+    """
+    metric, score = challenger.metric, challenger.primary
+    base = majority.get(metric, math.nan)
+    above = beats_floor(challenger, majority, config)
+    reasons = [
+        f"{metric} {score:.4f} is {score - base:+.4f} from the majority baseline {base:.4f}; "
+        f"the floor asks {config.min_gain_over_majority:+.4f}: {'passed' if above else 'failed'}"
+    ]
+    kept, reason = _compare(challenger, champion, config)
+    reasons.append(reason)
+    figures = {
+        "metric": metric,
+        "challenger": dict(challenger.values),
+        "challenger_data": challenger.data,
+        "champion": dict(champion.values) if champion else None,
+        "champion_data": champion.data if champion else None,
+        "majority": dict(majority),
+        "min_gain_over_majority": config.min_gain_over_majority,
+        "tolerance": config.tolerance,
+    }
+    return Verdict(above and kept, tuple(reasons), figures)
+
+
+def _compare(challenger: Scores, champion: Scores | None, config: Register) -> tuple[bool, str]:
+    """Whether the challenger is no regression, and the reason."""
+    if champion is None:
+        return True, "no champion yet: the floor decides"
+    if champion.data != challenger.data or champion.metric != challenger.metric:
+        return True, "the champion was measured on other data: the two do not compare, the floor decides"
+    old, new = champion.primary, challenger.primary
+    if math.isnan(old):
+        return True, "the champion's score is unknown: the floor decides"
+    kept = new >= old - config.tolerance - _ROUNDING
+    outcome = "passed" if kept else "failed"
+    return kept, f"{new - old:+.4f} from the champion's {old:.4f}; {-config.tolerance:+.4f} is allowed: {outcome}"

@@ -1,0 +1,85 @@
+"""The served model: what `mlflow models serve` and `mlflow.pyfunc.load_model` run, for every kind of model.
+
+| kind | columns in | columns out |
+|---|---|---|
+| classification | text | label, score |
+| pair | text, text_pair | label, score |
+| regression | text, or text and text_pair | value |
+| tagging | text | entities: list of {text, type, start, end}, in characters |
+| span | question, context | answer, start, end (characters of the context), score |
+| fill-mask (the pre-trained model) | text with [MASK] | fills: list of {mask, token, score, text}, best first |
+
+MLflow runs this file itself ("models from code"): a copy of it lies in the logged model, beside the modules it imports
+(served_code.py). `model_config` sets device, batch_size and top when a model is loaded.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from bertline.base.errors import BertlineError
+from bertline.inference.fill_mask import FillMask
+from bertline.inference.predictor import Predictor
+
+Row = dict[str, Any]
+
+DEFAULTS: dict[str, Any] = {"device": "cpu", "batch_size": 64, "top": 5}
+"""What `model_config` may set: where to run, rows a forward pass, and fills a mask."""
+
+OUTPUT_COLUMNS: dict[str, tuple[str, ...]] = {
+    "classification": ("label", "score"),
+    "pair": ("label", "score"),
+    "regression": ("value",),
+    "tagging": ("entities",),
+    "span": ("answer", "start", "end", "score"),
+    "fill-mask": ("fills",),
+}
+
+
+class ServedModel(PythonModel):
+    """A fine-tuned model, or the pre-trained one where the directory has no task.json."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the Hugging Face directory that was logged as `hf`."""
+        options = DEFAULTS | dict(context.model_config or {})
+        directory = Path(context.artifacts["hf"])
+        self._top = int(options["top"])
+        self._model: Predictor | FillMask
+        if (directory / "task.json").is_file():
+            self._model = Predictor(directory, device=options["device"], batch_size=int(options["batch_size"]))
+        else:
+            self._model = FillMask(directory)
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: Row | None = None
+    ) -> pd.DataFrame:
+        """Answer every row of a frame; see the table above.
+
+        Raises:
+            MlflowException: INVALID_PARAMETER_VALUE (HTTP 400), a row has not what the kind of model needs.
+        """
+        rows: list[Row] = model_input.to_dict("records")
+        try:
+            if isinstance(self._model, FillMask):
+                return self._filled(self._model, rows)
+            kind, answers = self._model.task.kind, self._model.predict(rows)
+        except BertlineError as error:
+            raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
+        columns = OUTPUT_COLUMNS[kind]
+        return pd.DataFrame([{name: answer[name] for name in columns} for answer in answers], columns=list(columns))
+
+    def _filled(self, model: FillMask, rows: list[Row]) -> pd.DataFrame:
+        texts = [row.get("text") for row in rows]
+        for number, text in enumerate(texts, start=1):
+            if not isinstance(text, str):
+                what = f"{text!r:.60} is not a text"
+                raise BertlineError(what, where=f"input {number}", fix="Give a text with [MASK] in column text")
+        return pd.DataFrame({"fills": [model.fill(str(text), top=self._top) for text in texts]})
+
+
+set_model(ServedModel())

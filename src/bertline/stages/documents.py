@@ -1,0 +1,21 @@
+"""Stage documents: data/raw to a corpus of documents in sentences, split into train and validation."""
+
+from typing import Any
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.config import Params
+from bertline.base.files import atomic_directory, write_json
+from bertline.base.stage import main
+from bertline.corpus.documents import build_corpus
+
+
+def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
+    """Read, clean, split and deduplicate the sources; write data/documents and its metrics."""
+    with atomic_directory(artifacts.documents) as directory:
+        metrics = build_corpus(artifacts.raw, directory, params.documents)
+    write_json(artifacts.metrics("documents"), metrics)
+    return metrics
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,36 @@
+"""Stage vocab: a WordPiece vocabulary from the training documents, as tokenizer files for every model."""
+
+from typing import Any
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.config import Params
+from bertline.base.files import atomic_directory, write_json
+from bertline.base.stage import main
+from bertline.corpus.parquet import read_sentences
+from bertline.tokens.encoder import load_tokenizer, write_tokenizer
+from bertline.tokens.wordpiece import count_words, train_vocab
+
+
+def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
+    """Count the words of the training split, learn the vocabulary, write data/vocab and its metrics."""
+    lowercase = params.vocab.lowercase
+    batches = read_sentences(artifacts.documents, "train")
+    sentences = (sentence for batch in batches for document in batch for sentence in document)
+    words = count_words(sentences, lowercase=lowercase)
+    vocab = train_vocab(words, size=params.vocab.size)
+    with atomic_directory(artifacts.vocab) as directory:
+        write_tokenizer(vocab, directory, lowercase=lowercase)
+        load_tokenizer(directory)  # what was written reads back
+    metrics = {
+        "size": len(vocab),
+        "unused": sum(piece.startswith("[unused") for piece in vocab),
+        "words": words.total(),
+        "distinct_words": len(words),
+        "whole_words": sum(words[piece] for piece in vocab if piece in words) / words.total(),
+    }
+    write_json(artifacts.metrics("vocab"), metrics)
+    return metrics
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,1 @@
+"""Downstream tasks: catalogue, builders, and features (text to fixed-shape tensors)."""

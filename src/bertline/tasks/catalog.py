@@ -1,0 +1,93 @@
+"""The catalogue of tasks: which builders there are, and how a task of params.yaml becomes `data/tasks/T/`.
+
+A new builder is a line in `_DOCS` or a branch of `_rows`: a function that gives the rows of each split.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.config import Kind, Task
+from bertline.base.errors import BertlineError
+from bertline.tasks import docs_pair, docs_params, docs_qa, docs_topic, own_files
+from bertline.tasks.docs import RAW_FILE, Doc, Split, read_docs
+from bertline.tasks.hashing import stable_hash
+from bertline.tasks.schema import SPLITS, Row, Rows, TaskInfo, targets, write_task
+
+_DOCS: Mapping[str, tuple[Kind, Callable[[Sequence[Doc]], dict[Split, list[Row]]]]] = {
+    "docs_topic": ("classification", docs_topic.build),
+    "docs_pair": ("pair", docs_pair.build),
+    "docs_params": ("tagging", docs_params.build),
+    "docs_qa": ("span", docs_qa.build),
+}
+BUILDERS = ("files", *_DOCS)
+
+
+def build_task(name: str, task: Task, artifacts: Artifacts) -> TaskInfo:
+    """Make the rows of a task, check them, and write `artifacts.task(name)` atomically.
+
+    Args:
+        name: the T of task@T.
+        task: its section of params.yaml.
+        artifacts: where the raw data are and the rows go; paths of the user's files are relative to its root.
+
+    Raises:
+        BertlineError: an unknown builder, a kind the builder does not make, or wrong rows; nothing is written then.
+    """
+    rows, source = _rows(name, task, artifacts)
+    if task.data.max_train_rows:
+        rows = {**rows, "train": cap_rows(rows["train"], task.data.max_train_rows, task.kind)}
+    _check_enough(name, task, rows, artifacts)
+    info = TaskInfo.of(name, task.kind, rows, source)
+    write_task(artifacts.task(name), info, rows)
+    return info
+
+
+def _rows(name: str, task: Task, artifacts: Artifacts) -> tuple[Rows, str]:
+    builder, key = task.data.builder, f"{artifacts.params}, key tasks.{name}"
+    if builder == "files":
+        files = [file for split in SPLITS if (file := str(getattr(task.data, split)))]
+        return own_files.build(name, task, artifacts), ", ".join(files)
+    if builder not in _DOCS:
+        close = difflib.get_close_matches(builder, BUILDERS, n=1)
+        fix = f"Did you mean {close[0]}? " if close else ""
+        fix += f"Builders are: {', '.join(BUILDERS)}"
+        raise BertlineError(f"no builder named {builder!r}", where=f"{key}.data.builder", fix=fix)
+    kind, build = _DOCS[builder]
+    if task.kind != kind:
+        what = f"builder {builder} makes rows of kind {kind}, not {task.kind}"
+        raise BertlineError(what, where=f"{key}.kind", fix=f"Write kind: {kind}")
+    parts = build(read_docs(artifacts.raw))
+    return {str(split): rows for split, rows in parts.items()}, f"{builder} of {RAW_FILE}"
+
+
+def cap_rows(rows: Sequence[Row], count: int, kind: Kind) -> list[Row]:
+    """`count` of the rows (or all), chosen by a hash of their ids, in their own order.
+
+    Rows that bring a label not met yet go first, so that a small cap loses no class.
+    """
+    ranked = sorted(range(len(rows)), key=lambda place: (stable_hash("cap", rows[place]["id"]), place))
+    met: set[str] = set()
+    first: list[int] = []
+    for place in ranked:
+        if not targets(rows[place], kind) <= met:
+            met |= targets(rows[place], kind)
+            first.append(place)
+    chosen = dict.fromkeys([*first, *ranked])
+    return [rows[place] for place in sorted(list(chosen)[:count])]
+
+
+def _check_enough(name: str, task: Task, rows: Rows, artifacts: Artifacts) -> None:
+    """Refuse an empty split, and training rows that all have one answer."""
+    where = f"{artifacts.params}, key tasks.{name}.data"
+    for split in SPLITS:
+        if not rows[split]:
+            more = f"name a file of them (tasks.{name}.data.{split}), or give more training rows"
+            fix = more.capitalize() if task.data.builder == "files" else "Take more packages into download.sources"
+            raise BertlineError(f"no {split} rows", where=where, fix=fix)
+    if task.kind == "span":
+        return
+    found = {label for row in rows["train"] for label in targets(row, task.kind) or {str(row["label"])}}
+    if len(found) == 1:
+        only = f"all {len(rows['train'])} training rows have the one label {found.pop()!r}"
+        raise BertlineError(only, where=where, fix="Add rows with another label: there is nothing to learn from these")

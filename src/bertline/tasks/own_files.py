@@ -1,0 +1,159 @@
+"""Builder "files": a task from the user's own files under data/sources, without code.
+
+    tasks:
+      sentiment:
+        kind: classification
+        data: {builder: files, train: data/sources/reviews.csv, columns: {text: review, label: stars}}
+
+A missing validation or test file is cut from the training rows, 10 % each, by a hash of the text.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.config import Kind, Task
+from bertline.base.errors import BertlineError
+from bertline.tasks.hashing import stable_hash
+from bertline.tasks.readers import Record, read_records
+from bertline.tasks.schema import COLUMNS, SPLITS, Row, check_row, targets
+
+Located = tuple[str, Row]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What the rows of one task are made with."""
+
+    task: str
+    kind: Kind
+    columns: Mapping[str, str]
+    params: Path
+
+    def key(self, option: str) -> str:
+        return f"{self.params}, key tasks.{self.task}.data.{option}"
+
+
+def build(name: str, task: Task, artifacts: Artifacts) -> dict[str, list[Row]]:
+    """Rows of each split from the files that `task.data` names.
+
+    Raises:
+        BertlineError: a file, a column or a value is missing or wrong; names file, row and fix.
+    """
+    source = _Source(name, task.kind, task.data.columns, artifacts.params)
+    known = ("id", *COLUMNS[task.kind], *(["text_pair"] if task.kind == "regression" else []))
+    for ours in source.columns:
+        if ours not in known:
+            fix = f"Kind {task.kind} has: {', '.join(known)} (ours first: `ours: yours`)"
+            raise BertlineError(f"no column of ours is called {ours!r}", where=source.key("columns"), fix=fix)
+    located: dict[str, list[Located]] = {}
+    for split in SPLITS:
+        file = str(getattr(task.data, split))
+        located[split] = _read(file, split, source, artifacts) if file else []
+    # The test rows are cut first: they stay the same when a validation file is added.
+    _cut(located, [split for split in ("test", "validation") if not getattr(task.data, split)], task.kind)
+    labels = frozenset(label for _, row in located["train"] for label in targets(row, task.kind))
+    for split in SPLITS:
+        for where, row in located[split]:
+            check_row(row, task.kind, labels, where)
+    return {split: [row for _, row in located[split]] for split in SPLITS}
+
+
+def _read(file: str, split: str, source: _Source, artifacts: Artifacts) -> list[Located]:
+    path = artifacts.root / file
+    if not path.resolve().is_relative_to((artifacts.data / "sources").resolve()):
+        fix = "Put the file there: DVC watches that folder, and re-runs the task when the file changes"
+        raise BertlineError(f"{file} is not under data/sources", where=source.key(split), fix=fix)
+    located: list[Located] = []
+    seen: dict[str, str] = {}
+    for number, record in enumerate(read_records(path, file), start=1):
+        row = _row(record, f"{split}-{number}", source)
+        check_row(row, source.kind, None, record[0])
+        if row["id"] in seen:
+            fix = "Give every row an id of its own, or leave the column out"
+            raise BertlineError(f"id {row['id']!r} occurs twice (first: {seen[row['id']]})", where=record[0], fix=fix)
+        seen[row["id"]] = record[0]
+        located.append((record[0], row))
+    return located
+
+
+def _row(record: Record, identity: str, source: _Source) -> Row:
+    where, fields = record
+    row: Row = {"id": _text_of(fields[theirs]) if (theirs := source.columns.get("id", "id")) in fields else identity}
+    optional = ["text_pair"] if source.kind == "regression" else []
+    for ours in (*COLUMNS[source.kind], *optional):
+        theirs = source.columns.get(ours, ours)
+        if theirs in fields:
+            row[ours] = _value(ours, fields[theirs], source.kind, where)
+        elif ours not in optional or ours in source.columns:
+            there = ", ".join(fields)
+            fix = f"Name yours in tasks.{source.task}.data.columns, as `{ours}: …`; the file has: {there}"
+            raise BertlineError(f"no column {theirs!r}", where=where, fix=fix)
+    return row
+
+
+def _value(column: str, value: Any, kind: Kind, where: str) -> Any:
+    if column == "label":
+        return _number(value, where) if kind == "regression" else _text_of(value)
+    if column == "tags" and isinstance(value, list) and all(isinstance(tag, str) for tag in value):
+        return to_bio2(value)
+    if column == "answers":
+        return _answers(value)
+    return value
+
+
+def _number(value: Any, where: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        fix = "Write a number, with a point before the decimals"
+        raise BertlineError(f"label {value!r} is not a number", where=where, fix=fix) from None
+
+
+def _text_of(value: Any) -> str:
+    """Labels are texts: 1 is "1", true is "true", nothing is ""."""
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def to_bio2(tags: Sequence[str]) -> list[str]:
+    """Tags in BIO2 from IOB1 (CoNLL-2003) or BIO2: an I-X that begins an entity becomes B-X."""
+    before = ["O", *tags]
+    return [
+        f"B-{tag[2:]}" if tag.startswith("I-") and (last[:2] not in ("B-", "I-") or last[2:] != tag[2:]) else tag
+        for last, tag in zip(before, tags, strict=False)
+    ]
+
+
+def _answers(value: Any) -> Any:
+    """Our answers from SQuAD's ([{text, answer_start}]) or Hugging Face's ({text: […], answer_start: […]})."""
+    if isinstance(value, dict) and {"text", "answer_start"} <= value.keys():
+        pairs = zip(value["text"], value["answer_start"], strict=False)
+        return [{"text": text, "start": start} for text, start in pairs]
+    if isinstance(value, list):
+        return [
+            {"text": answer["text"], "start": answer["answer_start"]}
+            if isinstance(answer, dict) and {"text", "answer_start"} <= answer.keys()
+            else answer
+            for answer in value
+        ]
+    return value
+
+
+def _cut(located: dict[str, list[Located]], missing: Sequence[str], kind: Kind) -> None:
+    """Move a tenth of the training rows to each missing split, by a hash of the text: equal texts stay together."""
+    for place, split in enumerate(missing):
+        kept, cut, back = list[Located](), list[Located](), list[Located]()
+        for item in located["train"]:
+            chosen = stable_hash("cut", split, _content(item[1])) % (10 - place) == 0
+            (cut if chosen else kept).append(item)
+        known = {label for _, row in kept for label in targets(row, kind)}
+        for item in cut:  # a label that no training row is left with could not be learned: its rows go back
+            (located[split] if known.issuperset(targets(item[1], kind)) else back).append(item)
+        located["train"] = kept + back
+
+
+def _content(row: Row) -> str:
+    return "\x1f".join(str(row[column]) for column in ("text", "text_pair", "context", "words") if column in row)

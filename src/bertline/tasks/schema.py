@@ -1,0 +1,240 @@
+"""The form of a task on disk, `data/tasks/T/`: task.json and {train,validation,test}.jsonl, one schema a kind.
+
+| kind | a row |
+|---|---|
+| classification | id, text, label |
+| pair | id, text, text_pair, label |
+| regression | id, text, [text_pair,] label (a number) |
+| tagging | id, words, tags (BIO2: B-X begins an X, I-X goes on with it, O is outside; or plain tags) |
+| span | id, question, context, answers [{text, start}] (start: offset in characters; [] = no answer) |
+
+Builders write through `write_task`, everything else reads through `TaskInfo.read` and `read_rows`; both check
+every row, so that what is wrong is said with file, row and fix, before any training.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, get_args
+
+from bertline.base.config import Kind
+from bertline.base.errors import BertlineError
+from bertline.base.files import atomic_directory, read_json, read_jsonl, write_json, write_jsonl
+
+Row = dict[str, Any]
+Rows = Mapping[str, Sequence[Row]]
+
+SPLITS = ("train", "validation", "test")
+
+METRICS: Mapping[Kind, tuple[str, ...]] = {
+    "classification": ("accuracy", "f1_macro", "matthews"),
+    "pair": ("accuracy", "f1_macro", "matthews"),
+    "regression": ("spearman", "pearson"),
+    "tagging": ("f1", "precision", "recall", "accuracy"),
+    "span": ("f1", "exact_match"),
+}
+"""Metrics of each kind, the primary one first. Tagging: of whole entities, and accuracy of words."""
+
+COLUMNS: Mapping[Kind, tuple[str, ...]] = {
+    "classification": ("text", "label"),
+    "pair": ("text", "text_pair", "label"),
+    "regression": ("text", "label"),
+    "tagging": ("words", "tags"),
+    "span": ("question", "context", "answers"),
+}
+"""What a row of each kind has beside its id."""
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What task.json says of a task.
+
+    Attributes:
+        name: the T of task@T.
+        kind: decides the head, the rows and the metrics.
+        labels: sorted; a label's place is its class number. Empty for regression and span.
+        metric: the primary metric, higher is better.
+        metrics: all metrics, the primary one included.
+        pair: rows have a second text.
+        rows: split -> number of rows.
+        source: where the rows come from, in words.
+    """
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    metric: str
+    metrics: tuple[str, ...]
+    pair: bool
+    rows: Mapping[str, int]
+    source: str
+
+    @classmethod
+    def of(cls, name: str, kind: Kind, rows: Rows, source: str) -> "TaskInfo":
+        """Describe a task by its rows; the labels are those that occur in the training rows."""
+        train = rows["train"]
+        labels = {label for row in train for label in targets(row, kind)}
+        counts = {split: len(rows[split]) for split in SPLITS}
+        pair = kind == "pair" or (kind == "regression" and bool(train) and "text_pair" in train[0])
+        metrics = METRICS[kind]
+        return cls(name, kind, tuple(sorted(labels)), metrics[0], metrics, pair, counts, source)
+
+    @classmethod
+    def read(cls, directory: Path) -> "TaskInfo":
+        """Read and check `directory`/task.json.
+
+        Raises:
+            BertlineError: the file is missing, is not JSON, or lacks a field.
+        """
+        path = directory / "task.json"
+        value = read_json(path)
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if not isinstance(value, dict) or name not in value]
+        if missing:
+            raise BertlineError(f"no field {missing[0]!r}", where=str(path), fix=_REBUILD)
+        if value["kind"] not in get_args(Kind):
+            raise BertlineError(f"unknown kind {value['kind']!r}", where=str(path), fix=_REBUILD)
+        chosen = {name: value[name] for name in names}
+        return cls(**chosen | {"labels": tuple(value["labels"]), "metrics": tuple(value["metrics"])})
+
+    def write(self, directory: Path) -> None:
+        """Write `directory`/task.json."""
+        write_json(directory / "task.json", asdict(self))
+
+
+def targets(row: Row, kind: Kind) -> set[str]:
+    """The labels of a row: its label, its tags, or none."""
+    if kind in ("classification", "pair"):
+        return {row["label"]}
+    return set(row["tags"]) if kind == "tagging" else set()
+
+
+_REBUILD = "Build the task anew with `dvc repro task`"
+
+
+def write_task(directory: Path, info: TaskInfo, rows: Rows) -> None:
+    """Check every row and write the whole task directory atomically.
+
+    Raises:
+        BertlineError: a row does not fit the kind; nothing is written then.
+    """
+    for split in SPLITS:
+        check_rows(rows[split], info, str(directory / f"{split}.jsonl"))
+    with atomic_directory(directory) as temporary:
+        for split in SPLITS:
+            write_jsonl(temporary / f"{split}.jsonl", rows[split])
+        info.write(temporary)
+
+
+def read_rows(directory: Path, split: str) -> list[Row]:
+    """Read and check the rows of one split of a task.
+
+    Raises:
+        BertlineError: a file is missing, or a row does not fit the task; names file and line.
+    """
+    info = TaskInfo.read(directory)
+    path = directory / f"{split}.jsonl"
+    rows = list(read_jsonl(path))
+    check_rows(rows, info, str(path))
+    return rows
+
+
+def check_rows(rows: Iterable[Row], info: TaskInfo, file: str) -> None:
+    """Check the rows of one split against a task: each by itself, and that ids are unique."""
+    seen: dict[str, str] = {}
+    labels = frozenset(info.labels)
+    for number, row in enumerate(rows, start=1):
+        where = f"{file}, line {number}"
+        check_row(row, info.kind, labels, where)
+        if row["id"] in seen:
+            fix = "Give every row of the split an id of its own"
+            raise BertlineError(f"id {row['id']!r} occurs twice (first in {seen[row['id']]})", where=where, fix=fix)
+        seen[row["id"]] = where
+
+
+def check_row(row: Row, kind: Kind, labels: frozenset[str] | None, where: str) -> None:
+    """Check one row against its kind.
+
+    Args:
+        row: the row.
+        kind: the kind of its task.
+        labels: the labels a row may have; None: any.
+        where: file and line, for messages.
+
+    Raises:
+        BertlineError: what is wrong with the row, where, and the fix.
+    """
+    for column in ("id", *COLUMNS[kind]):
+        if column not in row:
+            fix = f"A row of kind {kind} has: id, {', '.join(COLUMNS[kind])}"
+            raise BertlineError(f"no column {column!r}", where=where, fix=fix)
+    for column in ("id", "text", "text_pair", "question", "context"):
+        if column in row:
+            _check_text(row[column], column, where)
+    if kind in ("classification", "pair"):
+        _check_label(row["label"], "label", labels, where)
+    elif kind == "regression":
+        _check_number(row["label"], where)
+    elif kind == "tagging":
+        _check_tags(row["words"], row["tags"], labels, where)
+    else:
+        _check_answers(row["context"], row["answers"], where)
+
+
+def _check_text(value: object, column: str, where: str) -> None:
+    if not isinstance(value, str):
+        raise BertlineError(f"{column} is {value!r}, not a text", where=where, fix="Write it in quotes")
+    if not value.strip():
+        raise BertlineError(f"{column} is empty", where=where, fix="Fill it in, or remove the row")
+
+
+def _check_label(value: object, column: str, labels: frozenset[str] | None, where: str) -> None:
+    if not isinstance(value, str) or not value:
+        raise BertlineError(f"{column} is {value!r}, not a text", where=where, fix="Write the label in quotes")
+    if labels is not None and value not in labels:
+        known = ", ".join(sorted(labels)[:20]) or "none"
+        fix = f"Use one that occurs in the training rows: {known}"
+        raise BertlineError(f"unknown {column} {value!r}", where=where, fix=fix)
+
+
+def _check_number(value: object, where: str) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(float(str(value))):
+        raise BertlineError(f"label {value!r} is not a number", where=where, fix="Write a finite number")
+
+
+def _check_tags(words: object, tags: object, labels: frozenset[str] | None, where: str) -> None:
+    if not isinstance(words, list) or not isinstance(tags, list) or not words:
+        raise BertlineError("words and tags are not two lists", where=where, fix='Write {"words": […], "tags": […]}')
+    if len(words) != len(tags):
+        what = f"{len(words)} words but {len(tags)} tags"
+        raise BertlineError(what, where=where, fix="Give every word one tag")
+    before = "O"
+    for word, tag in zip(words, tags, strict=True):
+        _check_text(word, "word", where)
+        _check_label(tag, "tag", labels, where)
+        if tag.startswith("I-") and before[:2] not in ("B-", "I-"):
+            raise BertlineError(f"{tag} at {word!r} follows {before}", where=where, fix=f"Begin it with B-{tag[2:]}")
+        if tag.startswith("I-") and before[2:] != tag[2:]:
+            raise BertlineError(f"{tag} at {word!r} follows {before}", where=where, fix=f"Begin it with B-{tag[2:]}")
+        before = tag
+
+
+def _check_answers(context: str, answers: object, where: str) -> None:
+    shape = 'Write "answers": [{"text": …, "start": offset in characters}], or [] for no answer'
+    if not isinstance(answers, list):
+        raise BertlineError("answers is not a list", where=where, fix=shape)
+    for answer in answers:
+        if not isinstance(answer, dict) or not {"text", "start"} <= answer.keys():
+            raise BertlineError("an answer lacks text or start", where=where, fix=shape)
+        text, start = answer["text"], answer["start"]
+        _check_text(text, "answer", where)
+        if not isinstance(start, int) or isinstance(start, bool):
+            raise BertlineError(f"start is {start!r}, not a whole number", where=where, fix=shape)
+        if start < 0 or context[start : start + len(text)] != text:
+            there = context[max(start, 0) : max(start, 0) + len(text)]
+            found = context.find(text)
+            fix = f"Set start to {found}" if found >= 0 else "Take the answer verbatim from the context"
+            what = f"answer {text[:40]!r} is not at offset {start} ({there[:40]!r} is)"
+            raise BertlineError(what, where=where, fix=fix)

@@ -1,0 +1,1 @@
+"""What both trainers share: optimizer, schedules, devices, checkpoints."""

@@ -1,0 +1,67 @@
+"""Where a trainer or predictor computes, how precisely, and that it does so the same way every time.
+
+device = prepare("cpu", threads=2)
+with autocast(device, "bf16"):
+    logits = model(...)
+"""
+
+import ctypes
+import os
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from bertline.base.errors import BertlineError
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # numbers of glibc's malloc.h
+
+
+def prepare(device: str, threads: int) -> torch.device:
+    """Set this process up to compute deterministically on "cpu" or "cuda".
+
+    `threads` are the CPU threads of an operation: how a sum is split among them changes its last bits. On a GPU,
+    kernels that add in an arbitrary order are replaced by deterministic ones
+    (https://docs.pytorch.org/docs/stable/notes/randomness.html).
+
+    Raises:
+        BertlineError: "cuda" is asked for where there is none.
+    """
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    # That setting also fills every new tensor with NaN, to make reads of fresh memory show: a cost without a use here.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    if device == "cuda":
+        if not torch.cuda.is_available():
+            fix = "Set `device: cpu`, or install a PyTorch built for this machine's GPU and driver"
+            raise BertlineError("no CUDA device is available", where="device: cuda", fix=fix)
+        # cuBLAS reads it when it starts, which is at the first matrix product.
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    else:
+        _keep_freed_memory()
+    return torch.device(device)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc reuse large blocks between steps, where it would return them to the system and fetch them anew.
+
+    Each step's logits come and go in blocks of tens of megabytes; mapping their pages took a quarter of a small model's
+    step. The process keeps its peak memory until it ends. Other C libraries have no such setting and are left as they
+    are (https://man7.org/linux/man-pages/man3/mallopt.3.html).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 2**30)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Run matrix products in bfloat16 ("bf16"), or everything as it is ("fp32"); weights stay in fp32.
+
+    Raises:
+        ValueError: no such precision.
+    """
+    if precision == "fp32":
+        return nullcontext()
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    raise ValueError(f"no precision named {precision!r}; choose bf16 or fp32")

@@ -1,0 +1,165 @@
+"""The suites: what must hold between two stages, one list a gate, one expectation a line.
+
+Each names the frame and column it looks at, the bound, and what to do when it fails. The most telling stand first: a
+failed gate's message begins with the first critical one. Thresholds that depend on the corpus or task are options of
+the gate's section in params.yaml; those written here are bounds of the possible.
+"""
+
+import math
+
+from bertline.base.config import Documents, GateCorpus, GatePretrain, GateTask, GateTokens, Pretrain
+from bertline.validation.checks import Check, between, matches, none, one_of, rows, unique
+from bertline.validation.corpus import SCHEMA
+from bertline.validation.token_store import SPECIAL_TOKENS
+
+_DOCUMENTS = "Run `dvc repro -f documents`; if it comes again, look at the source of the documents"
+_CLEAN = "Remove the source, or clean it in stage documents"
+_ENCODE = "Run `dvc repro -f encode`"
+_VOCAB = "Run `dvc repro -f vocab`"
+_PRETRAIN = "Run `dvc repro -f pretrain`"
+_TASK = "Run `dvc repro -f task`; for a task of your own, look at its files under data/sources"
+_ROW = "Correct the row in the task's source, or remove it"
+
+
+def corpus_suite(options: GateCorpus, documents: Documents, count: int) -> list[Check]:
+    """gate_corpus: between documents and vocab; `count` documents in both splits."""
+    fraction = documents.validation_fraction
+    # Each document falls by its hash: six standard deviations of that, or half as many again where there are many.
+    slack = max(fraction / 2, 6 * math.sqrt(fraction * (1 - fraction) / max(count, 1)))
+    low = max(fraction - slack, 0)
+    more_text = "Add sources to download.sources, or lower gate_corpus.min_documents"
+    split = "The split follows a hash of the text, so copies fall together: deduplicate, and run documents again"
+    other = "Remove the source in another language, or set documents.language"
+    return [
+        none("shards_can_be_read", "shards.fault", _DOCUMENTS),
+        one_of("shards_have_the_schema", "shards.columns", [SCHEMA], _DOCUMENTS),
+        between("shards_hold_documents", "shards.rows", 1, None, _DOCUMENTS),
+        one_of("both_splits_are_there", "corpus.splits", ["train, validation"], _DOCUMENTS),
+        none("no_document_was_lost", "corpus.lost", _DOCUMENTS),
+        between("documents_are_enough", "corpus.train_documents", options.min_documents, None, more_text),
+        between("validation_share_is_as_asked", "corpus.validation_share", low, fraction + slack, split),
+        matches("ids_are_given", "documents.id", r"\S", _DOCUMENTS),
+        unique("ids_are_unique", "documents.id", _DOCUMENTS),
+        matches("sources_are_given", "documents.source", r"\S", _DOCUMENTS),
+        between("sources_are_names_not_texts", "corpus.source_share", 0, 0.5, _DOCUMENTS),
+        between("titles_are_short", "documents.title_characters", 0, 1000, _DOCUMENTS, mostly=0.999),
+        between("documents_have_sentences", "documents.sentences", documents.min_sentences, None, _DOCUMENTS),
+        between("sentences_are_not_empty", "documents.empty_sentences", 0, 0, _DOCUMENTS),
+        between("documents_have_text", "documents.characters", documents.min_characters // 2, None, _DOCUMENTS),
+        between("sentences_are_of_normal_length", "corpus.characters_per_sentence", 10, 500, _CLEAN),
+        between("no_sentence_is_endless", "documents.longest_sentence", 1, 20_000, _CLEAN, severity="warning"),
+        none("texts_are_unique", "documents.same_text_as", _CLEAN, mostly=1 - options.max_duplicate_share),
+        none("validation_is_not_in_train", "documents.in_train", split, mostly=1 - options.max_leaked_share),
+        none("documents_are_in_the_language", "documents.language_fault", other, mostly=0.97),
+        between("letters_are_of_the_script", "corpus.foreign_share", 0, options.max_foreign_share, other),
+        between("text_is_letters", "corpus.own_letter_share", 0.5, 1, _CLEAN),
+        between("markup_is_gone", "corpus.markup_share", 0, options.max_markup_share, _CLEAN),
+        between("encoding_is_intact", "corpus.mojibake_share", 0, options.max_mojibake_share, _CLEAN),
+        between("control_characters_are_gone", "corpus.control_share", 0, 0.01, _CLEAN),
+        between("control_characters_are_rare", "corpus.control_share", 0, 0.001, _CLEAN, severity="warning"),
+    ]
+
+
+def tokens_suite(options: GateTokens) -> list[Check]:
+    """gate_tokens: between encode and pretrain."""
+    smaller = "Choose a smaller vocab.size, or add text"
+    more_text = "Add sources to download.sources, or lower gate_tokens.min_tokens"
+    larger = "Choose a larger vocab.size, or clean the corpus"
+    unknown = "Look for characters of another script in the corpus, or choose a larger vocab.size"
+    return [
+        one_of("special_tokens_come_first", "vocabulary.first_five", [SPECIAL_TOKENS], _VOCAB),
+        unique("entries_are_unique", "entries.token", _VOCAB),
+        matches("entries_are_pieces", "entries.token", r"^\S+$", _VOCAB),
+        between("size_is_a_multiple_of_64", "vocabulary.over_64", 0, 0, _VOCAB),
+        none("tokenizer_has_the_vocabulary", "vocabulary.differs_from_tokenizer", _VOCAB),
+        between("words_have_continuations", "vocabulary.continuations_share", 0.02, 0.95, _VOCAB, severity="warning"),
+        none("stores_can_be_read", "stores.fault", _ENCODE),
+        none("counts_are_recorded", "stores.missing", _ENCODE),
+        none("files_are_as_written", "stores.altered", _ENCODE),
+        none("counts_are_as_recorded", "stores.miscounted", _ENCODE),
+        one_of("stores_are_of_this_vocabulary", "stores.vocabulary", ["same"], _ENCODE),
+        none("offsets_are_whole", "stores.offset_faults", _ENCODE),
+        none("ids_are_in_the_vocabulary", "stores.ids_beyond", _ENCODE),
+        between("no_special_ids_in_the_text", "stores.special_ids", 0, 0, _ENCODE),
+        none("no_document_was_lost", "stores.documents_lost", _ENCODE),
+        between("tokens_are_enough", "tokens.train_tokens", options.min_tokens, None, more_text),
+        between("unknown_tokens_are_rare", "stores.unknown_share", 0, options.max_unknown_share, unknown),
+        between("words_are_few_tokens", "stores.tokens_per_word", 0.9, options.max_tokens_per_word, larger),
+        between("sentences_are_of_normal_length", "stores.tokens_per_sentence", 3, 500, _ENCODE),
+        between("vocabulary_is_in_use", "tokens.vocab_used", options.min_vocab_used, 1, smaller),
+        none("figures_are_there", "tokens.missing", _ENCODE),
+        none("figures_agree_with_encode", "tokens.differs", _ENCODE),
+    ]
+
+
+def pretrain_suite(options: GatePretrain, recipe: Pretrain) -> list[Check]:
+    """gate_pretrain: between pretrain and finetune."""
+    nsp = recipe.objective != "mlm"
+    lower = "Lower pretrain.learning_rate, or raise pretrain.warmup"
+    longer = "Raise pretrain.budget, or lower the threshold in gate_pretrain"
+    gain = options.min_gain_over_unigram
+    checks = [
+        rows("curve_has_points", "curve", 2, "Lower pretrain.log_every"),
+        none("curve_is_finite", "curve.missing", lower),
+        between("steps_rise", "curve.step_gain", 1, None, _PRETRAIN),
+        between("curve_accuracy_is_a_share", "curve.mlm_accuracy", 0, 1, _PRETRAIN),
+        between("learning_rate_is_within_its_peak", "curve.learning_rate", 0, recipe.learning_rate * 1.001, _PRETRAIN),
+        none("figures_are_there", "pretraining.missing", _PRETRAIN),
+        between("loss_falls", "pretraining.loss_fall", 0.01, None, lower),
+        between("mlm_accuracy_is_a_share", "pretraining.validation_mlm_accuracy", 0.001, 1, _PRETRAIN),
+        between("mlm_loss_is_possible", "pretraining.validation_mlm_loss", 0.01, 20, _PRETRAIN),
+        between("model_beats_unigrams", "pretraining.gain_over_unigram", gain, None, longer),
+        between("validation_follows_training", "pretraining.overfit", None, 1.5, longer, severity="warning"),
+        between("model_has_weights", "pretraining.parameters", 1, None, _PRETRAIN),
+        between("steps_were_taken", "pretraining.steps", 1, None, _PRETRAIN),
+        between("curve_reaches_the_end", "pretraining.steps_unlogged", 0, recipe.log_every, _PRETRAIN),
+    ]
+    if recipe.budget_unit == "steps":
+        checks.append(between("budget_was_used", "pretraining.steps", int(recipe.budget), None, _PRETRAIN))
+    if recipe.budget_unit == "tokens":
+        checks.append(between("budget_was_used", "pretraining.tokens", int(recipe.budget * 0.99), None, _PRETRAIN))
+    if nsp:
+        least = options.min_nsp_accuracy
+        checks += [
+            between("nsp_beats_chance", "pretraining.validation_nsp_accuracy", least, 1, longer),
+            between("nsp_loss_is_possible", "pretraining.validation_nsp_loss", 0.0, 5, _PRETRAIN),
+        ]
+    return checks
+
+
+def task_suite(options: GateTask, kind: str) -> list[Check]:
+    """gate_task@T: between task@T and finetune@T; the expectations follow the kind of the task."""
+    more_rows = "Add rows, or lower gate_task.min_rows"
+    leak = "Remove these rows from the training split: the score would be of memory, not of skill"
+    balance = "Add rows of the other labels, or raise gate_task.max_label_share"
+    checks = [
+        none("rows_are_well_formed", "rows.fault", _ROW),
+        between("rows_are_enough", "splits.rows", options.min_rows, None, more_rows),
+        none("no_row_was_lost", "splits.rows_lost", _TASK),
+        unique("ids_are_unique", "rows.id", _TASK),
+        none("test_is_not_in_train", "rows.in_train", leak, mostly=1 - options.max_leaked_share),
+        none("texts_are_unique", "rows.copy_of", _ROW, mostly=0.95, severity="warning"),
+        none("copies_agree", "rows.other_label", _ROW, mostly=0.99, severity="warning"),
+        between("texts_are_of_normal_length", "rows.characters", 1, 100_000, _ROW),
+        between("markup_is_gone", "task.markup_share", 0, options.max_markup_share, _TASK),
+        between("encoding_is_intact", "task.mojibake_share", 0, options.max_mojibake_share, _TASK),
+    ]
+    if kind == "regression":
+        checks.append(between("labels_differ", "task.distinct_labels", 2, None, _TASK))
+        checks.append(between("labels_are_balanced", "task.largest_label_share", 0, options.max_label_share, balance))
+    if kind == "tagging":
+        checks.append(none("tags_are_in_order", "rows.tags_fault", _ROW))
+    if kind == "span":
+        checks.append(none("answers_stand_at_their_offsets", "rows.answers_fault", _ROW))
+    if kind not in ("regression", "span"):
+        checks += [
+            none("labels_are_known", "labels.unknown", _ROW),
+            between("labels_are_several", "task.distinct_labels", 2, None, _TASK),
+            none("every_label_is_trained", "task.labels_not_in_train", _TASK),
+            none("validation_has_every_label", "task.labels_not_in_validation", _TASK, severity="warning"),
+            none("test_has_every_label", "task.labels_not_in_test", _TASK, severity="warning"),
+            between("labels_are_balanced", "task.largest_label_share", 0, options.max_label_share, balance),
+        ]
+    if kind in ("classification", "pair"):
+        checks.append(between("labels_stand_with_their_texts", "task.label_shift", None, 0.05, _TASK))
+    return checks

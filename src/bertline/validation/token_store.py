@@ -1,0 +1,189 @@
+"""Frames of gate_tokens: the vocabulary and the token stores, read from their files rather than through the room that
+wrote them, so that a fault in writing shows up as a named expectation, not as an exception.
+
+Ids are read in blocks of a memory map: memory does not follow the corpus.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bertline.base.errors import BertlineError
+from bertline.base.files import read_json, sha256_file
+from bertline.validation.frames import Frame, first, summary
+
+SPECIAL_TOKENS = "[PAD] [UNK] [CLS] [SEP] [MASK]"
+_FILES = ("ids.npy", "sentences.npy", "documents.npy")
+_COUNTS = ("tokens", "sentences", "documents", "words", "unknown")
+_BLOCK = 1 << 24  # ids at a time
+_SPECIAL, _UNKNOWN = 5, 1
+
+
+def token_frames(
+    vocab: Path, stores: Mapping[str, Path], documents: Mapping[str, Any], encode: Mapping[str, Any]
+) -> dict[str, Frame]:
+    """The frames of a vocabulary and its token stores.
+
+    Args:
+        vocab: directory with vocab.txt and tokenizer.json.
+        stores: split -> directory of its token store.
+        documents: metrics.json of stage documents, with the numbers of documents.
+        encode: metrics.json of stage encode, which should say what is found here.
+
+    Returns:
+        entries: a row an entry of vocab.txt.
+        vocabulary: one row: size, special tokens, agreement with tokenizer.json.
+        stores: a row a split: files as recorded, offsets, ids, [UNK], tokens a word.
+        tokens: one row: training tokens, share of the vocabulary in use.
+    """
+    entries = _entries(vocab / "vocab.txt")
+    found = {split: _Store(directory, len(entries)) for split, directory in stores.items()}
+    digest = sha256_file(vocab / "vocab.txt") if (vocab / "vocab.txt").exists() else ""
+    table = [store.row(split, digest, documents.get(f"{split}_documents")) for split, store in found.items()]
+    counts = found["train"].counts
+    unused = np.flatnonzero(counts[_SPECIAL : len(entries)] == 0) + _SPECIAL
+    lacking = first(entries[place] for place in unused[:3])
+    values: dict[str, Any] = {
+        "train_tokens": int(found["train"].ids.size),
+        "validation_tokens": int(found["validation"].ids.size),
+        "vocab_used": 1 - len(unused) / max(len(entries) - _SPECIAL, 1),
+        "unigram_entropy": _entropy(found["validation"].counts),
+    }
+    values["differs"] = _differing(values, encode)
+    return {
+        "vocabulary": _vocabulary(entries, vocab / "tokenizer.json"),
+        "entries": Frame(pd.DataFrame({"id": range(len(entries)), "token": pd.Series(entries, dtype=str)}), "id"),
+        "stores": Frame(pd.DataFrame(table), "split"),
+        "tokens": summary(values, {"vocab_used": lacking}),
+    }
+
+
+def _differing(values: Mapping[str, float], encode: Mapping[str, Any]) -> str:
+    """The figures that stage encode reports otherwise than they are here."""
+    names = ("train_tokens", "validation_tokens", "unigram_entropy")
+    told = {name: encode.get(name) for name in names}
+    wrong = [name for name in names if not _close(values[name], told[name])]
+    return "; ".join(f"{name}: {values[name]:,.6g} here, {told[name]} there" for name in wrong)
+
+
+def _close(here: float, there: object) -> bool:
+    return isinstance(there, int | float) and abs(here - there) <= 1e-4 * abs(here)
+
+
+def _entries(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except FileNotFoundError:
+        return []
+
+
+def _vocabulary(entries: Sequence[str], tokenizer: Path) -> Frame:
+    """The one row of frame vocabulary."""
+    differing = ""
+    try:
+        known: dict[str, int] = read_json(tokenizer)["model"]["vocab"]
+        wrong = [token for place, token in enumerate(entries) if known.get(token) != place]
+        differing = ", ".join(first([*wrong, *(set(known) - set(entries))]))
+    except (BertlineError, KeyError, TypeError, AttributeError):
+        differing = "tokenizer.json has no vocabulary"
+    values = {
+        "size": len(entries),
+        "over_64": len(entries) % 64,
+        "first_five": " ".join(entries[:_SPECIAL]),
+        "differs_from_tokenizer": differing,
+        "continuations_share": sum(token.startswith("##") for token in entries) / max(len(entries), 1),
+    }
+    return summary(values)
+
+
+class _Store:
+    """One token store: its files, as far as they can be read."""
+
+    def __init__(self, directory: Path, vocab_size: int) -> None:
+        self.directory, self.vocab_size = directory, vocab_size
+        self.faults: list[str] = []
+        self.ids, self.sentences, self.documents = (self._map(name) for name in _FILES)
+        self.meta = self._meta()
+        self.counts = _count(self.ids, vocab_size)
+
+    def _map(self, name: str) -> NDArray[Any]:
+        try:
+            array: NDArray[Any] = np.load(self.directory / name, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            self.faults.append(f"{name}: {' '.join(str(error).split())[:80]}")
+            return np.zeros(0, np.int64)
+        return array
+
+    def _meta(self) -> dict[str, Any]:
+        try:
+            value = read_json(self.directory / "meta.json")
+        except BertlineError as error:
+            self.faults.append(f"meta.json: {error.what}")
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def row(self, split: str, vocab_sha256: str, documents: int | None) -> dict[str, Any]:
+        """The row of a split in frame stores."""
+        recorded = self.meta.get("sha256")
+        recorded = recorded if isinstance(recorded, dict) else {}
+        paths = [self.directory / name for name in _FILES]
+        altered = [path.name for path in paths if path.exists() and sha256_file(path) != recorded.get(path.name)]
+        found = {
+            "tokens": self.ids.size,
+            "sentences": self.sentences.size - 1,
+            "documents": self.documents.size - 1,
+            "unknown": int(self.counts[_UNKNOWN]),
+        }
+        words = self.meta.get("words")
+        largest = int(np.flatnonzero(self.counts).max(initial=0))
+        return {
+            "split": split,
+            "fault": "; ".join(self.faults),
+            "altered": ", ".join(altered),
+            "missing": ", ".join(name for name in _COUNTS if not isinstance(self.meta.get(name), int)),
+            "miscounted": ", ".join(key for key, count in found.items() if self.meta.get(key) != count),
+            "vocabulary": "same" if self.meta.get("vocab_sha256") == vocab_sha256 else "another",
+            "offset_faults": _offset_faults(self.sentences, self.ids.size, self.documents),
+            "ids_beyond": f"id {largest} of a vocabulary of {self.vocab_size}" if largest >= self.vocab_size else "",
+            "special_ids": int(self.counts[[0, 2, 3, 4]].sum()),
+            "documents": found["documents"],
+            "documents_lost": f"{found['documents']} of {documents}" if found["documents"] != documents else "",
+            "tokens": found["tokens"],
+            "unknown_share": found["unknown"] / max(found["tokens"], 1),
+            "tokens_per_word": found["tokens"] / words if isinstance(words, int) and words > 0 else 0.0,
+            "tokens_per_sentence": found["tokens"] / max(found["sentences"], 1),
+        }
+
+
+def _count(ids: NDArray[Any], vocab_size: int) -> NDArray[np.int64]:
+    """How often each id occurs; at least as long as the vocabulary, longer where ids are beyond it."""
+    counts = np.zeros(max(vocab_size, _SPECIAL), np.int64)
+    for start in range(0, ids.size, _BLOCK):
+        block = np.bincount(ids[start : start + _BLOCK])
+        if len(block) > len(counts):
+            counts = np.concatenate([counts, np.zeros(len(block) - len(counts), np.int64)])
+        counts[: len(block)] += block
+    return counts
+
+
+def _offset_faults(sentences: NDArray[Any], tokens: int, documents: NDArray[Any]) -> str:
+    """What is wrong with the offsets: each array goes from 0 to the end of what it points into, rising all the way."""
+    faults: list[str] = []
+    for name, offsets, end in (("sentences", sentences, tokens), ("documents", documents, sentences.size - 1)):
+        if not offsets.size or offsets[0] != 0:
+            faults.append(f"{name} do not begin at 0")
+        elif offsets[-1] != end:
+            faults.append(f"{name} end at {offsets[-1]}, not {end}")
+        if offsets.size and (np.diff(offsets) < 1).any():
+            faults.append(f"{name} do not rise at {int(np.argmax(np.diff(offsets) < 1)) + 1}")
+    return "; ".join(faults)
+
+
+def _entropy(counts: NDArray[np.int64]) -> float:
+    """Entropy of a unigram distribution, in nats."""
+    shares = counts[counts > 0] / max(int(counts.sum()), 1)
+    return float(-(shares * np.log(shares)).sum())

@@ -1,0 +1,145 @@
+"""Files are whole or absent; locks name their holder; JSON is the same bytes for the same value."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from bertline.base.errors import BertlineError
+from bertline.base.files import (
+    atomic_directory,
+    atomic_file,
+    exclusive_lock,
+    read_json,
+    read_jsonl,
+    sha256_directory,
+    write_json,
+    write_json_rows,
+    write_jsonl,
+)
+
+
+def python(code: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)  # type: ignore[call-overload]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"new": float("nan")})
+    with pytest.raises(RuntimeError), atomic_file(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert read_json(path) == {"old": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_failed_directory_leaves_the_old_one_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    with atomic_directory(path) as temporary:
+        (temporary / "a").write_text("old")
+    with pytest.raises(RuntimeError), atomic_directory(path) as temporary:
+        (temporary / "a").write_text("new")
+        raise RuntimeError
+    assert (path / "a").read_text() == "old"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    for name in ("first", "second"):
+        with atomic_directory(path) as temporary:
+            (temporary / name).mkdir()
+            (temporary / name / "file").write_text(name)
+    assert [file.name for file in path.iterdir()] == ["second"]
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_full_disk_in_mid_write_leaves_nothing_half_written(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    write_jsonl(path, [{"row": 1}])
+    child = python(
+        """
+        import resource, signal, sys
+        from pathlib import Path
+        from bertline.base.files import write_jsonl
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        write_jsonl(Path(sys.argv[1]), ({"row": "x" * 100} for _ in range(1000)))
+        """,
+        path,
+    )
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 1
+    assert "File too large" in errors
+    assert list(read_jsonl(path)) == [{"row": 1}]
+    assert os.listdir(tmp_path) == ["rows.jsonl"]
+
+
+def test_the_same_value_is_the_same_bytes(tmp_path: Path) -> None:
+    write_json(tmp_path / "a", {"b": 1, "a": [1.5, "é"]})
+    write_json(tmp_path / "b", {"a": [1.5, "é"], "b": 1})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_json_rows_stand_one_a_line_and_read_back(tmp_path: Path) -> None:
+    rows = [{"step": 1, "loss": 2.5}, {"step": 2, "loss": 2.25}]
+    write_json_rows(tmp_path / "curve.json", rows)
+    assert read_json(tmp_path / "curve.json") == rows
+    assert len((tmp_path / "curve.json").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize(("line", "told"), [('{"a": ', "line 2: not valid JSON"), ("[1]", "line 2: not a JSON object")])
+def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str, told: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n' + line + "\n")
+    with pytest.raises(BertlineError, match=told):
+        list(read_jsonl(path))
+
+
+def test_missing_json_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BertlineError, match=r"nothing\.json: file not found"):
+        read_json(tmp_path / "nothing.json")
+
+
+def test_the_hash_of_a_directory_follows_names_and_contents(tmp_path: Path) -> None:
+    made = []
+    for number, (name, text) in enumerate([("a", "1"), ("a", "1"), ("b", "1"), ("a", "2")]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / name).write_text(text)
+        made.append(sha256_directory(folder))
+    assert made[0] == made[1]
+    assert len(set(made)) == 3
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from bertline.base.files import exclusive_lock
+with exclusive_lock(Path(sys.argv[1]), "pre-training"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_holder_is_refused_by_name_and_a_dead_one_leaves_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    holder = python(HOLD, path)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    with (
+        pytest.raises(BertlineError, match=f"pre-training is already running: process {holder.pid}"),
+        exclusive_lock(path, "pre-training"),
+    ):
+        pass
+    holder.send_signal(signal.SIGKILL)
+    holder.communicate()
+    with exclusive_lock(path, "pre-training"):
+        pass

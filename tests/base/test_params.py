@@ -1,0 +1,114 @@
+"""params.yaml: read strictly, written with its meanings, refused with file, key and fix."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertline.base.config import Params, Pretrain
+from bertline.base.errors import BertlineError
+from bertline.base.params import load_params, merge, parse_params, read_yaml, render_params
+
+ROOT = Path(__file__).parents[2]
+PRESETS = sorted((ROOT / "pipelines" / "presets").glob("*.yaml"))
+TASK = {"kind": "span", "data": {"builder": "docs_qa"}}
+
+
+def refusal(params: dict) -> str:
+    with pytest.raises(BertlineError) as caught:
+        parse_params(params, "params.yaml")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"pretrian": {}}, ["params.yaml, key pretrian", "unknown option", "'pretrain'"]),
+        ({"pretrain": {"learnin_rate": 1}}, ["key pretrain.learnin_rate", "'learning_rate'"]),
+        ({"pretrain": {"batch_size": "many"}}, ["key pretrain.batch_size", "integer", "'many'"]),
+        ({"pretrain": {"batch_size": 64.5}}, ["key pretrain.batch_size", "64.5"]),
+        ({"pretrain": {"batch_size": 64, "accumulation": 5}}, ["key pretrain.accumulation", "must divide"]),
+        ({"pretrain": {"model": "huge"}}, ["key pretrain.model", "'base'", "'huge'"]),
+        ({"pretrain": None}, ["key pretrain", "None"]),
+        ({"documents": {"validation_fraction": 0}}, ["key documents.validation_fraction", "above 0"]),
+        ({"tasks": {"a": {**TASK, "finetune": {"epocs": 1}}}}, ["key tasks.a.finetune.epocs", "'epochs'"]),
+        ({"tasks": {"a": {**TASK, "finetune": {"stride": 500}}}}, ["key tasks.a.finetune.stride", "max_length"]),
+        ({"tasks": {"a/b": TASK}}, ["key tasks.a/b", "cannot name a task"]),
+        ({"tasks": {"a": {"kind": "pair", "data": {"builder": "files"}}}}, ["key tasks.a.data.train", "path"]),
+        ({"download": {"sources": [{"adress": "x"}]}}, ["key download.sources.0.adress", "'address'"]),
+    ],
+)
+def test_a_wrong_option_is_named_with_its_key_and_a_fix(params: dict, told: list[str]) -> None:
+    message = refusal(params)
+    assert "\n" not in message
+    for part in told:
+        assert part in message
+
+
+def test_numbers_are_read_as_yaml_1_2_reads_them(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("pretrain: {learning_rate: 1e-3, clip: 2}\n")
+    pretrain = load_params(path).pretrain
+    assert (pretrain.learning_rate, pretrain.clip) == (0.001, 2)
+
+
+@pytest.mark.parametrize(("text", "told"), [("a: [", "not valid YAML"), ("- a", "mapping"), ("\xff", "not valid YAML")])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(BertlineError, match=told):
+        load_params(path)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(BertlineError, match="preset use quickstart"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_every_preset_reads_back_from_what_it_writes(preset: Path, tmp_path: Path) -> None:
+    params = parse_params(read_yaml(preset), preset.name)
+    written = tmp_path / "params.yaml"
+    written.write_text(render_params(params, "A heading."))
+    assert load_params(written) == params
+    assert preset.read_text().startswith("# "), "its first line is the description that `bertline preset list` shows"
+
+
+def test_the_written_file_explains_every_option() -> None:
+    text = render_params(Params(), "A heading.")
+    for option in dataclasses.fields(Pretrain):
+        assert f"  {option.name}: " in text
+        assert f"# {option.metadata['meaning']}" in text
+
+
+def test_the_committed_params_are_the_quickstart() -> None:
+    assert load_params(ROOT / "params.yaml") == parse_params(
+        read_yaml(ROOT / "pipelines" / "presets" / "quickstart.yaml"), "quickstart"
+    )
+
+
+def test_overrides_of_a_task_reach_its_recipe_alone() -> None:
+    tasks = {"a": {**TASK, "finetune": {"learning_rate": 1.0}}, "b": TASK}
+    params = parse_params({"tasks": tasks}, "params.yaml")
+    assert params.finetune_for("a").learning_rate == 1.0
+    assert params.finetune_for("b") == params.finetune
+
+
+_values = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_from("abcd"), inner, max_size=3))
+_mappings = st.dictionaries(st.sampled_from("abcd"), _values, max_size=4)
+
+
+@given(_mappings, _mappings)
+def test_merging_keeps_every_value_of_the_overlay(base: dict, overlay: dict) -> None:
+    assert merge(merge(base, overlay), overlay) == merge(base, overlay)
+    assert merge(base, {}) == base
+    assert set(merge(base, overlay)) == set(base) | set(overlay)
+
+
+def test_merging_replaces_the_tasks_as_a_whole() -> None:
+    assert merge({"tasks": {"a": {}}, "vocab": {"size": 1}}, {"tasks": {"b": {}}, "vocab": {"lowercase": True}}) == {
+        "tasks": {"b": {}},
+        "vocab": {"size": 1, "lowercase": True},
+    }

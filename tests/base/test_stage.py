@@ -1,0 +1,89 @@
+"""What every stage's command line promises: one line for a fault, a non-zero exit, a traceback only with --debug."""
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.config import Params
+from bertline.base.errors import BertlineError
+from bertline.base.files import read_json
+from bertline.base.stage import execute, summarize
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "params.yaml").write_text("tasks: {topics: {kind: pair, data: {builder: docs_pair}}}\n")
+    return tmp_path
+
+
+def fine(params: Params, artifacts: Artifacts) -> dict[str, Any]:
+    return {"documents": 12345, "loss": 0.123456, "by_kind": {"a": 1}}
+
+
+def raising(error: BaseException) -> Any:
+    def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
+        raise error
+
+    return run
+
+
+def test_success_says_the_figures_and_keeps_the_time(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute("documents", fine, root) == 0
+    assert capsys.readouterr().out.startswith("documents: documents 12,345, loss 0.1235 (")
+    kept = read_json(root / "data" / "runs" / "stages" / "documents.json")
+    assert kept["stage"] == "documents"
+    assert kept["peak_bytes"] > 1e6
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "status"),
+    [
+        (BertlineError("no rows", where="a.csv", fix="Add rows"), "documents: error: a.csv: no rows. Add rows.", 1),
+        (OSError(errno.ENOSPC, "No space left on device", "data/x"), "data/x: No space left on device. Free some", 1),
+        (PermissionError(errno.EACCES, "Permission denied", "data/x"), "data/x: Permission denied. Check the path", 1),
+        (ZeroDivisionError("division\nby zero"), "internal error, ZeroDivisionError: division by zero. Run", 1),
+        (KeyboardInterrupt(), "interrupted", 130),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_fault_is_one_line(
+    error: BaseException, told: str, status: int, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute("documents", raising(error), root) == status
+    shown = capsys.readouterr()
+    assert told in shown.err
+    assert shown.err.count("\n") == 1
+    assert not (root / "data").exists()
+
+
+def test_debug_shows_the_traceback(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute("documents", raising(ZeroDivisionError()), root, debug=True) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_sigterm_s_exit_status_passes_through(root: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        execute("pretrain", raising(SystemExit(143)), root)
+    assert caught.value.code == 143
+
+
+def test_an_unknown_task_lists_the_known_ones(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(params: Params, artifacts: Artifacts, task: str) -> dict[str, Any]:
+        return {}
+
+    assert execute("finetune", run, root, "topic") == 1
+    assert "no task named 'topic'. Choose one of: topics." in capsys.readouterr().err
+    assert execute("finetune", run, root, "topics") == 0
+
+
+def test_a_bad_params_file_stops_before_any_work(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "params.yaml").write_text("pretrain: {modle: tiny}\n")
+    assert execute("documents", raising(AssertionError("ran")), root) == 1
+    assert "key pretrain.modle: unknown option. Did you mean 'model'" in capsys.readouterr().err
+
+
+def test_the_summary_leaves_out_what_does_not_fit_a_line() -> None:
+    assert summarize({"a": 1, "b": [1], "c": {"d": 2}, "e": True, "f": "x"}) == "a 1, e True, f x"

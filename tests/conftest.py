@@ -1,0 +1,26 @@
+"""Fixtures for the whole house: the smoke preset run once through a copy of the checkout."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from checkout import copy_checkout, run_in
+
+# Before any test imports them: no test speaks to anything beyond this machine.
+os.environ |= {
+    "DVC_NO_ANALYTICS": "1",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "HF_HUB_OFFLINE": "1",
+}
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A checkout in which `dvc repro` of the smoke preset has run, and how that ended. Copy it before you change it."""
+    checkout = copy_checkout(tmp_path_factory.mktemp("smoke") / "checkout")
+    return checkout, run_in(checkout, "dvc", "repro")

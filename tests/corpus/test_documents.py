@@ -1,0 +1,120 @@
+"""The corpus: cleaned, without copies, split for good, the same bytes each time."""
+
+from pathlib import Path
+
+import pytest
+
+from bertline.base.config import Documents
+from bertline.base.errors import BertlineError
+from bertline.base.files import sha256_directory, write_json, write_jsonl
+from bertline.corpus import parquet
+from bertline.corpus.documents import build_corpus
+from bertline.corpus.parquet import SPLITS, read_sentences
+from bertline.tasks.docs import docs_split
+
+CONFIG = Documents(min_characters=20, validation_fraction=0.2)
+
+
+def raw_text(directory: Path, documents: list[str]) -> Path:
+    (directory / "text.txt").write_text("\n\n".join(documents))
+    write_json(directory / "manifest.json", {"sources": [{"path": "text.txt"}]})
+    return directory
+
+
+def some_documents(count: int) -> list[str]:
+    return [f"Document number {number} begins here. It has two sentences." for number in range(count)]
+
+
+def built(raw: Path, name: str, config: Documents = CONFIG) -> tuple[Path, dict[str, object]]:
+    directory = raw / name
+    directory.mkdir()
+    return directory, build_corpus(raw, directory, config)
+
+
+def texts(directory: Path, split: str) -> set[str]:
+    return {" ".join(sentences) for batch in read_sentences(directory, split) for sentences in batch}
+
+
+def test_every_document_is_in_one_split_and_counted(tmp_path: Path) -> None:
+    documents = some_documents(200)
+    directory, metrics = built(raw_text(tmp_path, documents), "corpus")
+    train, validation = (texts(directory, split) for split in SPLITS)
+    assert train | validation == set(documents)
+    assert not train & validation
+    assert (metrics["train_documents"], metrics["validation_documents"]) == (len(train), len(validation))
+    assert metrics["train_sentences"] == 2 * len(train)
+    assert metrics["characters"] == sum(len(document) - 1 for document in documents)
+    assert 20 < len(validation) < 60
+
+
+def test_a_document_keeps_its_split_when_the_corpus_grows(tmp_path: Path) -> None:
+    for name in ("small", "large"):
+        (tmp_path / name).mkdir()
+    small, _ = built(raw_text(tmp_path / "small", some_documents(50)), "corpus")
+    large, _ = built(raw_text(tmp_path / "large", some_documents(100)[::-1]), "corpus")
+    assert texts(small, "validation") < texts(large, "validation")
+    assert texts(small, "train") < texts(large, "train")
+
+
+def test_copies_and_short_documents_are_dropped_and_counted(tmp_path: Path) -> None:
+    documents = [
+        *some_documents(40),
+        some_documents(1)[0].upper(),
+        "Too short. Yes.",
+        "One sentence that is long enough.",
+    ]
+    directory, metrics = built(raw_text(tmp_path, documents), "corpus")
+    assert metrics["dropped"] == {"documents_duplicate": 1, "documents_short": 2, "sentences_symbols": 0}
+    assert len(texts(directory, "train")) + len(texts(directory, "validation")) == 40
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    raw = raw_text(tmp_path, some_documents(60))
+    assert sha256_directory(built(raw, "first")[0]) == sha256_directory(built(raw, "second")[0])
+
+
+def test_row_groups_come_back_in_order_whatever_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = raw_text(tmp_path, some_documents(60))
+    whole = list(read_sentences(built(raw, "whole")[0], "train"))
+    monkeypatch.setattr(parquet, "_GROUP_CHARACTERS", 300)
+    pieces = list(read_sentences(built(raw, "pieces")[0], "train"))
+    assert len(pieces) > len(whole)
+    assert [document for batch in pieces for document in batch] == [document for batch in whole for document in batch]
+
+
+def test_docstrings_are_cleaned_and_modules_of_test_tasks_stay_out(tmp_path: Path) -> None:
+    modules = [f"p.m{number}" for number in range(60)]
+    text = "Parameters\n----------\nx : int\n    The number of `{}`.\n\n>>> f(1)\n"
+    rows = [
+        {"package": "p", "module": name, "name": "", "kind": "module", "text": text.format(name)} for name in modules
+    ]
+    write_jsonl(tmp_path / "python-docs.jsonl", sorted(rows, key=lambda row: row["module"]))
+    write_json(tmp_path / "manifest.json", {"sources": [{"path": "python-docs.jsonl"}]})
+    directory, metrics = built(tmp_path, "corpus")
+    kept = {f"x : int The number of {name}." for name in modules if docs_split(name) != "test"}
+    assert texts(directory, "train") | texts(directory, "validation") == kept
+    assert metrics["dropped"] == {"lines_code": len(kept), "lines_heading": 2 * len(kept)}
+
+
+@pytest.mark.parametrize(
+    ("documents", "problem"),
+    [
+        ([], "the corpus is empty: no text"),
+        (["Short."], "the corpus is empty .dropped: 1 documents short"),
+        (some_documents(1), "1 documents do not fill both splits"),
+    ],
+)
+def test_a_corpus_that_cannot_be_split_is_refused(tmp_path: Path, documents: list[str], problem: str) -> None:
+    with pytest.raises(BertlineError, match=problem):
+        built(raw_text(tmp_path, documents), "corpus")
+
+
+def test_a_missing_and_a_damaged_split_are_named(tmp_path: Path) -> None:
+    directory, _ = built(raw_text(tmp_path, some_documents(60)), "corpus")
+    train = directory / "train-00000.parquet"
+    train.write_bytes(train.read_bytes()[:-20])
+    with pytest.raises(BertlineError, match=r"train-00000\.parquet: not a whole corpus file"):
+        list(read_sentences(directory, "train"))
+    train.unlink()
+    with pytest.raises(BertlineError, match=r"no train-\*\.parquet"):
+        list(read_sentences(directory, "train"))

@@ -1,0 +1,60 @@
+"""Docstrings of installed packages: read, not imported, the same whatever the number of processes."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from bertline.base.errors import BertlineError
+from bertline.corpus import python_docs
+from bertline.corpus.python_docs import PACKAGES, package_versions, parse_selection, read_docstrings, source_files
+
+
+def test_docstrings_of_modules_classes_and_functions_are_rows(package: Path) -> None:
+    rows = [tuple(row.values()) for row in read_docstrings(["sample_docs"], workers=1)]
+    assert rows == [
+        ("sample_docs", "sample_docs", "", "module", "The package."),
+        ("sample_docs", "sample_docs.module", "", "module", "A module.\n\nIndented."),
+        ("sample_docs", "sample_docs.module", "Door", "class", "A door."),
+        ("sample_docs", "sample_docs.module", "Door.Lock", "class", "A lock."),
+        ("sample_docs", "sample_docs.module", "Door.open", "function", "Open the door."),
+        ("sample_docs", "sample_docs.module", "knock", "function", "Knock."),
+    ]
+
+
+def test_the_package_is_not_imported(package: Path) -> None:
+    read_docstrings(["sample_docs"])
+    assert "sample_docs" not in sys.modules
+
+
+def test_two_processes_give_the_rows_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = ["email", "json", "xml"]
+    alone = read_docstrings(packages, workers=1)
+    monkeypatch.setattr(python_docs, "_PARALLEL_FROM", 1)
+    assert json.dumps(read_docstrings(packages, workers=2)) == json.dumps(alone)
+    assert len(alone) > 300
+
+
+def test_tests_and_installed_packages_are_no_part_of_the_standard_library() -> None:
+    modules = {file.module for file in source_files("stdlib")}
+    assert {"json.decoder", "email", "argparse"} <= modules
+    assert not [module for module in modules if {"test", "tests", "site-packages"} & set(module.split("."))]
+
+
+def test_a_selection_names_packages_and_an_empty_one_names_them_all() -> None:
+    assert parse_selection("") == sorted(PACKAGES)
+    assert parse_selection("numpy+json + scikit-learn+numpy") == ["json", "numpy", "sklearn"]
+
+
+@pytest.mark.parametrize("package", ["no_such_package", "os.path", ".", "sys"])
+def test_what_has_no_source_is_refused(package: str) -> None:
+    with pytest.raises(BertlineError, match=f"python-docs:{package}"):
+        read_docstrings([package])
+
+
+def test_versions_are_those_installed() -> None:
+    versions = package_versions(["json", "stdlib", "sklearn", "numpy"])
+    assert versions["json"] == versions["stdlib"] == ".".join(map(str, sys.version_info[:3]))
+    assert versions["numpy"] == __import__("numpy").__version__
+    assert versions["sklearn"] == __import__("sklearn").__version__

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+from bertline.evaluation.confusion import confusion, write_confusion
+
+
+def test_labels_are_paired_in_the_order_of_the_rows() -> None:
+    rows = [{"label": "a"}, {"label": "b"}]
+    assert list(confusion("classification", rows, [{"label": "b"}, {"label": "b"}])) == [("a", "b"), ("b", "b")]
+
+
+def test_words_outside_on_both_sides_are_left_out() -> None:
+    pairs = confusion("tagging", [{"tags": ["O", "O", "B-X"]}], [{"tags": ["O", "B-X", "O"]}])
+    assert list(pairs) == [("O", "B-X"), ("B-X", "O")]
+
+
+def test_answers_are_exact_partial_or_wrong() -> None:
+    rows = [{"answers": [{"text": "red cat", "start": 0}]}] * 3 + [{"answers": []}]
+    guesses = [{"answer": text} for text in ("The red cat", "cat", "dog", "dog")]
+    assert [outcome for _, outcome in confusion("span", rows, guesses)] == ["exact", "partial", "wrong", "wrong"]
+    assert [actual for actual, _ in confusion("span", rows, guesses)] == ["answer"] * 3 + ["no answer"]
+
+
+def test_values_are_rounded_to_whole_numbers() -> None:
+    assert list(confusion("regression", [{"label": 4.6}], [{"value": -0.7}])) == [("5", "-1")]
+
+
+def test_the_file_is_csv_with_a_heading_and_quotes_where_needed(tmp_path: Path) -> None:
+    write_confusion(tmp_path / "confusion.csv", [("a", "b"), ('say "x", y', "c")])
+    assert (tmp_path / "confusion.csv").read_text() == 'actual,predicted\na,b\n"say ""x"", y",c\n'

@@ -1,0 +1,50 @@
+"""Model directories as stage finetune writes them, with weights that give different texts different answers."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from bertline.base.config import Kind
+from bertline.finetuning.data import prepare_data
+from bertline.finetuning.save import save_finetuned
+from bertline.inference.heads import build_model
+from bertline.model.bert import initialize
+from bertline.tokens.encoder import load_tokenizer
+from toy_tasks import RECIPE, SHAPE, toy_task, write_pretrained
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("pretrained")
+    write_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def model_directory(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind], Path]:
+    """The directory of an untrained model of a kind; made once."""
+    made: dict[Kind, Path] = {}
+
+    def make(kind: Kind) -> Path:
+        if kind not in made:
+            info, rows = toy_task(kind)
+            model = build_model(info, SHAPE)
+            initialize(model, seed=3)
+            with torch.no_grad():
+                for weight in model.parameters():
+                    weight.mul_(8 if weight.ndim == 2 else 1)
+            config = replace(RECIPE, max_length=24, stride=6)
+            data = prepare_data(info, rows["train"], rows["validation"], load_tokenizer(pretrained), config)
+            made[kind] = tmp_path_factory.mktemp("models") / kind
+            save_finetuned(made[kind], model, data, tokenizer_source=pretrained)
+        return made[kind]
+
+    return make

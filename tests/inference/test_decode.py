@@ -1,0 +1,114 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bertline.inference.decode import make_decoder
+from bertline.inference.inputs import as_rows
+from bertline.inference.settings import InferenceSettings
+from bertline.tasks.batches import Features
+from bertline.tasks.features import encode_rows
+from bertline.tokens.encoder import build_tokenizer
+from toy_tasks import FILLERS, VOCAB, toy_task
+
+TASK, _ = toy_task("span")
+TOKENIZER = build_tokenizer(VOCAB, lowercase=True)
+LENGTH, STRIDE = 12, 4
+
+
+def span_features(words: int) -> tuple[list[dict[str, str]], Features]:
+    """A short context and one of `words` words, in windows of 6 tokens."""
+    contexts = ["the cat", " ".join(FILLERS[place % len(FILLERS)] for place in range(words))]
+    rows = [{"question": "which animal ?", "context": context} for context in contexts]
+    return rows, encode_rows(rows, TASK, TOKENIZER, max_length=LENGTH, stride=STRIDE)
+
+
+def by_hand(
+    features: Features, row: int, logits: list[tuple[np.ndarray, np.ndarray]], most: int, unanswerable: bool
+) -> tuple[tuple[int, int], float]:
+    """The best (first, last character) of a row and its probability, by trying every span."""
+    scores: dict[tuple[int, int, int], float] = {}
+    empty = math.inf
+    for number, (example, (start, end)) in enumerate(zip(features.examples, logits, strict=True)):
+        if example.row != row:
+            continue
+        assert example.offsets is not None and example.counts is not None
+        empty = min(empty, start[0] + end[0])
+        for first in range(len(example.ids)):
+            for last in range(first, min(first + most, len(example.ids))):
+                if example.counts[first] and example.offsets[last, 0] >= 0:
+                    scores[number, first, last] = start[first] + end[last]
+    best = max(scores, key=scores.__getitem__)
+    answer = (int(features.examples[best[0]].offsets[best[1], 0]), int(features.examples[best[0]].offsets[best[2], 1]))
+    top, total = scores[best], sum(math.exp(score) for score in scores.values())
+    if unanswerable:
+        total += math.exp(empty)
+        if empty >= top:
+            answer, top = (0, 0), empty
+    return answer, math.exp(top) / total
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 8), st.booleans(), st.integers(0, 2**32 - 1))
+def test_the_answer_is_the_best_of_all_spans_of_all_windows(
+    words: int, most: int, unanswerable: bool, seed: int
+) -> None:
+    random = np.random.Generator(np.random.Philox(seed))
+    rows, features = span_features(words)
+    logits = [tuple(random.normal(0, 3, (2, LENGTH)).astype(np.float32)) for _ in features.examples]
+    inference = InferenceSettings(LENGTH, STRIDE, max_answer_tokens=most, may_be_unanswerable=unanswerable)
+    decoder = make_decoder(TASK, features, rows, inference)
+    for indices in features.evaluation_batches(3):
+        batch = features.batch(indices)
+        length = batch.ids.shape[1]
+        start, end = (np.stack([logits[index][side][:length] for index in indices]) for side in (0, 1))
+        decoder.add(batch, (torch.from_numpy(start), torch.from_numpy(end)))
+    for row, prediction in enumerate(decoder.finish()):
+        (start_at, end_at), probability = by_hand(features, row, logits, most, unanswerable)
+        assert (prediction["start"], prediction["end"]) == (start_at, end_at)
+        assert prediction["answer"] == rows[row]["context"][start_at:end_at]
+        assert prediction["score"] == pytest.approx(probability, abs=2e-6)
+
+
+def test_a_long_context_has_several_windows_here() -> None:
+    _, features = span_features(40)
+    assert len(features) > 8
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, [("ann", "PER", 5, 8), ("new york", "LOC", 14, 22)]),
+        (" very ann\tnear  new\nyork.", [("ann", "PER", 6, 9), ("new\nyork", "LOC", 16, 24)]),
+    ],
+    ids=["words", "text"],
+)
+def test_entities_stand_where_their_characters_say(text: str | None, expected: list[tuple[str, str, int, int]]) -> None:
+    task, _ = toy_task("tagging")
+    words = ["very", "ann", "near", "new", "york"]
+    rows = as_rows(task, [{"words": words} if text is None else text], punctuation_words=False)
+    features = encode_rows(rows, task, TOKENIZER, max_length=LENGTH, stride=STRIDE)
+    batch = features.batch([0])
+    tags = ["O", "B-PER", "O", "B-LOC", "I-LOC"]
+    logits = torch.zeros(1, batch.ids.shape[1], len(task.labels))
+    for place, tag in enumerate(tags, start=1):  # after [CLS]
+        logits[0, place, task.labels.index(tag)] = 1
+    decoder = make_decoder(task, features, rows, InferenceSettings(LENGTH, STRIDE))
+    decoder.add(batch, logits)
+    [prediction] = decoder.finish()
+    assert prediction["tags"] == tags
+    assert [tuple(entity.values()) for entity in prediction["entities"]] == expected
+
+
+def test_the_last_digits_of_a_score_are_cut_off() -> None:
+    task, rows = toy_task("classification")
+    features = encode_rows(rows["test"][:1], task, TOKENIZER, max_length=LENGTH, stride=STRIDE)
+    decoder = make_decoder(replace(task, labels=("a", "b")), features, rows["test"][:1], InferenceSettings(12, 4))
+    decoder.add(features.batch([0]), torch.tensor([[0.1, 0.2]]))
+    [prediction] = decoder.finish()
+    assert prediction["scores"] == {"a": 0.475021, "b": 0.524979}
+    assert prediction["score"] == 0.524979

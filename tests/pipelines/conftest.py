@@ -1,0 +1,44 @@
+"""Small DVC repositories whose stages are one-line shell commands, and one Prefect server for all tests."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from checkout import run_in
+
+
+@pytest.fixture(scope="session")
+def empty_repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("empty")
+    assert run_in(folder, "dvc", "init", "--no-scm", "--quiet").returncode == 0
+    return folder
+
+
+@pytest.fixture
+def repo(empty_repo: Path, tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
+    """Make a DVC repository with the given stages."""
+
+    def make(stages: dict[str, Any]) -> Path:
+        folder = tmp_path / "repo"
+        shutil.copytree(empty_repo, folder)
+        with (folder / "dvc.yaml").open("w") as file:
+            YAML().dump({"stages": stages}, file)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Prefect server with a home of its own, which flows of this process record to."""
+    # Not at the top: Prefect takes seconds to import, and only the tests of the flow need it.
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings  # noqa: PLC0415
+    from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415
+
+    home = tmp_path_factory.mktemp("prefect")
+    with temporary_settings({PREFECT_HOME: home}), prefect_test_harness(server_startup_timeout=120):
+        yield str(PREFECT_API_URL.value())

@@ -1,0 +1,278 @@
+"""The Prefect flow is DVC's DAG: recorded by a real server, in DVC's order, stopped by a failure or a signal."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from prefect import State, flow
+from prefect.client.orchestration import get_client
+
+from bertline.base.params import parse_params, read_yaml, write_params
+from checkout import ROOT, run_in
+from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
+from pipelines.flow import pipeline, run_plan
+from pipelines.graph import Node, Plan, in_order
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+Repo = Callable[[dict[str, Any]], Path]
+
+
+def stages(**commands: tuple[str, str]) -> dict[str, Any]:
+    """name=(upstreams, command) as dvc.yaml: each stage reads its upstreams' files and writes one named like it."""
+    made = {}
+    for name, (upstreams, command) in commands.items():
+        stage = {"cmd": f"{command} && echo {name} >> order && echo {name} > {name}.out", "outs": [f"{name}.out"]}
+        made[name] = stage | {"deps": ["in", *(f"{above}.out" for above in upstreams.split())]}
+    return made
+
+
+def run(folder: Path, **options: Any) -> State[Any]:
+    (folder / "in").touch()
+    return pipeline(folder, **options, return_state=True)
+
+
+def order(folder: Path) -> list[str]:
+    """The stages that ran, as they came."""
+    return (folder / "order").read_text().split() if (folder / "order").exists() else []
+
+
+def records(kind: str, state: State[Any]) -> list[dict[str, Any]]:
+    """What the server has of a flow run: its task_runs, or its artifacts."""
+    wanted = {"flow_runs": {"id": {"any_": [str(state.state_details.flow_run_id)]}}}
+    with get_client(sync_client=True) as client:
+        found: list[dict[str, Any]] = client.request("POST", f"/{kind}/filter", json=wanted).json()
+    return found
+
+
+def recorded(state: State[Any], count: int) -> dict[str, dict[str, Any]]:
+    """The task runs of a flow run by name; they arrive at the server some moments after the run."""
+    deadline = time.monotonic() + 20
+    while True:
+        runs = {run["name"]: run for run in records("task_runs", state)}
+        if len(runs) == count and not any(run["state_type"] == "RUNNING" for run in runs.values()):
+            return runs
+        assert time.monotonic() < deadline, [(name, run["state_name"]) for name, run in runs.items()]
+        time.sleep(0.1)
+
+
+def edges(runs: dict[str, dict[str, Any]]) -> set[tuple[str, str]]:
+    """(upstream, task) pairs as the server has them."""
+    names = {run["id"]: name for name, run in runs.items()}
+    return {
+        (names[above["id"]], name) for name, run in runs.items() for above in run["task_inputs"].get("wait_for", [])
+    }
+
+
+class Recorder(StageRunner):
+    """Takes the place of DVC where the test is of the flow: notes what ran, and how much at a time."""
+
+    def __init__(self, seconds: float = 0, failing: str = "") -> None:
+        super().__init__(Path())
+        self.order: list[str] = []
+        self.busiest = self._busy = 0
+        self._seconds, self._failing, self._guard = seconds, failing, threading.Lock()
+
+    def run(self, stage: str, log: Callable[[str], None], *, force: bool = False) -> Outcome:
+        with self._guard:
+            self.order.append(stage)
+            self._busy += 1
+            self.busiest = max(self.busiest, self._busy)
+        time.sleep(self._seconds)
+        with self._guard:
+            self._busy -= 1
+        if stage == self._failing:
+            raise StageFailed(f"{stage}: broken")
+        return Outcome.RAN
+
+
+def run_with(recorder: Recorder, plan: Plan, workers: int) -> dict[str, State[Any]]:
+    @flow(name="of a test", persist_result=False)
+    def runner() -> Any:
+        return [run_plan(plan, recorder, force=False, workers=workers)]
+
+    (states,) = runner()
+    return states
+
+
+WIDE = Plan((Node("a"), Node("b", ("a",)), Node("c", ("a",)), Node("d", ("a",)), Node("e", ("b", "c", "d"))))
+
+
+def test_tasks_and_edges_of_this_project_are_those_that_dvc_shows(
+    empty_repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".dvc").symlink_to(empty_repo / ".dvc")
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    overlay = ROOT / "pipelines" / "presets" / "quickstart.yaml"
+    write_params(tmp_path / "params.yaml", parse_params(read_yaml(overlay), "quickstart"), "for a test")
+    recorder = Recorder()
+    monkeypatch.setattr("pipelines.flow.StageRunner", lambda root: recorder)
+    state = pipeline(tmp_path, return_state=True)
+    assert state.is_completed()
+    dot = run_in(tmp_path, "dvc", "dag", "--dot").stdout
+    nodes = set(re.findall(r'^"([^"]+)";$', dot, re.MULTILINE))
+    runs = recorded(state, len(nodes))
+    assert set(runs) == nodes == set(recorder.order)
+    assert edges(runs) == set(re.findall(r'^"([^"]+)" -> "([^"]+)";$', dot, re.MULTILINE))
+
+
+def test_stages_run_after_their_upstreams_and_are_cached_the_second_time(repo: Repo) -> None:
+    folder = repo(stages(d=("b c", "true"), b=("a", "true"), c=("a", "true"), a=("", "echo hello")))
+    first = run(folder)
+    assert first.is_completed()
+    assert first.message == "4 stages: 4 ran, 0 up to date"
+    assert order(folder) == ["a", "b", "c", "d"]
+    second = run(folder)
+    assert second.message == "4 stages: 0 ran, 4 up to date"
+    assert order(folder) == ["a", "b", "c", "d"]
+    runs = recorded(second, 4)
+    assert {run["state_name"] for run in runs.values()} == {"Cached"}
+    assert edges(runs) == {("a", "b"), ("a", "c"), ("b", "d"), ("c", "d")}
+
+
+def test_a_failed_stage_gives_its_message_and_stops_what_depends_on_it_alone(repo: Repo) -> None:
+    gate = "{ echo 'gate: error: row 3 has no label. Add one.' >&2; false; }"
+    folder = repo(stages(a=("", "true"), gate=("a", gate), train=("gate", "true"), other=("a", "true")))
+    state = run(folder)
+    assert state.is_failed()
+    assert state.message == "gate: error: row 3 has no label. Add one. (1 stage below not run)"
+    assert order(folder) == ["a", "other"]
+    runs = recorded(state, 4)
+    names = {name: run["state_name"] for name, run in runs.items()}
+    assert names == {"a": "Completed", "gate": "Failed", "train": "NotReady", "other": "Completed"}
+
+
+def test_targets_and_force_choose_what_runs(repo: Repo) -> None:
+    folder = repo(stages(a=("", "true"), b=("a", "true"), c=("a", "true")))
+    assert run(folder, targets=["b"]).is_completed()
+    assert order(folder) == ["a", "b"]
+    assert run(folder, targets=["b"], force=True).message == "2 stages: 2 ran, 0 up to date"
+    assert order(folder) == ["a", "b", "a", "b"]
+    wrong = run(folder, targets=["x"])
+    assert wrong.is_failed()
+    assert "no stage named 'x'" in str(wrong.message)
+
+
+def test_the_plan_and_the_scoreboard_are_shown_as_artifacts(repo: Repo) -> None:
+    board = "data/reports/report/scoreboard.md"
+    report = {"cmd": f"mkdir -p data/reports/report && echo '| docs_qa | 0.5 |' > {board}", "outs": [board]}
+    folder = repo({"a": {"cmd": "echo > a", "outs": ["a"]}, "report": report | {"deps": ["a"]}})
+    shown = {artifact["key"]: artifact["data"] for artifact in records("artifacts", run(folder))}
+    assert "report  <- a" in shown["plan"]
+    assert "s0 --> s1" in shown["plan"]
+    assert shown["scoreboard"] == "| docs_qa | 0.5 |\n"
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_no_more_stages_than_workers_run_at_a_time(workers: int) -> None:
+    recorder = Recorder(seconds=0.4)
+    states = run_with(recorder, WIDE, workers)
+    assert all(state.is_completed() for state in states.values())
+    assert recorder.busiest == workers
+    assert recorder.order[0] == "a"
+    assert recorder.order[-1] == "e"
+    if workers == 1:
+        assert recorder.order == list(WIDE.names)
+
+
+def test_nothing_below_a_failure_runs_however_far_below() -> None:
+    chain = in_order(["a", "b", "c", "d"], {"a": set(), "b": {"a"}, "c": {"b"}, "d": {"c"}})
+    recorder = Recorder(failing="b")
+    states = run_with(recorder, chain, 1)
+    assert recorder.order == ["a", "b"]
+    assert [state.name for state in states.values()] == ["Completed", "Failed", "NotReady", "NotReady"]
+
+
+def start(folder: Path, server: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start the flow as a program, as a user does."""
+    (folder / "in").touch()
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines.flow", "--root", str(folder), *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PREFECT_API_URL": server},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_to_the_flow_alone_ends_every_process_of_its_stage(
+    repo: Repo, prefect_server: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    marker = str(tmp_path / "trainer")
+    program = "import os, sys, time; open('pid', 'w').write(str(os.getpid())); time.sleep(600)"
+    folder = repo(stages(a=("", "true"), train=("a", f'python -c "{program}" {marker}'), below=("train", "true")))
+    process = start(folder, prefect_server)
+    deadline = time.monotonic() + 60
+    while not (folder / "pid").exists() or not (folder / "pid").read_text():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "the stage has not begun"
+        time.sleep(0.1)
+    trainer = psutil.Process(int((folder / "pid").read_text()))
+    family = [trainer, *trainer.parents()[:2]]  # the trainer, the shell, dvc
+    assert any("dvc" in " ".join(member.cmdline()) for member in family)
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert not [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
+    assert order(folder) == ["a"]
+
+
+def test_the_program_tells_success_and_failure_by_its_exit_status_and_one_line(repo: Repo, prefect_server: str) -> None:
+    folder = repo(stages(a=("", "true"), b=("a", "[ -e allowed ]")))
+    failed = start(folder, prefect_server)
+    _, errors = failed.communicate()
+    assert failed.returncode == 1
+    assert errors.splitlines()[-1].startswith("pipeline: error: b: failed to reproduce")
+    (folder / "allowed").touch()
+    passed = start(folder, prefect_server)
+    output, _ = passed.communicate()
+    assert passed.returncode == 0
+    assert output.splitlines()[-1] == "pipeline: 2 stages: 1 ran, 1 up to date"
+
+
+def test_a_wrong_target_is_refused_before_any_server_is_asked(repo: Repo) -> None:
+    folder = repo(stages(a=("", "true")))
+    process = start(folder, "http://127.0.0.1:9/api", "--targets", "zzz")
+    output, errors = process.communicate()
+    assert (process.returncode, output) == (1, "")
+    assert errors == "pipeline: error: dvc.yaml: no stage named 'zzz'. Choose from: a.\n"
+
+
+@pytest.mark.slow
+def test_without_a_server_a_temporary_one_records_the_run_and_ends_with_it(repo: Repo, tmp_path: Path) -> None:
+    folder = repo(stages(a=("", "true")))
+    (folder / "in").touch()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    home = tmp_path / "prefect-home"
+    result = subprocess.run(
+        [sys.executable, "-m", "pipelines.flow", "--root", str(folder)],
+        cwd=ROOT,
+        env={**environment, "PREFECT_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "pipeline: 1 stages: 1 ran" in result.stdout
+    assert (home / "prefect.db").exists()
+    left = [process.info["environ"] or {} for process in psutil.process_iter(["environ"])]
+    assert str(home) not in [environ.get("PREFECT_HOME") for environ in left]

@@ -1,0 +1,142 @@
+"""The plan is DVC's graph: the same stages, the same edges, in an order that works."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertline.base.errors import BertlineError
+from bertline.base.params import parse_params, read_yaml, write_params
+from checkout import ROOT, run_in
+from pipelines.graph import Plan, in_order, read_plan
+
+Repo = Callable[[dict[str, Any]], Path]
+
+DOCS = {
+    "download": set(),
+    "vocab": {"download"},
+    "task@a": {"download"},
+    "task@b": {"download"},
+    "finetune@a": {"vocab", "task@a"},
+    "finetune@b": {"vocab", "task@b"},
+    "report": {"finetune@a", "finetune@b", "vocab"},
+}
+PLAN = in_order(list(DOCS), DOCS)
+
+
+Graph = tuple[list[str], dict[str, set[str]]]
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> Graph:
+    """Stage names in any order, and upstreams without circles."""
+    names = [f"s{number}" for number in range(draw(st.integers(1, 8)))]
+    upstreams = {name: draw(st.sets(st.sampled_from(names[:place]))) for place, name in enumerate(names) if place}
+    return draw(st.permutations(names)), {names[0]: set(), **upstreams}
+
+
+def reachable(edges: set[tuple[str, str]], start: str) -> set[str]:
+    found, open_ends = set(), {start}
+    while open_ends:
+        open_ends = {below for above, below in edges if above in open_ends} - found
+        found |= open_ends
+    return found
+
+
+def mermaid_edges(plan: Plan) -> set[tuple[str, str]]:
+    text = plan.mermaid()
+    names = dict(re.findall(r'^  (\w+)\["(.+)"\]$', text, re.MULTILINE))
+    return {(names[above], names[below]) for above, below in re.findall(r"^  (\w+) --> (\w+)$", text, re.MULTILINE)}
+
+
+def test_stages_and_edges_of_this_project_are_those_that_dvc_shows(empty_repo: Path, tmp_path: Path) -> None:
+    (tmp_path / ".dvc").symlink_to(empty_repo / ".dvc")
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    overlay = ROOT / "pipelines" / "presets" / "quickstart.yaml"
+    write_params(tmp_path / "params.yaml", parse_params(read_yaml(overlay), "quickstart"), "for a test")
+    dot = run_in(tmp_path, "dvc", "dag", "--dot").stdout
+    plan = read_plan(tmp_path)
+    assert set(plan.names) == set(re.findall(r'^"([^"]+)";$', dot, re.MULTILINE))
+    assert plan.edges == set(re.findall(r'^"([^"]+)" -> "([^"]+)";$', dot, re.MULTILINE))
+    assert plan.names[:3] == ("download", "documents", "gate_corpus")
+    assert {"finetune@docs_qa", "evaluate@docs_qa"} < set(plan.names)
+
+
+@given(graphs())
+def test_every_stage_comes_after_its_upstreams_and_nothing_is_lost(graph: Graph) -> None:
+    stages, upstreams = graph
+    plan = in_order(stages, upstreams)
+    assert sorted(plan.names) == sorted(stages)
+    assert plan.edges == {(above, name) for name, above_all in upstreams.items() for above in above_all}
+    for node in plan.nodes:
+        assert set(node.upstreams) <= set(plan.names[: plan.names.index(node.name)])
+
+
+def test_stages_keep_the_order_of_dvc_yaml_where_the_graph_allows_it() -> None:
+    assert PLAN.names == tuple(DOCS)
+    assert in_order(["b", "a"], {"a": set(), "b": set()}).names == ("b", "a")
+    assert in_order(["b", "a", "c"], {"a": set(), "b": {"a"}, "c": set()}).names == ("a", "b", "c")
+    below = list("zfbeca")
+    assert in_order(below, {"z": set("abcef"), **{name: set() for name in "abcef"}}).names == tuple("fbecaz")
+
+
+@given(graphs())
+def test_the_picture_leaves_out_implied_edges_only(graph: Graph) -> None:
+    plan = in_order(*graph)
+    shown = mermaid_edges(plan)
+    assert shown <= plan.edges
+    for name in plan.names:
+        assert reachable(shown, name) == reachable(set(plan.edges), name)
+    for edge in shown:
+        assert edge[1] not in reachable(shown - {edge}, edge[0]), "an implied edge is drawn"
+
+
+def test_targets_select_stages_or_groups_with_all_that_leads_to_them() -> None:
+    assert PLAN.up_to(["finetune@a"]).names == ("download", "vocab", "task@a", "finetune@a")
+    assert PLAN.up_to(["finetune"]).names == tuple(DOCS)[:-1]
+    assert PLAN.up_to(["vocab", "task@b"]).names == ("download", "vocab", "task@b")
+    assert PLAN.up_to([]) == PLAN
+
+
+def test_an_unknown_target_is_refused_with_the_stage_that_was_meant() -> None:
+    with pytest.raises(BertlineError, match=r"no stage named 'finetune@aa'.*Did you mean 'finetune@a'"):
+        PLAN.up_to(["finetune@aa"])
+    with pytest.raises(BertlineError, match="Choose from: download, vocab"):
+        PLAN.up_to(["xyz"])
+
+
+def test_the_plan_prints_one_stage_a_line_with_what_it_reads_from() -> None:
+    assert str(PLAN.up_to(["finetune@a"])).splitlines() == [
+        "download",
+        "vocab       <- download",
+        "task@a      <- download",
+        "finetune@a  <- vocab, task@a",
+    ]
+
+
+def test_a_folder_that_is_no_repository_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BertlineError, match=f"{tmp_path}: not a DVC repository"):
+        read_plan(tmp_path)
+
+
+def test_a_broken_dvc_yaml_is_one_line(repo: Repo) -> None:
+    folder = repo({})
+    (folder / "dvc.yaml").write_text("stages:\n  a: {cmd: [\n")
+    with pytest.raises(BertlineError) as raised:
+        read_plan(folder)
+    assert "dvc.yaml" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_module_prints_the_plan_and_says_in_one_line_what_is_wrong(repo: Repo) -> None:
+    folder = repo({"a": {"cmd": "echo > a", "outs": ["a"]}, "b": {"cmd": "cat a > b", "deps": ["a"], "outs": ["b"]}})
+
+    plan = ("python", "-m", "pipelines.graph", "--root", str(folder))
+    assert run_in(ROOT, *plan).stdout == "a\nb  <- a\n"
+    assert "s0 --> s1" in run_in(ROOT, *plan, "--mermaid").stdout
+    wrong = run_in(ROOT, *plan, "c")
+    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (1, 1)

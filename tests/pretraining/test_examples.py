@@ -1,0 +1,252 @@
+"""Batches as pure functions of the step, and the next-sentence pairs in them."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bertline.base.config import Pretrain
+from bertline.base.errors import BertlineError
+from bertline.pretraining.examples import Batch, ExampleSource, Prefetcher
+from bertline.pretraining.masking import CLS, PAD, SEP, Pieces
+from bertline.pretraining.randomness import TRAINING, permute
+from bertline.pretraining.segments import Text, slot_places
+from bertline.tokens.store import TokenStore
+from pretraining.tiny_corpus import SPECIALS, make_store, place_store, random_lengths
+
+CONFIG = Pretrain(sequence_length=48, batch_size=32)
+Corpus = tuple[TokenStore, list[str]]
+
+
+def source_of(corpus: Corpus, config: Pretrain = CONFIG, seed: int = 0) -> ExampleSource:
+    store, vocabulary = corpus
+    return ExampleSource(store, Pieces.of(vocabulary), config, seed=seed, stream=TRAINING)
+
+
+def equal(one: Batch, other: Batch) -> bool:
+    return all(torch.equal(getattr(one, item.name), getattr(other, item.name)) for item in fields(Batch))
+
+
+def unmasked(batch: Batch) -> np.ndarray:
+    ids = batch.ids.numpy().copy()
+    rows, columns = np.nonzero(batch.weights.numpy())
+    ids[rows, batch.positions.numpy()[rows, columns]] = batch.targets.numpy()[rows, columns]
+    return ids
+
+
+def segments_of(batch: Batch, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places in the store of the first and second segment of a row; checks the layout on the way."""
+    ids, real = unmasked(batch)[row], int(batch.mask[row].sum())
+    assert ids[0] == CLS and ids[real - 1] == SEP and (ids[real:] == PAD).all()
+    assert not batch.mask[row, real:].any() and batch.mask[row, :real].all()
+    ends = np.flatnonzero(ids == SEP)
+    assert len(ends) == 2
+    assert batch.segments[row].tolist() == [int(ends[0] < column <= ends[1]) for column in range(len(ids))]
+    return ids[1 : ends[0]] - SPECIALS, ids[ends[0] + 1 : ends[1]] - SPECIALS
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return place_store(tmp_path_factory.mktemp("store"), random_lengths(40))
+
+
+@pytest.fixture(scope="module")
+def pairs(corpus: Corpus) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    """(label, first, second) of some thousand rows."""
+    source = source_of(corpus)
+    batches = [source.batch(step) for step in range(60)]
+    return [(int(batch.labels[row]), *segments_of(batch, row)) for batch in batches for row in range(32)]
+
+
+@settings(deadline=None, max_examples=25)
+@given(step=st.integers(0, 10**9), seed=st.integers(0, 2**32), world=st.sampled_from([2, 4, 8]))
+def test_any_step_and_rank_gives_its_batch_directly(corpus: Corpus, step: int, seed: int, world: int) -> None:
+    whole = source_of(corpus, seed=seed).batch(step)
+    again = source_of(corpus, seed=seed)
+    again.batch(3)
+    assert equal(whole, again.batch(step))
+    parts = [again.batch(step, rank, world) for rank in range(world)]
+    joined = Batch(*(torch.cat([getattr(part, item.name) for part in parts]) for item in fields(Batch)))
+    assert equal(whole, joined)
+
+
+def test_seed_and_step_change_the_batch(corpus: Corpus) -> None:
+    one = source_of(corpus).batch(0)
+    assert not torch.equal(one.ids, source_of(corpus).batch(1).ids)
+    assert not torch.equal(one.ids, source_of(corpus, seed=1).batch(0).ids)
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused(corpus: Corpus) -> None:
+    with pytest.raises(ValueError, match="multiple"):
+        source_of(corpus).batch(0, rank=0, world=5)
+
+
+def test_micro_batches_are_the_rows_in_order(corpus: Corpus) -> None:
+    batch = source_of(corpus).batch(0)
+    parts = list(batch.split(4))
+    assert [len(part.ids) for part in parts] == [8] * 4
+    assert torch.equal(torch.cat([part.targets for part in parts]), batch.targets)
+
+
+def test_half_of_the_second_segments_are_random(pairs: list[tuple[int, np.ndarray, np.ndarray]]) -> None:
+    labels = np.array([label for label, _, _ in pairs])
+    assert abs(labels.mean() - 0.5) < 4 * 0.5 / np.sqrt(len(labels))
+
+
+def test_segments_are_contiguous_and_from_the_documents_their_label_says(
+    corpus: Corpus, pairs: list[tuple[int, np.ndarray, np.ndarray]]
+) -> None:
+    store, _ = corpus
+    document = np.repeat(np.arange(len(store.documents) - 1), np.diff(store.sentences[store.documents]))
+    for label, first, second in pairs:
+        assert len(first) and len(second)
+        assert (np.diff(first) == 1).all() and (np.diff(second) == 1).all()
+        assert len(set(document[first])) == len(set(document[second])) == 1
+        if label:
+            assert document[first[0]] != document[second[0]]
+        else:
+            assert second[0] == first[-1] + 1 and document[first[0]] == document[second[0]]
+        # Every second segment is the start of a sentence, every first one the end of one, whatever the label.
+        assert second[0] in store.sentences and first[-1] + 1 in store.sentences
+
+
+def test_no_segment_begins_or_ends_inside_a_word(
+    corpus: Corpus, pairs: list[tuple[int, np.ndarray, np.ndarray]]
+) -> None:
+    _, vocabulary = corpus
+    inside = np.array([piece.startswith("##") for piece in vocabulary[SPECIALS:]] + [False])
+    cut = 0
+    for _, first, second in pairs:
+        for segment in (first, second):
+            if inside[segment[0]] or inside[segment[-1] + 1]:
+                cut += 1
+                assert inside[segment[1:]].all()  # a single word, which has more pieces than there is room for
+    assert cut < 0.005 * len(pairs)
+
+
+def test_full_sequences_are_filled_and_a_tenth_is_shorter(tmp_path: Path) -> None:
+    corpus = place_store(tmp_path, [[7, 15, 11] * 5] * 20)
+    full = source_of(corpus, replace(CONFIG, short_rate=0.0))
+    lengths = np.concatenate([full.batch(step).mask.sum(dim=1).numpy() for step in range(40)])
+    assert (lengths >= 44).mean() > 0.97  # the rest: long words that did not fit
+    mixed = source_of(corpus)
+    shorter = np.concatenate([mixed.batch(step).mask.sum(dim=1).numpy() for step in range(40)])
+    assert 0.06 < (lengths >= 44).mean() - (shorter >= 44).mean() < 0.12
+    assert shorter.min() < 12 and shorter.min() >= 5
+
+
+def test_the_count_of_predictions_follows_the_length(corpus: Corpus) -> None:
+    batch = source_of(corpus).batch(0)
+    wanted = np.maximum(np.rint(batch.mask.sum(dim=1).numpy() * 0.15), 1)
+    candidates = batch.mask.sum(dim=1).numpy() - 3
+    assert batch.weights.shape == (32, 7)
+    assert np.array_equal(batch.weights.sum(dim=1).numpy(), np.minimum(wanted, candidates))
+
+
+@given(tokens=st.integers(1, 500), stride=st.integers(1, 60), seed=st.integers(0, 99), epoch=st.integers(0, 3))
+def test_every_epoch_visits_each_slot_once(tokens: int, stride: int, seed: int, epoch: int) -> None:
+    ids = np.zeros(tokens, dtype=np.uint16)
+    text = Text(
+        ids, np.array([0, tokens]), np.array([0, 1]), np.zeros(1, dtype=bool), min_sentences=1, longest_unit=tokens
+    )
+    slots = -(-tokens // stride)
+    places = slot_places(text, epoch * slots + np.arange(slots), stride, seed)
+    gaps = np.diff(np.sort(places))
+    assert len(set(places.tolist())) == slots
+    assert (gaps <= stride).all()
+
+
+def test_epochs_differ_in_order(corpus: Corpus) -> None:
+    source = source_of(corpus)
+    slots = -(-source.text.tokens // source.room)
+    first, second = (slot_places(source.text, epoch * slots + np.arange(slots), source.room, 0) for epoch in (0, 1))
+    assert not np.array_equal(np.argsort(first), np.argsort(second))
+    assert source.steps_per_epoch == slots / 32
+    assert permute(np.arange(slots), slots, 1).shape == (slots,)
+
+
+def test_long_sentences_are_reached_in_all_their_length(tmp_path: Path) -> None:
+    corpus = place_store(tmp_path, [[400, 3], [5, 300, 200]], inside=0.5)
+    source = source_of(corpus, replace(CONFIG, sequence_length=24))
+    seen = np.zeros(len(corpus[0].ids), dtype=bool)
+    for step in range(60):
+        batch = source.batch(step)
+        for row in range(32):
+            for segment in segments_of(batch, row):
+                seen[segment] = True
+    assert seen.mean() > 0.99
+
+
+def test_sentences_without_tokens_and_one_sentence_documents_do_no_harm(tmp_path: Path) -> None:
+    lengths = [[3, 0, 9], [0, 4], [7], [0], [6, 5, 0], [30, 0, 0, 30]]
+    corpus = place_store(tmp_path, lengths)
+    source = source_of(corpus)
+    assert source.text.documents == 3
+    eligible = {*range(12), *range(23, 34), *range(34, 94)}
+    for step in range(30):
+        batch = source.batch(step)
+        for row in range(32):
+            first, second = segments_of(batch, row)
+            assert len(first) and len(second) and eligible.issuperset([*first, *second])
+
+
+def test_next_sentence_prediction_needs_two_documents_and_says_so(tmp_path: Path) -> None:
+    corpus = place_store(tmp_path / "one", [[5, 5, 5]])
+    with pytest.raises(BertlineError, match=r"two documents.*objective to mlm"):
+        source_of(corpus)
+    source_of(corpus, replace(CONFIG, objective="mlm")).batch(0)
+    with pytest.raises(BertlineError, match="2 or more sentences"):
+        source_of(place_store(tmp_path / "single", [[5], [6]]))
+
+
+def test_the_mlm_objective_gives_one_segment(corpus: Corpus) -> None:
+    store, vocabulary = corpus
+    inside = np.array([piece.startswith("##") for piece in vocabulary[SPECIALS:]] + [False])
+    document = np.repeat(np.arange(len(store.documents) - 1), np.diff(store.sentences[store.documents]))
+    source = source_of(corpus, replace(CONFIG, objective="mlm"))
+    for step in range(20):
+        batch = source.batch(step)
+        ids = unmasked(batch)
+        assert not batch.segments.any() and not batch.labels.any()
+        for row in ids:
+            (end,) = np.flatnonzero(row == SEP)
+            text = row[1:end] - SPECIALS
+            assert row[0] == CLS and (row[end + 1 :] == PAD).all()
+            assert (np.diff(text) == 1).all() and len(set(document[text])) == 1
+            assert not inside[text[0]] and not inside[text[-1] + 1]
+
+
+def test_a_word_too_long_for_any_sequence_is_cut(tmp_path: Path) -> None:
+    corpus = place_store(tmp_path, [[90, 90], [90, 90]], inside=1.0)
+    source = source_of(corpus, replace(CONFIG, sequence_length=16))
+    assert all(int(source.batch(step).mask.sum(dim=1).min()) >= 5 for step in range(10))
+
+
+def test_ids_may_be_of_any_width(tmp_path: Path) -> None:
+    store = make_store(tmp_path, [[[70_000, 5], [6, 7]], [[8, 9], [10, 11]]], 70_001)
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(70_001 - 5))]
+    batches = [source_of((store, vocabulary)).batch(step) for step in range(5)]
+    assert max(int(unmasked(batch).max()) for batch in batches) == 70_000
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_prefetching_changes_neither_order_nor_content(corpus: Corpus, workers: int) -> None:
+    source = source_of(corpus)
+    with Prefetcher(source.batch, first=7, workers=workers) as batches:
+        assert all(equal(next(batches), source.batch(step)) for step in range(7, 27))
+
+
+def test_an_error_in_the_background_reaches_the_consumer() -> None:
+    def fail(step: int) -> int:
+        if step == 2:
+            raise BertlineError("broken", where="here", fix="mend it")
+        return step
+
+    with Prefetcher(fail, first=0) as values:
+        assert [next(values), next(values)] == [0, 1]
+        with pytest.raises(BertlineError, match="broken"):
+            next(values)

@@ -1,0 +1,79 @@
+"""Progress for people and for programs."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bertline.model.bert import BertConfig, BertForPreTraining, initialize
+from bertline.pretraining import progress as room
+from bertline.pretraining.progress import Progress, flops_of_sequence, measure_peak
+
+ROW = {"step": 40, "mlm_loss": 5.25, "mlm_accuracy": 0.125, "nsp_loss": 0.5, "nsp_accuracy": 0.75}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def report(log: Path, row: dict[str, float | None], *dones: float) -> None:
+    with Progress(log, tokens=4096, flops=1e9, peak=1e12, done=0.0) as progress:
+        for done in dones:
+            for _ in range(10):
+                progress.step(seconds=0.01, waited=0.001)
+            progress.point(dict(row), done)
+
+
+def test_the_operations_of_a_sequence_are_those_that_torch_counts() -> None:
+    config = BertConfig.named("tiny", vocab_size=512)
+    model = BertForPreTraining(config)
+    initialize(model, 0)
+    ids, positions = torch.zeros(2, 64, dtype=torch.int64), torch.zeros(2, 10, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter:
+        mlm, nsp = model(ids, ids, None, positions)
+        (mlm.sum() + nsp.sum()).backward()
+    assert 2 * flops_of_sequence(config, 64, 10) == pytest.approx(counter.get_total_flops(), rel=0.1)
+
+
+def test_the_peak_of_this_machine_is_plausible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_PEAK_SIZE", {"cpu": 256})
+    assert 1e8 < measure_peak(torch.device("cpu"), "bf16") < 1e15
+
+
+def test_each_point_is_a_line_of_the_log(tmp_path: Path) -> None:
+    report(tmp_path / "log.jsonl", ROW, 0.1, 0.2)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    expected = {
+        "step": 40,
+        "tokens_per_second": 409_600,
+        "milliseconds_per_step": 10.0,
+        "waiting_share": 0.1,
+        "mfu": 0.1,
+    }
+    assert rows == [expected, expected]
+
+
+def test_in_a_log_file_progress_is_plain_lines_now_and_then(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report(tmp_path / "log.jsonl", ROW, 0.1, 0.2, 1.0)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1  # ten seconds have not passed; the last is always shown
+    expected = "step 40, MLM 5.250 (12.5%), NSP 0.500 (75.0%), 409,600 tokens/s, MFU 10%"
+    assert lines[0].startswith("pretrain 100%: ") and expected in lines[0]
+    monkeypatch.setattr(room, "_EVERY", 0.0)
+    report(tmp_path / "log.jsonl", ROW | {"nsp_loss": None}, 0.1, 0.2)
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 2 and "NSP" not in said and "\r" not in said and "\x1b" not in said
+
+
+def test_on_a_terminal_progress_is_a_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    report(tmp_path / "log.jsonl", ROW, 0.5)
+    assert " 50%|" in terminal.getvalue() and "MLM 5.250" in terminal.getvalue()

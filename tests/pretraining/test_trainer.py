@@ -1,0 +1,236 @@
+"""The trainer: it learns, it can be interrupted, and it stops when it must."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bertline.base.config import Pretrain
+from bertline.base.errors import BertlineError
+from bertline.pretraining import trainer as room
+from bertline.pretraining.trainer import Trainer, fingerprint, steps_of_budget
+from bertline.training.checkpoint import optimizer_tensors
+from pretraining.interrupted_run import CONFIG, open_run, struck_at
+from pretraining.tiny_corpus import topic_store
+
+State = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], list[Any], list[Any], Any]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(room, "measure_peak", lambda *_: 1e12)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stores")
+    topic_store(folder / "train", documents=60, seed=0)
+    topic_store(folder / "validation", documents=16, seed=1)
+    return folder
+
+
+def finish(stores: Path, run: Path, config: Pretrain = CONFIG) -> State:
+    """Train to the end, from wherever the run stands, and return all that the run is judged by."""
+    with open_run(stores, run, config) as trainer:
+        trainer.train()
+        weights = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+        moments = optimizer_tensors(trainer.model, trainer.optimizer)
+        history = trainer.history
+        return weights, moments, history.curve, history.validation_curve, trainer.metrics()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(stores: Path, tmp_path_factory: pytest.TempPathFactory) -> State:
+    return finish(stores, tmp_path_factory.mktemp("undisturbed"))
+
+
+def identical(one: State, other: State) -> bool:
+    tensors = all(
+        mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+        for mine, theirs in zip(one[:2], other[:2], strict=True)
+    )
+    return tensors and one[2:] == other[2:]
+
+
+def test_a_run_learns_what_there_is_to_learn(stores: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, budget=120, learning_rate=3e-3, batch_size=32, dropout=0.0, evaluate_every=50)
+    _, _, curve, validation, metrics = finish(stores, tmp_path, config)
+    assert validation[0]["mlm_loss"] == pytest.approx(5.26, abs=0.1)  # log(192), by the bias alone
+    assert metrics["validation"]["mlm_loss"] < 4.2  # knowing the topic: log(24) = 3.2
+    assert metrics["validation"]["nsp_accuracy"] > 0.7
+    assert metrics["train"]["mlm_accuracy"] > 0.02
+    assert [row["step"] for row in validation] == [0, 50, 100, 120]
+    assert [row["step"] for row in curve] == list(range(3, 121, 3))
+    assert curve[-1]["tokens"] == metrics["tokens"] == 120 * 32 * 16
+
+
+def test_the_same_run_twice_is_the_same_to_the_last_bit(stores: Path, tmp_path: Path, undisturbed: State) -> None:
+    assert identical(finish(stores, tmp_path / "again"), undisturbed)
+    other = finish(stores, tmp_path / "other", replace(CONFIG, seed=1))
+    assert not identical(other, undisturbed)  # the comparison can fail
+
+
+@pytest.mark.parametrize("at", [1, 3, 8, 10, 23, 24])
+def test_sigterm_ends_after_the_step_with_143_and_the_rest_is_as_if_undisturbed(
+    stores: Path, tmp_path: Path, undisturbed: State, at: int
+) -> None:
+    with pytest.raises(SystemExit) as ended, open_run(stores, tmp_path, kind=struck_at(at, signal.SIGTERM)) as trainer:
+        trainer.train()
+    assert ended.value.code == 143
+    assert (tmp_path / f"step-{at:08d}" / "manifest.json").is_file()
+    assert identical(finish(stores, tmp_path), undisturbed)
+
+
+def test_sigint_ends_with_130_and_the_handlers_are_put_back(stores: Path, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, open_run(stores, tmp_path, kind=struck_at(2, signal.SIGINT)) as trainer:
+        trainer.train()
+    assert ended.value.code == 130
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_sigkill_loses_only_what_came_after_the_last_checkpoint(
+    stores: Path, tmp_path: Path, undisturbed: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = Path(__file__).with_name("interrupted_run.py")
+    arguments = [str(stores), str(tmp_path), str(int(signal.SIGKILL)), "11"]
+    ended = subprocess.run([sys.executable, str(program), *arguments], capture_output=True, check=False, timeout=60)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    assert sorted(path.name for path in tmp_path.glob("step-*")) == ["step-00000004", "step-00000008"]
+    (tmp_path / ".step-00000012.kill_ed.tmp").mkdir()
+    state = finish(stores, tmp_path)
+    assert "going on from step 8" in capsys.readouterr().err
+    assert identical(state, undisturbed)
+    assert not list(tmp_path.glob(".step-*"))
+    rows = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert rows == undisturbed[2]
+
+
+def test_an_altered_checkpoint_is_named_and_the_one_before_it_used(
+    stores: Path, tmp_path: Path, undisturbed: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit), open_run(stores, tmp_path, kind=struck_at(9, signal.SIGTERM)) as trainer:
+        trainer.train()
+    weights = tmp_path / "step-00000009" / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    state = finish(stores, tmp_path)
+    said = capsys.readouterr().err
+    assert str(weights) in said and "going on from step 8" in said
+    assert identical(state, undisturbed)
+
+
+def test_a_second_trainer_on_the_same_run_is_refused(stores: Path, tmp_path: Path) -> None:
+    second = open_run(stores, tmp_path)
+    with open_run(stores, tmp_path), pytest.raises(BertlineError, match=f"already running: process {os.getpid()}"):
+        second.__enter__()
+    with second:
+        pass
+
+
+def test_accumulated_micro_batches_give_the_curve_of_one_batch(stores: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, precision="fp32", dropout=0.0, budget=10, log_every=1)
+    whole = finish(stores, tmp_path / "whole", config)
+    parts = finish(stores, tmp_path / "parts", replace(config, accumulation=4))
+    for one, two in zip(whole[2], parts[2], strict=True):
+        # A logged figure has six decimals: the last of them may round either way.
+        assert two["mlm_loss"] == pytest.approx(one["mlm_loss"], rel=1e-6, abs=1.1e-6)
+        assert two["nsp_loss"] == pytest.approx(one["nsp_loss"], rel=1e-6, abs=1.1e-6)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_optimizer_step(stores: Path, tmp_path: Path) -> None:
+    with open_run(stores, tmp_path) as trainer:
+        for step in range(5):
+            trainer.history.add(trainer.train_step(trainer.source.batch(step), 1e-3))
+        with torch.no_grad():
+            trainer.model.mlm_bias[7] = float("inf")
+        before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+        with pytest.raises(BertlineError, match=r"step 5: the loss is (nan|inf).*seed 0"):
+            trainer.train_step(trainer.source.batch(5), 1e-3)
+        assert all(torch.equal(before[name], value) for name, value in trainer.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("budget", "unit", "steps"), [(7, "steps", 7), (6.2, "steps", 7), (1000, "tokens", 8), (128, "tokens", 1)]
+)
+def test_a_budget_may_be_in_steps_or_tokens(stores: Path, tmp_path: Path, budget: float, unit: Any, steps: int) -> None:
+    config = replace(CONFIG, budget=budget, budget_unit=unit, embedding_init="normal")
+    assert steps_of_budget(config) == steps
+    _, _, curve, _, metrics = finish(stores, tmp_path, config)
+    assert metrics["steps"] == steps and curve[-1]["step"] == steps
+
+
+def test_a_budget_may_be_in_minutes(stores: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, budget=0.01, budget_unit="minutes", embedding_init="normal", evaluation_batches=1)
+    with open_run(stores, tmp_path, config) as trainer:
+        trainer.train()
+        assert trainer.history.seconds >= 0.6 and trainer.history.step > 1
+        rates = [row["learning_rate"] for row in trainer.history.curve]
+        assert rates[-1] < max(rates) < config.learning_rate * 1.0001
+
+
+def test_the_schedule_follows_the_budget(stores: Path, tmp_path: Path) -> None:
+    _, _, curve, _, _ = finish(stores, tmp_path, replace(CONFIG, log_every=1, warmup=0.25, embedding_init="normal"))
+    rates = [row["learning_rate"] / CONFIG.learning_rate for row in curve]
+    assert rates[:3] == pytest.approx([0.5 / 6, 1.5 / 6, 2.5 / 6])
+    assert rates[-1] == pytest.approx(0.5 / 18) and max(rates) == pytest.approx(17.5 / 18)
+
+
+def test_the_mlm_objective_leaves_next_sentences_out(stores: Path, tmp_path: Path) -> None:
+    weights, _, curve, validation, metrics = finish(stores, tmp_path, replace(CONFIG, objective="mlm"))
+    assert metrics["train"]["nsp_loss"] is metrics["validation"]["nsp_accuracy"] is curve[0]["nsp_loss"] is None
+    assert curve[-1]["mlm_loss"] > 0 and validation[-1]["mlm_loss"] > 0
+    assert not weights["nsp.bias"].any()  # never moved
+
+
+def test_a_cpu_run_logs_speed_and_waiting_time(stores: Path, tmp_path: Path) -> None:
+    finish(stores, tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 8
+    assert all(row["tokens_per_second"] > 0 and 0 <= row["waiting_share"] <= 1 and row["mfu"] > 0 for row in rows)
+
+
+def test_discarding_keeps_the_logs_and_the_next_run_starts_anew(stores: Path, tmp_path: Path) -> None:
+    with open_run(stores, tmp_path) as trainer:
+        trainer.train()
+        trainer.discard_checkpoints()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.jsonl", "lock", "log.jsonl"]
+    with open_run(stores, tmp_path) as trainer:
+        assert trainer.history.step == 0
+
+
+def test_the_fingerprint_follows_what_the_result_depends_on(stores: Path, tmp_path: Path) -> None:
+    def name(**changed: Any) -> str:
+        trainer = open_run(stores, tmp_path)
+        return fingerprint(replace(CONFIG, **changed), trainer.store, trainer.store)
+
+    assert name() == name(checkpoint_every=7)
+    assert len({name(), name(seed=1), name(learning_rate=0.5), name(threads=2)}) == 4
+    trainer = open_run(stores, tmp_path)
+    altered = replace(trainer.store, meta=trainer.store.meta | {"vocab_sha256": "1"})
+    assert fingerprint(CONFIG, altered, trainer.store) != name()
+
+
+def test_a_gpu_that_is_not_there_is_asked_for_in_vain(stores: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    with pytest.raises(BertlineError, match="no CUDA device"):
+        open_run(stores, tmp_path, replace(CONFIG, device="cuda"))
+
+
+def test_trainers_are_context_managers_that_release_their_run(stores: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), open_run(stores, tmp_path):
+        raise RuntimeError
+    with open_run(stores, tmp_path) as trainer:
+        assert isinstance(trainer, Trainer)

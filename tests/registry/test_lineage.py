@@ -1,0 +1,69 @@
+"""Lineage tags: the commit, dvc.lock, the gates, the Prefect run."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.files import sha256_file, write_json, write_text
+from bertline.registry.lineage import dvc_out_md5, gate_reports, lineage_tags
+
+LOCK = """schema: '2.0'
+stages:
+  finetune@topic:
+    cmd: python -m bertline.stages.finetune topic
+    outs:
+    - path: data/models/finetuned/topic
+      md5: 0123456789abcdef.dir
+"""
+
+
+def git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), "-c", "user.name=T", "-c", "user.email=t@example.com", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_only_changes_of_code_and_configuration_make_a_commit_dirty(tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path)
+    write_json(artifacts.metrics("vocab"), {"size": 1})
+    write_text(artifacts.params, "vocab: {}\n")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "-m", "first")
+    write_json(artifacts.metrics("vocab"), {"size": 2})  # what the pipeline writes does not count
+    tags = lineage_tags(artifacts)
+    assert (tags["git.commit"], tags["git.dirty"]) == (git(tmp_path, "rev-parse", "HEAD"), "false")
+    write_text(artifacts.params, "vocab: {size: 512}\n")
+    assert lineage_tags(artifacts)["git.dirty"] == "true"
+
+
+def test_what_cannot_be_known_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT__FLOW_RUN_ID", raising=False)
+    assert set(lineage_tags(Artifacts(tmp_path))) == {"bertline.version"}
+
+
+def test_lock_gates_and_flow_run_are_tags(artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "a-flow-run")
+    lock = artifacts.root / "dvc.lock"
+    lock.write_text(LOCK)
+    tags = lineage_tags(artifacts)
+    assert tags["dvc.lock.sha256"] == sha256_file(lock)
+    assert tags["prefect.flow_run_id"] == "a-flow-run"
+    write_json(artifacts.gate_report("gate_corpus"), {"passed": False})
+    assert lineage_tags(artifacts)["gx.report.sha256"] != tags["gx.report.sha256"]
+
+
+def test_copies_in_data_docs_are_no_gate_reports(artifacts: Artifacts) -> None:
+    before = lineage_tags(artifacts)["gx.report.sha256"]
+    write_json(artifacts.gate("gate_corpus") / "data_docs" / "report.json", {"passed": True})
+    assert lineage_tags(artifacts)["gx.report.sha256"] == before
+    names = [path.relative_to(artifacts.data / "gates").as_posix() for path in gate_reports(artifacts)]
+    assert names == ["gate_corpus/report.json", "gate_task/topic/report.json"]
+
+
+def test_the_hash_of_an_out_is_read_from_dvc_lock(artifacts: Artifacts) -> None:
+    assert dvc_out_md5(artifacts, artifacts.finetuned("topic")) == ""
+    (artifacts.root / "dvc.lock").write_text(LOCK)
+    assert dvc_out_md5(artifacts, artifacts.finetuned("topic")) == "0123456789abcdef.dir"
+    assert dvc_out_md5(artifacts, artifacts.finetuned("qa")) == ""

@@ -1,0 +1,137 @@
+"""The registry: a version a content, and aliases that move as the rule says."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow.exceptions import MlflowException
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.errors import BertlineError
+from bertline.base.files import write_text
+from bertline.registry.contenders import contenders
+from bertline.registry.models import Registration, register
+from bertline.registry.store import Store, open_store
+from registry.pipeline_state import some_params, write_finetuned, write_scores
+
+TOPIC = some_params("topic")
+NAME = "bertline-topic"
+
+
+@dataclass
+class Bench:
+    """Registers the model of `topic` as it now stands on disk."""
+
+    artifacts: Artifacts
+    store: Store
+    run_id: str
+
+    def register(self, *, seed: int = 1, primary: float = 0.8, rows: int = 4) -> Registration:
+        write_finetuned(self.artifacts, "topic", seed)
+        write_scores(self.artifacts, "topic", primary, rows=rows)
+        contender = next(contenders(TOPIC, self.artifacts, {}))
+        return register(self.store, contender, self.run_id, {"git.commit": "abc"}, TOPIC.register)
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        return {alias: str(version) for alias, version in self.store.client.get_registered_model(NAME).aliases.items()}
+
+    @property
+    def versions(self) -> list[Any]:
+        return sorted(self.store.client.search_model_versions(f"name = '{NAME}'"), key=lambda one: int(one.version))
+
+
+@pytest.fixture
+def bench(artifacts: Artifacts) -> Iterator[Bench]:
+    with open_store(artifacts, "bertline") as store:
+        yield Bench(artifacts, store, store.client.create_run(store.experiment_id).info.run_id)
+
+
+def test_the_same_content_twice_is_one_version(bench: Bench) -> None:
+    first, second = bench.register(), bench.register()
+    assert (first.created, second.created) == (True, False)
+    assert first.version == second.version == "1"
+    assert len(bench.versions) == 1
+    assert "already" in str(second)
+
+
+def test_a_first_model_above_the_floor_is_champion(bench: Bench) -> None:
+    assert bench.register().alias == "champion"
+    assert bench.aliases == {"challenger": "1", "champion": "1"}
+
+
+def test_a_model_below_the_floor_stays_challenger(bench: Bench) -> None:
+    registration = bench.register(primary=0.59)
+    assert registration.alias == "challenger"
+    assert "failed" in str(registration)
+    assert bench.aliases == {"challenger": "1"}
+
+
+def test_a_better_model_takes_over_and_the_last_one_is_kept(bench: Bench) -> None:
+    bench.register(seed=1)
+    bench.register(seed=2, primary=0.85)
+    assert bench.aliases == {"challenger": "2", "champion": "2", "previous_champion": "1"}
+
+
+def test_a_worse_model_does_not(bench: Bench) -> None:
+    bench.register(seed=1)
+    bench.register(seed=2, primary=0.75)
+    assert bench.aliases == {"challenger": "2", "champion": "1"}
+    assert bench.register(seed=1).version == "1"  # the old content again: still one version, still champion
+    assert bench.aliases == {"challenger": "1", "champion": "1"}
+
+
+def test_a_champion_is_compared_by_its_latest_scores(bench: Bench) -> None:
+    bench.register(seed=1, primary=0.7)
+    bench.register(seed=1, primary=0.9)  # the same content, evaluated anew
+    assert bench.register(seed=2, primary=0.8).alias == "challenger"
+
+
+def test_other_test_rows_are_said_and_not_compared(bench: Bench) -> None:
+    bench.register(seed=1, primary=0.9)
+    registration = bench.register(seed=2, primary=0.7, rows=5)
+    assert registration.alias == "champion"
+    assert "measured on other data" in str(registration)
+
+
+def test_a_version_tells_where_it_comes_from(bench: Bench) -> None:
+    bench.register()
+    (version,) = bench.versions
+    content = next(contenders(TOPIC, bench.artifacts, {})).content
+    assert version.tags["bertline.content.sha256"] == content
+    assert version.tags["git.commit"] == "abc"
+    assert version.run_id == bench.run_id
+    assert "# bertline-topic" in version.description
+    model = bench.store.client.get_logged_model(version.source.removeprefix("models:/"))
+    assert model.experiment_id == bench.store.experiment_id
+    assert {metric.key: metric.value for metric in model.metrics}["test/accuracy"] == 0.8
+    assert "# bertline-topic" in bench.store.client.get_registered_model(NAME).description
+
+
+def test_a_registration_that_fails_leaves_no_version_behind(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise MlflowException("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, "log_model_artifacts", refuse)
+        with pytest.raises(MlflowException, match="disk is full"):
+            bench.register()
+    assert bench.versions == []
+    assert bench.register().created
+
+
+def test_a_missing_report_is_named(artifacts: Artifacts) -> None:
+    artifacts.metrics("evaluate", "topic").unlink()
+    with pytest.raises(BertlineError, match=r"reports/evaluate/topic/metrics\.json: file not found"):
+        list(contenders(TOPIC, artifacts, {}))
+
+
+def test_a_broken_model_is_refused_before_it_is_a_version(bench: Bench) -> None:
+    write_finetuned(bench.artifacts, "topic", seed=1)
+    write_text(bench.artifacts.finetuned("topic") / "model.safetensors", "not weights")
+    contender = next(contenders(TOPIC, bench.artifacts, {}))
+    with pytest.raises(BertlineError, match=r"topic: does not answer .*safetensors.*dvc repro -f -s finetune@topic"):
+        register(bench.store, contender, bench.run_id, {}, TOPIC.register)
+    assert bench.versions == []

@@ -1,0 +1,84 @@
+"""The promotion rule, as a table and as laws."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertline.base.config import Register
+from bertline.registry.promotion import Scores, beats_floor, decide
+
+CONFIG = Register(min_gain_over_majority=0.02, tolerance=0.005)
+SCORE = st.floats(-1, 1, allow_nan=False)
+ANY_CONFIG = st.builds(Register, min_gain_over_majority=st.floats(0, 0.5), tolerance=st.floats(0, 0.5))
+
+
+def scores(value: float, data: str = "rows") -> Scores:
+    return Scores("f1", {"f1": value, "accuracy": 0.1}, data)
+
+
+@pytest.mark.parametrize(
+    ("challenger", "champion", "majority", "promoted", "reason"),
+    [
+        (0.90, None, 0.50, True, "no champion yet"),
+        (0.51, None, 0.50, False, "floor asks +0.0200: failed"),
+        (0.52, None, 0.50, True, "floor asks +0.0200: passed"),  # exactly the floor, inexact in binary
+        (0.90, 0.80, 0.50, True, "+0.1000 from the champion's 0.8000"),
+        (0.80, 0.80, 0.50, True, "+0.0000 from the champion's"),
+        (0.795, 0.80, 0.50, True, "-0.0050 is allowed: passed"),  # exactly the tolerance
+        (0.79, 0.80, 0.50, False, "-0.0050 is allowed: failed"),
+        (0.51, 0.40, 0.50, False, "failed"),  # better than the champion, yet under the floor
+        (math.nan, None, 0.50, False, "failed"),
+        (0.90, math.nan, 0.50, True, "unknown"),
+        (0.90, 0.80, math.nan, False, "failed"),
+    ],
+)
+def test_the_rule(challenger: float, champion: float | None, majority: float, promoted: bool, reason: str) -> None:
+    verdict = decide(scores(challenger), None if champion is None else scores(champion), {"f1": majority}, CONFIG)
+    assert verdict.promote is promoted
+    assert reason in "; ".join(verdict.reasons)
+
+
+def test_a_champion_measured_on_other_rows_is_not_compared() -> None:
+    verdict = decide(scores(0.6), scores(0.9, data="other rows"), {"f1": 0.5}, CONFIG)
+    assert verdict.promote
+    assert "other data" in verdict.reasons[1]
+
+
+def test_a_missing_primary_metric_never_promotes() -> None:
+    assert not decide(Scores("f1", {}, "rows"), None, {"f1": 0.0}, CONFIG).promote
+    assert not decide(scores(0.9), None, {}, CONFIG).promote
+
+
+def test_the_verdict_names_every_figure_it_weighed() -> None:
+    figures = decide(scores(0.9), scores(0.8), {"f1": 0.5}, CONFIG).as_json()["figures"]
+    assert figures["challenger"] == {"f1": 0.9, "accuracy": 0.1}
+    assert figures["champion"]["f1"] == 0.8
+    assert figures["majority"] == {"f1": 0.5}
+    assert (figures["min_gain_over_majority"], figures["tolerance"]) == (0.02, 0.005)
+
+
+@given(new=SCORE, old=st.none() | SCORE, majority=SCORE, config=ANY_CONFIG)
+def test_nothing_below_the_floor_is_promoted(new: float, old: float | None, majority: float, config: Register) -> None:
+    challenger = scores(new)
+    if decide(challenger, None if old is None else scores(old), {"f1": majority}, config).promote:
+        assert beats_floor(challenger, {"f1": majority}, config)
+        assert new >= majority + config.min_gain_over_majority - 1e-6
+
+
+@given(new=SCORE, old=SCORE, majority=SCORE, config=ANY_CONFIG)
+def test_no_champion_on_the_same_rows_gives_way_to_a_regression(
+    new: float, old: float, majority: float, config: Register
+) -> None:
+    if decide(scores(new), scores(old), {"f1": majority}, config).promote:
+        assert new >= old - config.tolerance - 1e-6
+
+
+@given(new=SCORE, better=st.floats(0, 1), old=st.none() | SCORE, majority=SCORE, config=ANY_CONFIG)
+def test_a_better_challenger_is_promoted_wherever_a_worse_one_is(
+    new: float, better: float, old: float | None, majority: float, config: Register
+) -> None:
+    champion = None if old is None else scores(old)
+    if decide(scores(new), champion, {"f1": majority}, config).promote:
+        assert decide(scores(new + better), champion, {"f1": majority}, config).promote

@@ -1,0 +1,138 @@
+"""Registered models of every kind, loaded as an application would, with pickle refused."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+
+import bertline
+from bertline.base.artifacts import Artifacts
+from bertline.inference.predictor import FillMask, Predictor
+from bertline.registry.store import open_store
+from registry.pipeline_state import TEXTS
+
+TEXT = "the mean of an array"
+ROWS: dict[str, list[dict[str, str]]] = {
+    "topic": [{"text": text} for text in TEXTS],
+    "pairs": [{"text": TEXT, "text_pair": "returns the mean value."}],
+    "rating": [{"text": TEXT}],
+    "params": [{"text": "axis: the shape of\n the array. "}],
+    "qa": [{"question": "what does axis do?", "context": "axis: the mean of the values."}],
+}
+
+
+@pytest.fixture
+def load(registered: Artifacts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Load the champion of a task."""
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    paths = list(sys.path)
+    with open_store(registered, "bertline"):
+        yield lambda name: mlflow.pyfunc.load_model(f"models:/bertline-{name}@champion")
+    sys.path[:] = paths
+
+
+@pytest.mark.parametrize("task", ROWS)
+def test_a_champion_answers_as_the_model_it_was_made_of(task: str, load: Any, registered: Artifacts) -> None:
+    expected = Predictor(registered.finetuned(task)).predict(ROWS[task])
+    answered = load(task).predict(pd.DataFrame(ROWS[task])).to_dict("records")
+    assert answered == [{name: one[name] for name in answer} for one, answer in zip(expected, answered, strict=True)]
+    assert len(answered) == len(ROWS[task])
+
+
+def test_a_text_gets_the_label_that_was_learned(load: Any) -> None:
+    assert list(load("topic").predict(pd.DataFrame(ROWS["topic"]))["label"]) == list(TEXTS.values())
+
+
+def test_entities_stand_at_their_characters(load: Any) -> None:
+    text = ROWS["params"][0]["text"]
+    (entities,) = load("params").predict(pd.DataFrame(ROWS["params"]))["entities"]
+    assert entities
+    assert all(text[entity["start"] : entity["end"]] == entity["text"] for entity in entities)
+
+
+def test_the_encoder_fills_masks(load: Any, registered: Artifacts) -> None:
+    text = "the [MASK] of an array"
+    model = mlflow.pyfunc.load_model("models:/bertline-encoder@champion", model_config={"top": 2})
+    (fills,) = model.predict(pd.DataFrame({"text": [text]}))["fills"]
+    assert fills == FillMask(registered.pretrained).fill(text, top=2)
+
+
+@pytest.mark.parametrize(
+    ("task", "frame", "message"),
+    [
+        ("topic", {"txt": [TEXT]}, "text"),
+        ("topic", {"text": [3]}, "text"),
+        ("topic", {"text": [" "]}, "input 1: text is empty"),
+        ("pairs", {"text": [TEXT], "text_pair": [None]}, "text_pair"),
+        ("params", {"text": [""]}, "empty"),
+        ("qa", {"question": [TEXT]}, "context"),
+        ("encoder", {"text": [TEXT]}, r"no \[MASK\] in"),
+        ("encoder", {"text": [None]}, "text"),
+    ],
+)
+def test_a_wrong_input_is_the_callers_fault(task: str, frame: dict[str, Any], message: str, load: Any) -> None:
+    with pytest.raises(MlflowException, match=message) as caught:
+        load(task).predict(pd.DataFrame(frame))
+    assert 400 <= caught.value.get_http_status_code() < 500
+
+
+def test_no_rows_give_no_answers(load: Any) -> None:
+    for task, columns in (("topic", ["label", "score"]), ("params", ["entities"])):
+        answered = load(task).predict(pd.DataFrame({"text": pd.Series([], dtype=str)}))
+        assert list(answered.columns) == columns
+        assert answered.empty
+
+
+def test_a_model_logged_has_all_that_a_user_of_it_asks_for(load: Any, registered: Artifacts) -> None:
+    model = load("pairs").metadata
+    assert model.get_input_schema().input_names() == ["text", "text_pair"]
+    assert model.get_output_schema().input_names() == ["label", "score"]
+    assert model.saved_input_example_info["type"] == "dataframe"
+    uri = "models:/bertline-pairs@champion"
+    requirements = mlflow.artifacts.load_text(f"{uri}/requirements.txt").split()
+    assert {line.partition("==")[0] for line in requirements} >= {
+        "torch",
+        "tokenizers",
+        "safetensors",
+        "numpy",
+        "mlflow",
+    }
+    assert all("==" in line and "+" not in line for line in requirements)
+    assert "# bertline-pairs" in mlflow.artifacts.load_text(f"{uri}/artifacts/README.md")
+
+
+WITHOUT_BERTLINE = """
+import sys
+from importlib.abc import MetaPathFinder
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] == "bertline":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+import mlflow
+model = mlflow.pyfunc.load_model("models:/bertline-qa@champion")
+print(model.predict(model.input_example).to_dict("records")[0]["answer"])
+"""
+
+
+def test_a_model_answers_where_bertline_is_not_installed(registered: Artifacts, load: Any) -> None:
+    model = load("qa")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_BERTLINE], cwd=registered.root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == model.predict(model.input_example)["answer"][0]
+
+
+def test_a_loaded_model_hides_nothing_of_the_bertline_that_is_installed(load: Any) -> None:
+    load("topic")
+    source = mlflow.artifacts.load_text("models:/bertline-topic@champion/served_model.py")
+    assert "from bertline." not in source
+    own = {name.split(".")[0] for name in sys.modules if name.startswith("bertline_")}
+    assert own, "the model brought its own code under its own name"
+    assert bertline.__file__ == sys.modules["bertline"].__file__

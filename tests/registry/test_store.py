@@ -1,0 +1,119 @@
+"""Where MLflow's store is, how it is set up, and what is said when it cannot be opened."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.errors import BertlineError
+from bertline.registry.store import masked, open_store
+
+OPEN = """
+import sys
+from pathlib import Path
+from bertline.base.artifacts import Artifacts
+from bertline.registry.store import open_store
+with open_store(Artifacts(Path(sys.argv[1])), "shared") as store:
+    print(store.experiment_id)
+"""
+
+
+def test_the_default_store_lies_in_the_checkout_wherever_one_stands(
+    artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open_store(Artifacts(Path("checkout")), "mine") as store:
+        run = store.client.create_run(store.experiment_id)
+        store.client.log_text(run.info.run_id, "kept", "note.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkout"]
+    assert len(list(artifacts.root.glob("mlruns/*/artifacts/note.txt"))) == 1
+
+
+def test_mlflow_tracking_uri_is_respected_and_put_back(
+    artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (artifacts.root / "mlflow.db").read_bytes()
+    shutil.copy(artifacts.root / "mlflow.db", tmp_path / "other.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    with open_store(artifacts, "mine") as store:
+        assert mlflow.get_tracking_uri() == store.uri == f"sqlite:///{tmp_path}/other.db"
+        assert store.client.get_experiment_by_name("mine") is not None
+    assert os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/other.db"
+    assert (artifacts.root / "mlflow.db").read_bytes() == before
+
+
+def test_leaving_the_store_leaves_no_trace_in_the_environment(artifacts: Artifacts) -> None:
+    with open_store(artifacts, "mine"):
+        assert "MLFLOW_TRACKING_URI" in os.environ
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+
+
+def test_two_processes_that_come_first_at_once_share_one_store(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPEN, str(tmp_path)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ended = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ended
+    assert ended[0][0] == ended[1][0]
+    assert [error for _, error in ended] == ["", ""]  # migrations are not shown to people
+
+
+def test_a_deleted_experiment_is_named_with_the_way_back(artifacts: Artifacts) -> None:
+    with open_store(artifacts, "mine") as store:
+        store.client.delete_experiment(store.experiment_id)
+    with (
+        pytest.raises(BertlineError, match=r"'mine' was deleted.*mlflow experiments restore"),
+        open_store(artifacts, "mine"),
+    ):
+        pass
+
+
+def test_a_store_that_cannot_be_opened_is_one_line(artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    (artifacts.root / "notes.db").write_text("no database " * 100)
+    uris = [f"sqlite:///{artifacts.root}/notes.db", "gopher://somewhere", "mssql+nodriver://me:secret@host/db"]
+    for uri in uris:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(BertlineError) as caught, open_store(artifacts, "mine"):
+            pass
+        assert f"MLflow store {masked(uri)}: " in str(caught.value)
+        assert "secret" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_database_without_its_driver_says_what_to_install(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@127.0.0.1:9/mlflow")
+    with (
+        pytest.raises(BertlineError, match=r"no driver for postgresql\..*pip install psycopg"),
+        open_store(artifacts, "mine"),
+    ):
+        pass
+
+
+def test_an_unreachable_server_is_said_and_its_password_is_not(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    with pytest.raises(BertlineError) as caught, open_store(artifacts, "mine"):
+        pass
+    assert "http://me:***@127.0.0.1:9" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://me:p%40ss@host:5432/mlflow", "postgresql://me:***@host:5432/mlflow"),
+        ("http://host:5000", "http://host:5000"),
+        ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+    ],
+)
+def test_passwords_are_masked(uri: str, shown: str) -> None:
+    assert masked(uri) == shown

@@ -1,0 +1,129 @@
+"""The data stages in a row, from an address to token ids, and what they leave behind when they fail."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.config import Documents, Download, Params, Source, Vocab
+from bertline.base.errors import BertlineError
+from bertline.base.files import read_json, sha256_directory, sha256_file
+from bertline.corpus.parquet import read_sentences
+from bertline.stages import documents, download, encode, vocab
+from bertline.tokens.store import TokenStore
+
+PARAMS = Params(
+    download=Download([Source("python-docs:json+email+argparse", licence="PSF-2.0"), Source("file:data/sources")]),
+    documents=Documents(min_characters=50, validation_fraction=0.2),
+    vocab=Vocab(size=1024),
+)
+STAGES = (download, documents, vocab, encode)
+
+
+def run_all(root: Path) -> Artifacts:
+    artifacts = Artifacts(root)
+    (artifacts.data / "sources").mkdir(parents=True)
+    (artifacts.data / "sources" / "more.txt").write_text(
+        "\n\n".join(
+            f"The story of number {number} is a long one. It came from {number * 7} people of {chr(0x4E00 + number)}, "
+            f"who had heard it from {number} others."
+            for number in range(80)
+        )
+    )
+    for stage in STAGES:
+        name = stage.__name__.rpartition(".")[2]
+        returned = stage.run(PARAMS, artifacts)
+        if stage is not download:
+            assert read_json(artifacts.metrics(name)) == returned
+    return artifacts
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    return run_all(tmp_path_factory.mktemp("checkout"))
+
+
+def test_the_manifest_describes_what_was_fetched(data: Artifacts) -> None:
+    docs, folder = read_json(data.raw / "manifest.json")["sources"]
+    assert docs["sha256"] == sha256_file(data.raw / docs["path"])
+    assert docs["licence"] == "PSF-2.0"
+    assert set(docs["packages"]) == {"json", "email", "argparse"}
+    assert folder["sha256"] == sha256_directory(data.raw / folder["path"])
+
+
+def test_the_tokens_are_those_of_the_documents(data: Artifacts) -> None:
+    tokenizer = Tokenizer.from_file(str(data.vocab / "tokenizer.json"))
+    for split in ("train", "validation"):
+        store = TokenStore.open(data.tokens(split))
+        store.verify()
+        rows = [document for batch in read_sentences(data.documents, split) for document in batch]
+        sentences = [sentence for document in rows for sentence in document]
+        expected = [tokenizer.encode(sentence, add_special_tokens=False).ids for sentence in sentences]
+        assert np.diff(store.documents).tolist() == [len(document) for document in rows]
+        assert np.diff(store.sentences).tolist() == [len(ids) for ids in expected]
+        assert store.ids.tolist() == [token for ids in expected for token in ids]
+        assert store.meta["words"] == sum(len(sentence.split()) for sentence in sentences)
+        assert store.meta["vocab_sha256"] == sha256_file(data.vocab / "vocab.txt")
+
+
+def test_the_metrics_agree_with_the_artefacts(data: Artifacts) -> None:
+    metrics, train = read_json(data.metrics("encode")), TokenStore.open(data.tokens("train"))
+    validation = TokenStore.open(data.tokens("validation"))
+    assert metrics["train_tokens"] == len(train.ids)
+    assert metrics["validation_tokens"] == len(validation.ids)
+    shares = np.unique(validation.ids, return_counts=True)[1] / len(validation.ids)
+    assert metrics["unigram_entropy"] == pytest.approx(-(shares * np.log(shares)).sum())
+    assert metrics["vocab_used"] == len(np.unique(train.ids)) / 1024
+    unknown = int((train.ids == 1).sum() + (validation.ids == 1).sum())
+    assert unknown > 0  # validation documents name places that no training document does
+    assert metrics["unknown_share"] == unknown / (len(train.ids) + len(validation.ids))
+    assert 1 <= metrics["tokens_per_word"] < 2.5
+    assert read_json(data.metrics("documents"))["train_documents"] == train.meta["documents"]
+    assert read_json(data.metrics("vocab"))["size"] == 1024
+
+
+def test_a_second_run_writes_the_same_bytes(data: Artifacts, tmp_path: Path) -> None:
+    again = run_all(tmp_path)
+    for name in ("raw", "documents", "vocab", "tokens", "reports"):
+        assert sha256_directory(again.data / name) == sha256_directory(data.data / name)
+
+
+def test_a_source_that_fails_leaves_the_raw_data_as_it_was(data: Artifacts, tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path)
+    artifacts.raw.mkdir(parents=True)
+    (artifacts.raw / "old.txt").write_text("what was there before")
+    (tmp_path / "good.txt").write_text("good")
+    with pytest.raises(BertlineError, match="no file or folder"):
+        download.run(Params(download=Download([Source("file:good.txt"), Source("file:missing.txt")])), artifacts)
+    assert [file.name for file in artifacts.data.rglob("*")] == ["raw", "old.txt"]
+
+
+def test_mirrors_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / "text.txt").write_text("from the mirror")
+    monkeypatch.setenv("BERTLINE_MIRROR", str(tmp_path / "mirror"))
+    download.run(Params(download=Download([Source("mirror:text.txt")])), Artifacts(tmp_path))
+    assert (tmp_path / "data" / "raw" / "text.txt").read_text() == "from the mirror"
+
+
+def test_an_empty_corpus_stops_the_stage_without_half_an_artefact(tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path)
+    (tmp_path / "empty.txt").write_text(" \n\n")
+    params = Params(download=Download([Source("file:empty.txt")]))
+    download.run(params, artifacts)
+    with pytest.raises(BertlineError, match="the corpus is empty"):
+        documents.run(params, artifacts)
+    assert [file.name for file in artifacts.data.iterdir()] == ["raw"]
+
+
+def test_a_vocabulary_that_does_not_fit_its_tokenizer_stops_encode(data: Artifacts, tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path)
+    artifacts.vocab.mkdir(parents=True)
+    for name in ("vocab.txt", "tokenizer.json"):
+        (artifacts.vocab / name).write_bytes((data.vocab / name).read_bytes())
+    (artifacts.vocab / "vocab.txt").write_text((data.vocab / "vocab.txt").read_text() + "one-more\n")
+    with pytest.raises(BertlineError, match=r"differ from the 1,025 of vocab\.txt"):
+        encode.run(PARAMS, artifacts)
+    assert not artifacts.tokens("train").parent.exists()

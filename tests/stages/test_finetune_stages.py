@@ -1,0 +1,168 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.config import Evaluate, Kind, Params, Task, TaskData
+from bertline.base.errors import BertlineError
+from bertline.base.files import read_json, read_jsonl, sha256_directory, write_json
+from bertline.stages import evaluate, finetune, report
+from bertline.tasks.schema import METRICS
+from toy_tasks import KINDS, RECIPE, VOCAB, write_pretrained, write_toy_task
+
+STARTS = ("pretrained", "from_random")
+SHAPES: dict[str, type] = {
+    "classification": AutoModelForSequenceClassification,
+    "pair": AutoModelForSequenceClassification,
+    "regression": AutoModelForSequenceClassification,
+    "tagging": AutoModelForTokenClassification,
+    "span": AutoModelForQuestionAnswering,
+}
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    tasks = {f"toy_{kind}": Task(kind, TaskData(train="x"), {"max_length": 24}) for kind in KINDS}
+    return Params(tasks=tasks, finetune=RECIPE, evaluate=Evaluate(threads=1))
+
+
+@pytest.fixture(scope="module")
+def done(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    """A checkout in which the three stages have run for a task of every kind."""
+    torch.set_num_threads(1)
+    artifacts = prepare_checkout(tmp_path_factory.mktemp("checkout"))
+    for kind in KINDS:
+        finetune.run(params, artifacts, f"toy_{kind}")
+        evaluate.run(params, artifacts, f"toy_{kind}")
+    report.run(params, artifacts)
+    return artifacts
+
+
+def prepare_checkout(root: Path) -> Artifacts:
+    artifacts = Artifacts(root)
+    write_pretrained(artifacts.pretrained)
+    for kind in KINDS:
+        write_toy_task(artifacts.task(f"toy_{kind}"), kind)
+    write_json(artifacts.metrics("documents"), {"train_documents": 10, "validation_documents": 1})
+    write_json(artifacts.metrics("encode"), {"train_tokens": 1000, "unigram_entropy": 5.0})
+    figures = {"mlm_loss": 4.0, "mlm_accuracy": 0.3, "nsp_loss": 0.6, "nsp_accuracy": 0.7}
+    pretrain = {"steps": 10, "tokens": 640, "parameters": 1234, "train": figures, "validation": figures}
+    write_json(artifacts.metrics("pretrain"), pretrain)
+    return artifacts
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_transformers_loads_what_finetune_wrote_without_a_complaint(kind: Kind, done: Artifacts) -> None:
+    for directory in (done.finetuned(f"toy_{kind}"), done.from_random(f"toy_{kind}")):
+        _, found = SHAPES[kind].from_pretrained(directory, output_loading_info=True)
+        assert not any(found.values()), found
+        assert len(AutoTokenizer.from_pretrained(directory)) == len(VOCAB)
+        assert {"task.json", "inference.json"} <= {file.name for file in directory.iterdir()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_finetune_reports_both_starts(kind: Kind, done: Artifacts) -> None:
+    metrics = read_json(done.metrics("finetune", f"toy_{kind}"))
+    for start in STARTS:
+        assert set(metrics[start]["validation"]) == set(METRICS[kind])
+        assert len(metrics[start]["epochs"]) == RECIPE.epochs
+        assert metrics[start]["epochs"][-1] == metrics[start]["validation"][METRICS[kind][0]]
+    curve = read_json(done.curve("finetune", f"toy_{kind}"))
+    assert set(curve[0]) == {"step", "epoch", "learning_rate", "pretrained_loss", "from_random_loss"}
+    assert curve[-1]["step"] == metrics["steps"]
+    assert curve[-1]["epoch"] == RECIPE.epochs
+    assert 50 <= len(curve) <= 100
+    last_epoch = [row["pretrained_loss"] for row in curve if row["epoch"] > RECIPE.epochs - 1]
+    assert sum(last_epoch) / len(last_epoch) == pytest.approx(metrics["pretrained"]["train_loss"], rel=0.3, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_evaluate_scores_the_test_rows_beside_the_baselines(kind: Kind, done: Artifacts) -> None:
+    metrics = read_json(done.metrics("evaluate", f"toy_{kind}"))
+    assert metrics["metric"] == METRICS[kind][0]
+    assert metrics["rows"] == 60
+    primary = {start: metrics[start][metrics["metric"]] for start in (*STARTS, "majority")}
+    assert primary["pretrained"] > 0.9 >= primary["majority"]
+    # Kept predictions are enough to find the score again.
+    rows = list(read_jsonl(done.report("evaluate", f"toy_{kind}") / "predictions.jsonl"))
+    tests = list(read_jsonl(done.task(f"toy_{kind}") / "test.jsonl"))
+    assert [row["id"] for row in rows] == [row["id"] for row in tests]
+    if kind in ("classification", "pair"):
+        for start in STARTS:
+            right = sum(row[start] == row["label"] for row in rows)
+            assert right / len(rows) == pytest.approx(primary[start], abs=1e-6)
+
+
+def test_gold_answers_are_kept_beside_the_predictions(done: Artifacts) -> None:
+    keys = {"classification": "label", "pair": "label", "regression": "label", "tagging": "tags", "span": "answers"}
+    for kind, key in keys.items():
+        row = next(read_jsonl(done.report("evaluate", f"toy_{kind}") / "predictions.jsonl"))
+        assert list(row) == ["id", key, *STARTS]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_confusion_matrix_is_a_table_of_actual_and_predicted(kind: Kind, done: Artifacts) -> None:
+    with (done.report("evaluate", f"toy_{kind}") / "confusion.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows
+    assert all(set(row) == {"actual", "predicted"} for row in rows)
+    assert kind != "tagging" or all(set(row.values()) != {"O"} for row in rows)
+
+
+def test_the_scoreboard_shows_every_task(params: Params, done: Artifacts) -> None:
+    board = read_json(done.scoreboard / "scoreboard.json")
+    text = (done.scoreboard / "scoreboard.md").read_text()
+    assert set(board["tasks"]) == set(params.tasks)
+    for task, row in board["tasks"].items():
+        metrics = read_json(done.metrics("evaluate", task))
+        assert row["gain"] == pytest.approx(row["pretrained"] - row["from_random"], abs=1e-6)
+        assert row["pretrained"] == metrics["pretrained"][metrics["metric"]]
+        assert f"| {task} |" in text
+
+
+def test_a_task_taken_out_of_params_is_off_the_scoreboard(params: Params, done: Artifacts, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "reports").symlink_to(done.data / "reports")
+    board = report.run(Params(tasks={"toy_pair": params.tasks["toy_pair"]}), Artifacts(tmp_path))
+    assert list(board["tasks"]) == ["toy_pair"]
+    report.run(params, done)
+
+
+def test_the_same_inputs_give_the_same_bytes(params: Params, done: Artifacts, tmp_path: Path) -> None:
+    again = prepare_checkout(tmp_path)
+    finetune.run(params, again, "toy_tagging")
+    evaluate.run(params, again, "toy_tagging")
+    for part in ("models/finetuned/toy_tagging", "models/from_random/toy_tagging"):
+        assert sha256_directory(again.data / part) == sha256_directory(done.data / part)
+    for stage in ("finetune", "evaluate"):
+        ours, theirs = (artifacts.report(stage, "toy_tagging") for artifacts in (again, done))
+        assert sha256_directory(ours) == sha256_directory(theirs)
+
+
+def test_the_test_rows_are_read_by_evaluate_alone(params: Params, done: Artifacts, tmp_path: Path) -> None:
+    again = prepare_checkout(tmp_path)
+    (again.task("toy_pair") / "test.jsonl").write_text("no rows at all\n")
+    finetune.run(params, again, "toy_pair")
+    assert sha256_directory(again.finetuned("toy_pair")) == sha256_directory(done.finetuned("toy_pair"))
+    with pytest.raises(BertlineError, match=r"test\.jsonl, line 1: not valid JSON"):
+        evaluate.run(params, again, "toy_pair")
+
+
+def test_a_vocabulary_that_does_not_match_the_model_is_one_clear_line(params: Params, tmp_path: Path) -> None:
+    artifacts = prepare_checkout(tmp_path)
+    config = artifacts.pretrained / "config.json"
+    config.write_text(json.dumps(read_json(config) | {"vocab_size": 4096}))
+    with pytest.raises(
+        BertlineError, match=rf"the model has 4,096 token embeddings, its tokenizer {len(VOCAB)} entries"
+    ):
+        finetune.run(params, artifacts, "toy_pair")
+    assert not artifacts.finetuned("toy_pair").exists()

@@ -1,0 +1,95 @@
+"""Examples to batches: padding that hides nothing, few lengths, and an order that (seed, epoch) alone decides."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from bertline.tasks.batches import IGNORED, Example, Features, padded_length
+from bertline.tasks.features import encode_rows
+from bertline.tasks.schema import TaskInfo
+
+
+def features_of(lengths: list[int], max_length: int = 64) -> Features:
+    examples = [Example(row, np.arange(5, 5 + length), length) for row, length in enumerate(lengths)]
+    return Features("classification", examples, max_length)
+
+
+@given(st.lists(st.integers(2, 64), min_size=1, max_size=200), st.integers(1, 17), st.integers(0, 3), st.integers(0, 3))
+@settings(max_examples=40, deadline=None)
+def test_an_epoch_takes_every_example_once_in_an_order_that_repeats(
+    lengths: list[int], batch_size: int, seed: int, epoch: int
+) -> None:
+    features = features_of(lengths)
+    batches = [batch.tolist() for batch in features.training_batches(batch_size, seed=seed, epoch=epoch)]
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    assert len(batches) == features.steps(batch_size)
+    assert all(len(batch) <= batch_size for batch in batches)
+    again = [batch.tolist() for batch in features.training_batches(batch_size, seed=seed, epoch=epoch)]
+    assert batches == again
+
+
+def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+    features = features_of(list(range(2, 64)) * 4)
+    orders = {
+        tuple(index for batch in features.training_batches(8, seed=seed, epoch=epoch) for index in batch.tolist())
+        for seed in range(3)
+        for epoch in range(3)
+    }
+    assert len(orders) == 9
+
+
+def test_like_lengths_come_together_so_that_little_is_padding() -> None:
+    random = np.random.Generator(np.random.Philox(key=1))
+    features = features_of(random.integers(2, 65, size=2000).tolist())
+    batches = [features.batch(indices) for indices in features.training_batches(16, seed=0, epoch=0)]
+    padded = sum(batch.ids.size for batch in batches)
+    real = sum(int(batch.mask.sum()) for batch in batches)
+    assert padded < 1.2 * real
+
+
+def test_evaluation_takes_every_example_once_longest_first() -> None:
+    features = features_of([3, 60, 20, 41, 9])
+    lengths = [int(features.lengths[index]) for batch in features.evaluation_batches(2) for index in batch]
+    assert lengths == sorted(lengths, reverse=True)
+    assert sorted(int(index) for batch in features.evaluation_batches(2) for index in batch) == [0, 1, 2, 3, 4]
+
+
+@given(st.integers(1, 512), st.integers(8, 512))
+def test_padded_lengths_are_multiples_of_8_within_the_maximum(length: int, max_length: int) -> None:
+    length = min(length, max_length)
+    padded = padded_length(length, max_length)
+    assert length <= padded <= max_length
+    assert padded % 8 == 0 or padded == max_length
+
+
+def test_padding_is_masked_and_in_segment_zero() -> None:
+    examples = [Example(0, np.array([2, 9, 3, 9, 9, 3]), 3), Example(1, np.array([2, 9, 3]), 3)]
+    batch = Features("pair", examples, 64).batch([0, 1])
+    assert batch.ids.shape == batch.segments.shape == batch.mask.shape == (2, 8)
+    assert batch.ids[1].tolist() == [2, 9, 3, 0, 0, 0, 0, 0]
+    assert batch.segments.tolist() == [[0, 0, 0, 1, 1, 1, 0, 0], [0] * 8]
+    assert batch.mask.sum(axis=1).tolist() == [6, 3]
+    assert batch.labels is None
+
+
+def test_targets_of_tokens_are_padded_with_what_the_loss_ignores(tokenizer: Tokenizer) -> None:
+    rows = [{"id": "a", "words": ["ab", "c"], "tags": ["X", "O"]}, {"id": "b", "words": ["d"], "tags": ["O"]}]
+    task = TaskInfo("t", "tagging", ("O", "X"), "", (), False, {}, "")
+    batch = encode_rows(rows, task, tokenizer, max_length=16, stride=4).batch([0, 1])
+    assert batch.labels is not None
+    assert batch.words is not None
+    assert batch.labels[0].tolist() == [IGNORED, 1, IGNORED, 0, *[IGNORED] * 4]
+    assert batch.words[1].tolist() == [-1, 0, *[-1] * 6]
+
+
+def test_targets_of_spans_and_offsets_are_stacked(tokenizer: Tokenizer) -> None:
+    rows = [{"id": "a", "question": "q", "context": "a bc", "answers": [{"text": "bc", "start": 2}]}]
+    task = TaskInfo("t", "span", (), "", (), False, {}, "")
+    batch = encode_rows(rows, task, tokenizer, max_length=16, stride=4).batch([0])
+    assert batch.labels is not None
+    assert batch.offsets is not None
+    assert batch.counts is not None
+    assert batch.labels.tolist() == [[4, 5]]
+    assert batch.offsets[0].tolist() == [[-1, -1]] * 3 + [[0, 1], [2, 3], [3, 4]] + [[-1, -1]] * 2
+    assert batch.counts[0].tolist() == [False] * 3 + [True] * 3 + [False] * 2

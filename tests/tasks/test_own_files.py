@@ -1,0 +1,259 @@
+"""Builder "files": the user's own rows in five formats, and one clear line for whatever is wrong with them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.config import Kind, Task, TaskData
+from bertline.base.errors import BertlineError
+from bertline.tasks.catalog import build_task
+from bertline.tasks.own_files import to_bio2
+from bertline.tasks.schema import SPLITS, TaskInfo, read_rows
+
+Rows = dict[str, list[dict[str, Any]]]
+CSV = "text,label\n" + "".join(f"text number {n},{'yes' if n % 2 else 'no'}\n" for n in range(200))
+
+
+def build(artifacts: Artifacts, kind: Kind, train: str, **options: Any) -> Rows:
+    data = TaskData(builder="files", train=f"data/sources/{train}", **options)
+    build_task("mine", Task(kind=kind, data=data), artifacts)
+    return {split: read_rows(artifacts.task("mine"), split) for split in SPLITS}
+
+
+def put(artifacts: Artifacts, name: str, text: str | bytes) -> Path:
+    path = artifacts.data / "sources" / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def failing(artifacts: Artifacts, kind: Kind, name: str, text: str | bytes, **options: Any) -> str:
+    put(artifacts, name, text)
+    with pytest.raises(BertlineError) as caught:
+        build(artifacts, kind, name, **options)
+    assert not artifacts.task("mine").exists()
+    assert "\n" not in str(caught.value)
+    assert caught.value.fix
+    return str(caught.value)
+
+
+def test_a_csv_becomes_three_splits_cut_by_hash(artifacts: Artifacts) -> None:
+    put(artifacts, "a.csv", CSV)
+    rows = build(artifacts, "classification", "a.csv")
+    texts = [{row["text"] for row in rows[split]} for split in SPLITS]
+    assert sum(map(len, texts)) == len(set.union(*texts)) == 200
+    assert 8 <= len(texts[1]) <= 35
+    assert 8 <= len(texts[2]) <= 35
+    assert TaskInfo.read(artifacts.task("mine")).labels == ("no", "yes")
+    assert TaskInfo.read(artifacts.task("mine")).source == "data/sources/a.csv"
+
+
+def test_equal_texts_are_cut_into_the_same_split(artifacts: Artifacts) -> None:
+    put(artifacts, "a.csv", CSV + CSV.partition("\n")[2])
+    rows = build(artifacts, "classification", "a.csv")
+    texts = [{row["text"] for row in rows[split]} for split in SPLITS]
+    assert sum(map(len, texts)) == 200
+    assert sum(len(rows[split]) for split in SPLITS) == 400
+
+
+def test_the_test_rows_stay_when_a_validation_file_is_added(artifacts: Artifacts) -> None:
+    put(artifacts, "a.csv", CSV)
+    put(artifacts, "v.csv", "text,label\nseen for validation,yes\n")
+    before = build(artifacts, "classification", "a.csv")
+    after = build(artifacts, "classification", "a.csv", validation="data/sources/v.csv")
+    assert after["test"] == before["test"]
+    assert [row["text"] for row in after["validation"]] == ["seen for validation"]
+    assert len(after["train"]) + len(after["test"]) == 200
+
+
+def test_a_label_that_only_cut_rows_have_goes_back_to_training(artifacts: Artifacts) -> None:
+    rare = "".join(f"rare text {n},rare{n}\n" for n in range(40))
+    put(artifacts, "a.csv", CSV + rare)
+    rows = build(artifacts, "classification", "a.csv")
+    assert {row["label"] for row in rows["train"]} >= {f"rare{n}" for n in range(40)}
+
+
+def test_a_small_cap_loses_no_label(artifacts: Artifacts) -> None:
+    put(artifacts, "a.csv", "text,label\nthe only one,rare\n" + "".join(f"text {n},common\n" for n in range(200)))
+    files = {"validation": "data/sources/a.csv", "test": "data/sources/a.csv"}
+    train = build(artifacts, "classification", "a.csv", max_train_rows=5, **files)["train"]
+    assert len(train) == 5
+    assert {row["label"] for row in train} == {"rare", "common"}
+
+
+def test_columns_are_called_as_the_user_calls_them_and_quotes_are_read(artifacts: Artifacts) -> None:
+    put(artifacts, "a.csv", 'stars,review\n1,"bad, ""very"" bad\nindeed"\n5,good\n')
+    put(artifacts, "b.csv", "stars,review\n5,fine\n")
+    columns = {"text": "review", "label": "stars"}
+    rows = build(
+        artifacts,
+        "classification",
+        "a.csv",
+        validation="data/sources/b.csv",
+        test="data/sources/b.csv",
+        columns=columns,
+    )
+    assert rows["train"][0] == {"id": "train-1", "text": 'bad, "very" bad\nindeed', "label": "1"}
+
+
+def test_a_tsv_has_no_quotes(artifacts: Artifacts) -> None:
+    put(artifacts, "a.tsv", 'text\tlabel\nhe said "no\tx\nand "yes"\ty\n')
+    files = {"validation": "data/sources/a.tsv", "test": "data/sources/a.tsv"}
+    assert [row["text"] for row in build(artifacts, "classification", "a.tsv", **files)["train"]] == [
+        'he said "no',
+        'and "yes"',
+    ]
+
+
+def test_labels_of_jsonl_become_texts_and_ids_are_kept(artifacts: Artifacts) -> None:
+    lines = [{"id": 7, "text": "a", "label": 1}, {"id": "x", "text": "b", "label": True}]
+    put(artifacts, "a.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    files = {"validation": "data/sources/a.jsonl", "test": "data/sources/a.jsonl"}
+    rows = build(artifacts, "classification", "a.jsonl", **files)["train"]
+    assert rows == [{"id": "7", "text": "a", "label": "1"}, {"id": "x", "text": "b", "label": "true"}]
+
+
+def test_regression_reads_numbers_and_a_second_text_if_there_is_one(artifacts: Artifacts) -> None:
+    put(artifacts, "a.csv", "text,text_pair,label\na,b,1.5\nc,d,-2e1\n")
+    files = {"validation": "data/sources/a.csv", "test": "data/sources/a.csv"}
+    rows = build(artifacts, "regression", "a.csv", **files)["train"]
+    assert [row["label"] for row in rows] == [1.5, -20.0]
+    assert rows[0]["text_pair"] == "b"
+    assert TaskInfo.read(artifacts.task("mine")).pair
+
+
+def test_conll_columns_become_bio2(artifacts: Artifacts) -> None:
+    text = "-DOCSTART- -X- O\n\nAda NNP I-PER\nKing NNP I-PER\nBob NNP B-PER\n\nsang VBD O\n"
+    put(artifacts, "a.conll", text)
+    files = {"validation": "data/sources/a.conll", "test": "data/sources/a.conll"}
+    rows = build(artifacts, "tagging", "a.conll", **files)["train"]
+    assert rows == [
+        {"id": "train-1", "words": ["Ada", "King", "Bob"], "tags": ["B-PER", "I-PER", "B-PER"]},
+        {"id": "train-2", "words": ["sang"], "tags": ["O"]},
+    ]
+
+
+def test_bio2_stays_and_iob1_becomes_bio2() -> None:
+    assert to_bio2(["O", "B-A", "I-A", "I-A", "B-A"]) == ["O", "B-A", "I-A", "I-A", "B-A"]
+    assert to_bio2(["I-A", "I-A", "I-B", "O", "I-B"]) == ["B-A", "I-A", "B-B", "O", "B-B"]
+
+
+def squad(**question: Any) -> str:
+    asked = {"id": "q1", "question": "Who?", "answers": [{"text": "Ada", "answer_start": 7}]} | question
+    return json.dumps({"data": [{"title": "t", "paragraphs": [{"context": "It was Ada.", "qas": [asked]}]}]})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", squad()),
+        (
+            "a.jsonl",
+            json.dumps(
+                {
+                    "id": "q1",
+                    "question": "Who?",
+                    "context": "It was Ada.",
+                    "answers": {"text": ["Ada"], "answer_start": [7]},
+                }
+            ),
+        ),
+    ],
+)
+def test_squad_and_hugging_face_answers_are_read(artifacts: Artifacts, name: str, text: str) -> None:
+    put(artifacts, name, text)
+    files = {"validation": f"data/sources/{name}", "test": f"data/sources/{name}"}
+    (row,) = build(artifacts, "span", name, **files)["train"]
+    assert row == {
+        "id": "q1",
+        "question": "Who?",
+        "context": "It was Ada.",
+        "answers": [{"text": "Ada", "start": 7}],
+    }
+
+
+@pytest.mark.parametrize("answers", [[], [{"text": "Ada", "answer_start": 7}]])
+def test_a_question_of_squad_2_may_have_no_answer(artifacts: Artifacts, answers: list[dict[str, Any]]) -> None:
+    put(artifacts, "a.json", squad(is_impossible=True, answers=answers))
+    files = {"validation": "data/sources/a.json", "test": "data/sources/a.json"}
+    assert build(artifacts, "span", "a.json", **files)["train"][0]["answers"] == []
+
+
+def test_a_missing_file_is_named(artifacts: Artifacts) -> None:
+    with pytest.raises(BertlineError, match=r"data/sources/none\.csv: file not found"):
+        build(artifacts, "classification", "none.csv")
+
+
+def test_a_file_outside_data_sources_is_refused(artifacts: Artifacts) -> None:
+    (artifacts.root / "a.csv").write_text(CSV, encoding="utf-8")
+    with pytest.raises(BertlineError, match=r"key tasks\.mine\.data\.train: .*not under data/sources.*DVC"):
+        build(artifacts, "classification", "../../a.csv")
+
+
+BAD = [
+    ("classification", "a.csv", "text,klass\nx,1\n", "a.csv, line 2: no column 'label'. Name yours in tasks.mine"),
+    ("classification", "a.csv", "text,label\nx,1\n  ,2\n", "a.csv, line 3: text is empty"),
+    ("classification", "a.csv", "text,label\nx,1\ny,\n", "a.csv, line 3: label is ''"),
+    ("classification", "a.csv", "text,label\nx,1\ny\n", "a.csv, line 3: 1 fields under 2 headings"),
+    ("classification", "a.csv", 'text,label\nx,1\n"y,2\nz,3\n', "a.csv, line 3: malformed row"),
+    ("classification", "a.csv", 'text,label\n"a"b,1\n', "a.csv, line 2: malformed row"),
+    ("classification", "a.csv", b"text,label\n\xff,1\n", "a.csv: not valid UTF-8"),
+    ("classification", "a.csv", "text,label\n", "a.csv: no rows"),
+    ("classification", "a.xlsx", "x", "files of type .xlsx are not read"),
+    ("classification", "a.csv", "id,text,label\n1,x,1\n1,y,2\n", "line 3: id '1' occurs twice"),
+    ("classification", "a.jsonl", '{"text": 5, "label": "x"}\n', "a.jsonl, row 1: text is 5, not a text"),
+    ("classification", "a.jsonl", "{\n", "line 1: not valid JSON"),
+    ("classification", "a.csv", CSV.replace("yes", "no"), "training rows have the one label 'no'"),
+    ("regression", "a.csv", "text,label\nx,1\ny,much\n", "a.csv, line 3: label 'much' is not a number"),
+    ("regression", "a.csv", "text,label\nx,1\ny,nan\n", "a.csv, line 3: label nan is not a number"),
+    ("tagging", "a.conll", "Ada I-PER\nKing\n", "a.conll, line 2: one column ('King')"),
+    ("tagging", "a.jsonl", '{"words": ["a"], "tags": ["O", "O"]}\n', "a.jsonl, row 1: 1 words but 2 tags"),
+    ("tagging", "a.jsonl", '{"words": "a", "tags": "O"}\n', "a.jsonl, row 1: words and tags are not two lists"),
+    ("span", "a.json", squad(answers=[{"text": "Ada", "answer_start": 0}]), "question q1: answer 'Ada' is not at"),
+    ("span", "a.json", '{"data": [{}]}', "not in the form of SQuAD"),
+    ("span", "a.json", "[]", "not in the form of SQuAD"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "text", "message"), BAD)
+def test_bad_rows_are_named_with_file_row_and_fix(
+    artifacts: Artifacts, kind: Kind, name: str, text: str | bytes, message: str
+) -> None:
+    assert message in failing(artifacts, kind, name, text)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_label_that_no_training_row_has_is_named_in_its_own_file(artifacts: Artifacts, split: str) -> None:
+    put(artifacts, "other.csv", "text,label\nfine,yes\nx,perhaps\n")
+    message = failing(artifacts, "classification", "a.csv", CSV, **{split: "data/sources/other.csv"})
+    assert "data/sources/other.csv, line 3: unknown label 'perhaps'" in message
+    assert "no, yes" in message
+
+
+def test_too_few_rows_to_cut_from_say_so(artifacts: Artifacts) -> None:
+    message = failing(artifacts, "classification", "a.csv", "text,label\nx,1\ny,2\n")
+    assert "no validation rows" in message
+    assert "tasks.mine.data.validation" in message
+
+
+def test_an_unknown_column_of_ours_is_named(artifacts: Artifacts) -> None:
+    message = failing(artifacts, "classification", "a.csv", CSV, columns={"sentence": "text"})
+    assert "key tasks.mine.data.columns: no column of ours is called 'sentence'" in message
+
+
+def test_a_field_longer_than_csv_allows_by_itself_is_read(artifacts: Artifacts) -> None:
+    put(artifacts, "a.csv", f"text,label\n{'x' * 200_000},1\ny,2\n")
+    files = {"validation": "data/sources/a.csv", "test": "data/sources/a.csv"}
+    assert len(build(artifacts, "classification", "a.csv", **files)["train"][0]["text"]) == 200_000
+
+
+def test_a_builder_of_another_kind_names_the_key(artifacts: Artifacts) -> None:
+    with pytest.raises(BertlineError, match=r"key tasks\.mine\.kind: .*makes rows of kind classification, not span"):
+        build_task("mine", Task(kind="span", data=TaskData(builder="docs_topic")), artifacts)
+
+
+def test_an_unknown_builder_is_named_with_the_nearest(artifacts: Artifacts) -> None:
+    with pytest.raises(BertlineError, match=r"no builder named 'doc_topic'.*Did you mean docs_topic"):
+        build_task("mine", Task(data=TaskData(builder="doc_topic")), artifacts)

@@ -1,0 +1,107 @@
+"""Vocabulary training: deterministic, the right shape, and no [UNK] for what it was trained on."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+
+from bertline.base.errors import BertlineError
+from bertline.tokens.encoder import SPECIAL_TOKENS, build_tokenizer
+from bertline.tokens.wordpiece import count_words, train_vocab
+
+_TRAIN = """
+from bertline.tokens.wordpiece import count_words, train_vocab
+text = [" ".join(f"w{i * 7919 % 101}x{i * j % 37}ing" for j in range(20)) for i in range(200)]
+print(chr(10).join(train_vocab(count_words(set(text), lowercase=True), size=512)))
+"""
+
+
+def test_special_tokens_come_first_and_every_entry_is_unique(vocab: list[str]) -> None:
+    assert tuple(vocab[:5]) == SPECIAL_TOKENS
+    assert len(set(vocab)) == len(vocab)
+
+
+@pytest.mark.parametrize(("asked", "made"), [(256, 256), (257, 320), (300, 320)])
+def test_the_size_is_rounded_up_to_a_multiple_of_64(asked: int, made: int) -> None:
+    words = Counter({f"{a}{b}{c}": 3 for a in "abcdefgh" for b in "ijklmnop" for c in "qrstuvwx"})
+    learned = train_vocab(words, size=asked)
+    assert len(learned) == made
+    assert not any(piece.startswith("[unused") for piece in learned)
+
+
+def test_a_corpus_too_small_for_the_size_leaves_unused_entries() -> None:
+    learned = train_vocab(Counter({"hug": 10, "pug": 5}), size=256)
+    assert len(learned) == 256
+    assert learned[-1].startswith("[unused")
+    assert learned[5:11] == ["##g", "##u", "h", "p", "hug", "pug"]
+    assert "##ug" in learned[11 : learned.index("[unused0]")]
+
+
+def test_frequent_words_are_entries_of_their_own_and_rare_ones_are_pieces() -> None:
+    words = Counter({"token": 1000, "tokens": 500, "ize": 300, "tokenize": 2, "zebra": 1})
+    learned = train_vocab(words, size=256)
+    assert {"token", "tokens", "ize"} <= set(learned)
+    tokenizer = build_tokenizer(learned, lowercase=True)
+    assert tokenizer.encode("tokenizebra", add_special_tokens=False).tokens[0].startswith("token")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.text(st.sampled_from("abcdeéß中ü1,.- "), max_size=30), min_size=1, max_size=8))
+def test_nothing_that_it_was_trained_on_becomes_unknown(sentences: list[str]) -> None:
+    words = count_words(sentences, lowercase=True)
+    if not words:
+        return
+    tokenizer = build_tokenizer(train_vocab(words, size=256), lowercase=True)
+    tokens = [token for sentence in sentences for token in tokenizer.encode(sentence, add_special_tokens=False).tokens]
+    assert "[UNK]" not in tokens
+    assert "".join(token.removeprefix("##") for token in tokens) == "".join(_words(sentences))
+
+
+def _words(sentences: list[str]) -> list[str]:
+    normaliser, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
+    return [word for text in sentences for word, _ in splitter.pre_tokenize_str(normaliser.normalize_str(text))]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(max_size=30), max_size=6), st.booleans(), st.sampled_from([0, 3, 500_000]))
+def test_words_are_counted_as_bert_cuts_them(sentences: list[str], lowercase: bool, held: int) -> None:
+    normaliser, splitter = BertNormalizer(lowercase=lowercase), BertPreTokenizer()
+    expected = Counter(
+        word for text in sentences for word, _ in splitter.pre_tokenize_str(normaliser.normalize_str(text))
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bertline.tokens.wordpiece._CHUNKS", held)
+        assert count_words(sentences, lowercase=lowercase) == expected
+
+
+def test_the_rarest_characters_are_left_out_when_the_alphabet_would_fill_the_vocabulary() -> None:
+    words = Counter({chr(0x4E00 + number): 1000 - number for number in range(400)})
+    learned = train_vocab(words, size=256)
+    assert len(learned) == 256
+    assert chr(0x4E00) in learned
+    assert chr(0x4E00 + 399) not in learned
+
+
+def test_no_words_is_an_error() -> None:
+    with pytest.raises(BertlineError, match="no words to learn from"):
+        train_vocab(Counter(), size=256)
+
+
+def test_fresh_processes_with_other_hash_seeds_write_the_same_bytes() -> None:
+    digests = set()
+    for seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        made = subprocess.run(
+            [sys.executable, "-c", _TRAIN], capture_output=True, check=True, env=environment, cwd=Path.cwd()
+        )
+        assert len(made.stdout.splitlines()) == 512
+        digests.add(hashlib.sha256(made.stdout).hexdigest())
+    assert len(digests) == 1
