@@ -13,7 +13,10 @@ READY := $(VENV)/.ready
 run: $(READY)
 	dvc repro
 	@bertline scoreboard
-	@printf '\nNext:\n  source .venv/bin/activate\n  bertline predict docs_topic "Compute the eigenvalues of a symmetric matrix."\n  bertline fill-mask "Return a new [MASK] of the given shape."\n  mlflow ui --backend-store-uri sqlite:///mlflow.db\n'
+	@printf '\nNext:\n  %s\n  %s\n  %s\n' \
+	  '$(VENV)/bin/bertline predict docs_topic "Compute the eigenvalues of a symmetric matrix."' \
+	  '$(VENV)/bin/bertline fill-mask "Return a new [MASK] of the given shape."' \
+	  '$(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db'
 
 test: lint types unit
 

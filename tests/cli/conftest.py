@@ -30,7 +30,6 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with dvc.yaml, the presets and the quickstart's params.yaml; the current directory."""
     folder = tmp_path / "checkout"
     shutil.copytree(ROOT / "pipelines" / "presets", folder / "pipelines" / "presets")
-    _s = folder / "pipelines/presets/smoke.yaml"
     shutil.copy(ROOT / "dvc.yaml", folder)
     shutil.copy(ROOT / "requirements.lock", folder)
     params = parse_params(read_yaml(folder / "pipelines" / "presets" / "quickstart.yaml"), "quickstart")

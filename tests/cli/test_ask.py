@@ -94,7 +94,7 @@ def test_a_task_without_a_model_says_how_to_get_one(type_in: Type, model_of: Mod
     assert "`dvc repro` makes those of: docs_topic, docs_pair, docs_params, docs_qa." in nothing.stderr
     task = model_of("classification")
     assert f"Choose one of: {task}." in type_in("predict", "nope", "x").stderr
-    assert type_in("predict", "../pretrained", "x").exit_code == 1
+    assert "no fine-tuned model for a task '../pretrained'" in type_in("predict", "../pretrained", "x").stderr
 
 
 def test_a_damaged_model_is_one_line_and_a_traceback_only_on_request(

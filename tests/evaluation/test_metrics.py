@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, rankdata, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
@@ -23,6 +23,7 @@ numbers = st.one_of(st.integers(-5, 5).map(float), st.floats(-1e6, 1e6))
 
 
 @pytest.mark.filterwarnings("ignore:A single label")
+@settings(deadline=None)
 @given(label_pairs)
 def test_classification_scores_equal_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     gold, predicted = zip(*pairs, strict=True)
@@ -40,6 +41,7 @@ def test_matthews_of_two_classes_is_the_textbook_formula() -> None:
     assert classification_scores(gold, predicted)["matthews"] == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(numbers, numbers), min_size=3, max_size=60))
 def test_correlations_equal_scipy(pairs: list[tuple[float, float]]) -> None:
     gold, predicted = (np.array(side) for side in zip(*pairs, strict=True))
@@ -48,8 +50,8 @@ def test_correlations_equal_scipy(pairs: list[tuple[float, float]]) -> None:
     assert all(-1 <= value <= 1 for value in scores.values())
     if any(np.ptp(side) < 1e-6 * max(1, np.abs(side).max()) for side in (gold, predicted)):
         return  # SciPy gives NaN, or warns that it has no precision left
-    assert scores["pearson"] == pytest.approx(pearsonr(gold, predicted).statistic, abs=1e-9)
-    assert scores["spearman"] == pytest.approx(spearmanr(gold, predicted).statistic, abs=1e-9)
+    assert scores["pearson"] == pytest.approx(pearsonr(gold, predicted).statistic, abs=1e-6)
+    assert scores["spearman"] == pytest.approx(spearmanr(gold, predicted).statistic, abs=1e-6)
 
 
 def test_values_too_small_to_square_correlate_all_the_same() -> None:
