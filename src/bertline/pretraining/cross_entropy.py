@@ -3,7 +3,8 @@
     losses, right = cross_entropy(logits, targets)      # each (predictions,)
 
 Stock PyTorch keeps the log-probabilities, makes a one-hot gradient of the same size, and casts both ways; and its
-argmax over a long row is not vectorised. Here one fp32 copy of the logits is turned in place into exponentials, and those into the gradient.
+argmax over a long row is not vectorised. Here one fp32 copy of the logits is turned in place into exponentials, and
+those into the gradient.
 """
 
 from typing import Any
