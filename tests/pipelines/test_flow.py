@@ -184,6 +184,12 @@ def test_no_more_stages_than_workers_run_at_a_time(workers: int) -> None:
         assert recorder.order == list(WIDE.names)
 
 
+def test_a_stage_that_waits_for_its_upstream_keeps_no_worker_from_another() -> None:
+    recorder = Recorder(seconds=0.4)
+    run_with(recorder, Plan((Node("a"), Node("b", ("a",)), Node("c"))), 2)
+    assert recorder.order == ["a", "c", "b"]
+
+
 def test_nothing_below_a_failure_runs_however_far_below() -> None:
     chain = in_order(["a", "b", "c", "d"], {"a": set(), "b": {"a"}, "c": {"b"}, "d": {"c"}})
     recorder = Recorder(failing="b")

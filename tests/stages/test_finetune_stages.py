@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from transformers import (
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Evaluate, Kind, Params, Task, TaskData
 from bertline.base.errors import BertlineError
-from bertline.base.files import read_json, read_jsonl, sha256_directory, write_json
+from bertline.base.files import read_json, read_jsonl, sha256_directory, write_json, write_jsonl
 from bertline.stages import evaluate, finetune, report
 from bertline.tasks.schema import METRICS
 from toy_tasks import KINDS, RECIPE, VOCAB, write_pretrained, write_toy_task
@@ -72,6 +73,7 @@ def test_transformers_loads_what_finetune_wrote_without_a_complaint(kind: Kind, 
 @pytest.mark.parametrize("kind", KINDS)
 def test_finetune_reports_both_starts(kind: Kind, done: Artifacts) -> None:
     metrics = read_json(done.metrics("finetune", f"toy_{kind}"))
+    assert metrics["pretrained"]["train_loss"] != metrics["from_random"]["train_loss"]
     for start in STARTS:
         assert set(metrics[start]["validation"]) == set(METRICS[kind])
         assert len(metrics[start]["epochs"]) == RECIPE.epochs
@@ -102,6 +104,16 @@ def test_evaluate_scores_the_test_rows_beside_the_baselines(kind: Kind, done: Ar
             assert right / len(rows) == pytest.approx(primary[start], abs=1e-6)
 
 
+def test_the_majority_is_that_of_the_training_rows(params: Params, done: Artifacts, tmp_path: Path) -> None:
+    shutil.copytree(done.task("toy_pair"), Artifacts(tmp_path).task("toy_pair"))
+    (tmp_path / "data" / "models").symlink_to(done.data / "models")
+    train = [row["label"] for row in read_jsonl(done.task("toy_pair") / "train.jsonl")]
+    commonest = max(sorted(set(train)), key=train.count)
+    others = [row for row in read_jsonl(done.task("toy_pair") / "test.jsonl") if row["label"] != commonest]
+    write_jsonl(Artifacts(tmp_path).task("toy_pair") / "test.jsonl", others)
+    assert evaluate.run(params, Artifacts(tmp_path), "toy_pair")["majority"]["accuracy"] == 0
+
+
 def test_gold_answers_are_kept_beside_the_predictions(done: Artifacts) -> None:
     keys = {"classification": "label", "pair": "label", "regression": "label", "tagging": "tags", "span": "answers"}
     for kind, key in keys.items():
@@ -116,6 +128,11 @@ def test_the_confusion_matrix_is_a_table_of_actual_and_predicted(kind: Kind, don
     assert rows
     assert all(set(row) == {"actual", "predicted"} for row in rows)
     assert kind != "tagging" or all(set(row.values()) != {"O"} for row in rows)
+    if kind in ("classification", "pair"):
+        kept = read_jsonl(done.report("evaluate", f"toy_{kind}") / "predictions.jsonl")
+        assert [(row["actual"], row["predicted"]) for row in rows] == [
+            (row["label"], row["pretrained"]) for row in kept
+        ]
 
 
 def test_the_scoreboard_shows_every_task(params: Params, done: Artifacts) -> None:
