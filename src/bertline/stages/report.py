@@ -18,7 +18,7 @@ def run(params: Params, artifacts: Artifacts) -> Mapping[str, Any]:
     scoreboard = make_scoreboard(stages, kinds, evaluated)
     write_text(artifacts.scoreboard / "scoreboard.md", render_scoreboard(scoreboard))
     write_json(artifacts.scoreboard / "scoreboard.json", scoreboard)
-    return scoreboard
+    return {"scored_tasks": len(evaluated), **scoreboard}
 
 
 if __name__ == "__main__":
