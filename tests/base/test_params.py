@@ -4,12 +4,10 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bertline.base.config import Params, Pretrain
 from bertline.base.errors import BertlineError
-from bertline.base.params import load_params, merge, parse_params, read_yaml, render_params
+from bertline.base.params import load_params, parse_params, read_yaml, render_params
 
 ROOT = Path(__file__).parents[2]
 PRESETS = sorted((ROOT / "pipelines" / "presets").glob("*.yaml"))
@@ -94,21 +92,3 @@ def test_overrides_of_a_task_reach_its_recipe_alone() -> None:
     params = parse_params({"tasks": tasks}, "params.yaml")
     assert params.finetune_for("a").learning_rate == 1.0
     assert params.finetune_for("b") == params.finetune
-
-
-_values = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_from("abcd"), inner, max_size=3))
-_mappings = st.dictionaries(st.sampled_from("abcd"), _values, max_size=4)
-
-
-@given(_mappings, _mappings)
-def test_merging_keeps_every_value_of_the_overlay(base: dict, overlay: dict) -> None:
-    assert merge(merge(base, overlay), overlay) == merge(base, overlay)
-    assert merge(base, {}) == base
-    assert set(merge(base, overlay)) == set(base) | set(overlay)
-
-
-def test_merging_replaces_the_tasks_as_a_whole() -> None:
-    assert merge({"tasks": {"a": {}}, "vocab": {"size": 1}}, {"tasks": {"b": {}}, "vocab": {"lowercase": True}}) == {
-        "tasks": {"b": {}},
-        "vocab": {"size": 1, "lowercase": True},
-    }

@@ -97,16 +97,6 @@ def _options(kind: Any, path: list[str]) -> list[str]:
     return [item.name for item in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
 
 
-def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `overlay`, section by section; `tasks` and lists are replaced, not merged."""
-    merged = dict(base)
-    for key, value in overlay.items():
-        below = merged.get(key)
-        deep = isinstance(below, Mapping) and isinstance(value, Mapping) and key != "tasks"
-        merged[key] = merge(below, value) if deep else value  # type: ignore[arg-type]
-    return merged
-
-
 def render_params(params: Params, heading: str) -> str:
     """params.yaml as text: every option, with its meaning as a comment. Reads back to the same Params."""
     root = _commented(params)
