@@ -103,11 +103,11 @@ def test_a_version_tells_where_it_comes_from(bench: Bench) -> None:
     assert version.tags["bertline.content.sha256"] == content
     assert version.tags["git.commit"] == "abc"
     assert version.run_id == bench.run_id
-    assert "# bertline-topic" in version.description
+    assert version.description.startswith("# bertline-topic"), "the YAML head is for the Hugging Face Hub"
     model = bench.store.client.get_logged_model(version.source.removeprefix("models:/"))
     assert model.experiment_id == bench.store.experiment_id
     assert {metric.key: metric.value for metric in model.metrics}["test/accuracy"] == 0.8
-    assert "# bertline-topic" in bench.store.client.get_registered_model(NAME).description
+    assert bench.store.client.get_registered_model(NAME).description == version.description
 
 
 def test_a_registration_that_fails_leaves_no_version_behind(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

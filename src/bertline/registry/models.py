@@ -97,7 +97,7 @@ def register(
         if champion is not None:
             client.set_registered_model_alias(name, PREVIOUS, champion)
         client.set_registered_model_alias(name, CHAMPION, version)
-        client.update_registered_model(name, _shortened(contender.card))
+        client.update_registered_model(name, _description(contender.card))
     return Registration(name, version, created, CHAMPION if verdict.promote else CHALLENGER, verdict)
 
 
@@ -114,7 +114,7 @@ def _version_of(client: MlflowClient, name: str, content: str) -> str | None:
 def _create_version(store: Store, contender: Contender, source_run: str, lineage: Mapping[str, str]) -> str:
     client, name = store.client, contender.name
     try:
-        client.create_registered_model(name, description=_shortened(contender.card))
+        client.create_registered_model(name, description=_description(contender.card))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -130,7 +130,7 @@ def _create_version(store: Store, contender: Contender, source_run: str, lineage
         source=logged.model_uri,
         run_id=source_run,
         tags={**lineage, **contender.tags},  # at once: the content's hash must never be missing
-        description=_shortened(contender.card),
+        description=_description(contender.card),
         model_id=logged.model_id,
     )
     link = json.dumps([{"name": name, "version": str(made.version)}])
@@ -235,5 +235,7 @@ def _scores_of(client: MlflowClient, name: str, version: str | None) -> Scores |
     return Scores(**json.loads(kept)) if kept else None
 
 
-def _shortened(card: str) -> str:
-    return card if len(card) <= _DESCRIPTION_CHARACTERS else card[: _DESCRIPTION_CHARACTERS - 1] + "…"
+def _description(card: str) -> str:
+    """The card as MLflow shows it: without its YAML head, which is for the Hugging Face Hub, and of bounded length."""
+    text = card.split("\n---\n", maxsplit=1)[-1].lstrip()
+    return text if len(text) <= _DESCRIPTION_CHARACTERS else text[: _DESCRIPTION_CHARACTERS - 1] + "…"
