@@ -18,7 +18,7 @@ from bertline.model.bert import (
     BertForTokenClassification,
     initialize,
 )
-from bertline.model.hf import load_encoder, load_model, read_config, save_model
+from bertline.model.hf import load_encoder, load_model, load_pretraining, read_config, save_model
 
 HEADS = {
     "pre-training": (BertForPreTraining, (), transformers.AutoModelForPreTraining),
@@ -171,6 +171,27 @@ def test_the_encoder_of_any_bert_can_be_loaded(written, their_config, config, sc
         else:
             torch.testing.assert_close(ours.bert.pool(hidden), expected.pooler_output, rtol=0, atol=1e-5)
     assert torch.equal(ours.classifier.weight, head)
+
+
+def test_a_pre_training_head_in_part_is_refused_and_one_that_is_absent_is_left(build, their_config, scramble, tmp_path):
+    scramble(transformers.BertForMaskedLM(their_config)).save_pretrained(tmp_path)
+    model = build("pre-training")
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    break_weights(lambda weights: weights.pop("cls.predictions.transform.dense.bias"))(tmp_path)
+    with pytest.raises(BertlineError, match=r"weight cls\.predictions\.transform\.dense\.bias is missing"):
+        load_pretraining(model, tmp_path)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    break_weights(lambda weights: [weights.pop(name) for name in [*weights] if name.startswith("cls.")])(tmp_path)
+    load_pretraining(model, tmp_path)
+    kept = {name for name, weight in model.state_dict().items() if torch.equal(weight, before[name])}
+    assert kept == {name for name in before if name.startswith(("mlm_", "nsp.", "bert.pooler."))}
+
+
+def test_an_untied_decoder_is_refused_for_pre_training(their_config, build, tmp_path):
+    transformers.BertForMaskedLM(their_config).save_pretrained(tmp_path)
+    break_weights(lambda w: w.update({"cls.predictions.decoder.weight": w[WORDS] + 1}))(tmp_path)
+    with pytest.raises(BertlineError, match="decoder has weights of its own"):
+        load_pretraining(build("pre-training"), tmp_path)
 
 
 def test_labels_and_problem_reach_transformers(build, tmp_path):

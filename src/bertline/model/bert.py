@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bertline.model.attention import SelfAttention
+from bertline.model.dropout import dropout
 
 INITIAL_DEVIATION = 0.02  # standard deviation of initial weights, as published
 LAYER_NORM_EPSILON = 1e-12
@@ -116,11 +117,6 @@ def sinusoidal_table(positions: int, size: int) -> Tensor:
     return (table * (INITIAL_DEVIATION * math.sqrt(2))).float()  # a sinusoid's deviation is 1 / sqrt(2)
 
 
-def _dropout(share: float) -> nn.Module:
-    """Dropout; without any, nothing that costs time (nn.Dropout(0) draws its mask all the same)."""
-    return nn.Dropout(share) if share else nn.Identity()
-
-
 def _layer_norm(size: int) -> nn.LayerNorm:
     return nn.LayerNorm(size, eps=LAYER_NORM_EPSILON)
 
@@ -135,14 +131,19 @@ class BertLayer(nn.Module):
         self.intermediate = nn.Linear(config.hidden_size, config.intermediate_size)
         self.output = nn.Linear(config.intermediate_size, config.hidden_size)
         self.output_norm = _layer_norm(config.hidden_size)
-        self.dropout = _dropout(config.dropout)
+        self.dropout = dropout(config.dropout)
 
     def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         """Map (batch, sequence, hidden) to the same shape; mask as SelfAttention takes it."""
-        hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, mask)))
+        hidden = self.attention_norm(_add(hidden, self.dropout(self.attention(hidden, mask))))
         expanded = functional.gelu(self.intermediate(hidden))
-        hidden = self.output_norm(hidden + self.dropout(self.output(expanded)))
+        hidden = self.output_norm(_add(hidden, self.dropout(self.output(expanded))))
         return hidden
+
+
+def _add(residual: Tensor, change: Tensor) -> Tensor:
+    """Their sum in the residual's precision: on a CPU, to cast and then add is twice as fast as to add mixed types."""
+    return residual + change.to(residual.dtype)
 
 
 class BertModel(nn.Module):
@@ -161,7 +162,7 @@ class BertModel(nn.Module):
         else:
             self.position_embeddings = nn.Parameter(torch.zeros(config.max_positions, size))
         self.embedding_norm = _layer_norm(size)
-        self.dropout = _dropout(config.dropout)
+        self.dropout = dropout(config.dropout)
         self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.layers))
         self.pooler = nn.Linear(size, size) if pooler else None
 
@@ -170,9 +171,8 @@ class BertModel(nn.Module):
         positions = self.position_embeddings[: ids.shape[1]]
         embedded = self.token_embeddings(ids) + self.segment_embeddings(segments) + positions
         hidden: Tensor = self.dropout(self.embedding_norm(embedded))
-        where = None if mask is None else mask[:, None, None, :]
         for layer in self.layers:
-            hidden = layer(hidden, where)
+            hidden = layer(hidden, mask)
         return hidden
 
     def pool(self, hidden: Tensor) -> Tensor:
@@ -234,7 +234,7 @@ class BertForSequenceClassification(BertWithHead):
 
     def __init__(self, config: BertConfig, outputs: int) -> None:
         super().__init__(config, pooler=True)
-        self.dropout = _dropout(config.dropout)
+        self.dropout = dropout(config.dropout)
         self.classifier = nn.Linear(config.hidden_size, outputs)
 
     def forward(self, ids: Tensor, segments: Tensor, mask: Tensor | None) -> Tensor:
@@ -250,7 +250,7 @@ class BertForTokenClassification(BertWithHead):
 
     def __init__(self, config: BertConfig, outputs: int) -> None:
         super().__init__(config, pooler=False)
-        self.dropout = _dropout(config.dropout)
+        self.dropout = dropout(config.dropout)
         self.classifier = nn.Linear(config.hidden_size, outputs)
 
     def forward(self, ids: Tensor, segments: Tensor, mask: Tensor | None) -> Tensor:

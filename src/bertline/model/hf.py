@@ -3,6 +3,8 @@
     save_model(model, directory, labels=["negative", "positive"], problem_type="single_label_classification")
     AutoModelForSequenceClassification.from_pretrained(directory)     # stock transformers, no warning
     load_model(BertForSequenceClassification, directory)              # ours, whoever wrote it
+    load_encoder(model, directory)                                    # the encoder of any BERT, under another head
+    load_pretraining(model, directory)                                # and as much of the pre-training heads as it has
 
 A directory holds config.json and model.safetensors, or safetensors shards with an index. transformers itself is not
 needed to read or write it, and pickled weights are refused.
@@ -14,8 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from bertline.base.errors import BertlineError
@@ -30,15 +31,15 @@ from bertline.model.bert import (
     BertForTokenClassification,
     BertWithHead,
 )
-from bertline.model.hf_names import from_hugging_face, hugging_face_names, normalize, to_hugging_face
+from bertline.model.hf_files import CONFIG_FILE, WEIGHTS_FILE, read_weights
+from bertline.model.hf_names import from_hugging_face, hugging_face_names, to_hugging_face
 
 M = TypeVar("M", bound=BertWithHead)
 
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
 POSITIONS_KEY = "bertline_positions"  # transformers keeps keys it does not know
 _CHOOSE = "Choose the directory of a BERT model in Hugging Face format"
+_POOLER = "bert.pooler."  # what the names of its weights start with; BertForMaskedLM has none
+_PRETRAINING_HEADS = ("mlm_", "nsp.")
 
 # Ours: theirs, and what transformers assumes when config.json does not say (transformers.BertConfig).
 _SHAPE: dict[str, tuple[str, int]] = {
@@ -163,7 +164,7 @@ def load_model(kind: type[M], directory: Path, *, dropout: float = 0.0) -> M:
         raise BertlineError(what, where=str(directory), fix="Choose the directory of such a model")
     with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
         model = _build(kind, config, _outputs(found))
-    weights = _read_weights(directory)
+    weights = read_weights(directory)
     _drop_tied_decoder(weights, directory)
     expected = {theirs for ours in model.state_dict() for theirs in hugging_face_names(ours)}
     if unexpected := sorted(weights.keys() - expected):
@@ -199,50 +200,42 @@ def load_encoder(model: BertWithHead, directory: Path) -> None:
     Raises:
         BertlineError: the directory holds no BERT, its encoder has another shape, or a weight is missing.
     """
+    _check_same_shape(model, directory)
+    weights = read_weights(directory)
+    _load_weights(model, "bert.", weights, directory, keep=_absent((_POOLER,), model, weights))
+
+
+def load_pretraining(model: BertForPreTraining, directory: Path) -> None:
+    """Read what a Hugging Face BERT has of a BertForPreTraining: the encoder; pooler, MLM and NSP head if it has them.
+
+    What it lacks stays as it is in `model`: the NSP head and the pooler for a BertForMaskedLM, both heads for a
+    BertModel. A directory that says it holds a BertForPreTraining must hold it whole.
+
+    Raises:
+        BertlineError: as load_encoder; or a head is there in part, or the MLM decoder is not tied to the embeddings.
+    """
+    _check_same_shape(model, directory)
+    weights = read_weights(directory)
+    _drop_tied_decoder(weights, directory)
+    whole = model.hugging_face_class in (_read_hugging_face_config(directory).get("architectures") or [])
+    keep = () if whole else _absent((_POOLER, *_PRETRAINING_HEADS), model, weights)
+    _load_weights(model, "", weights, directory, keep=keep)
+
+
+def _check_same_shape(model: BertWithHead, directory: Path) -> None:
     config = read_config(directory)
     ours, theirs = asdict(replace(model.config, dropout=config.dropout)), asdict(config)
     different = [f"{key} is {theirs[key]}, the model has {ours[key]}" for key in ours if ours[key] != theirs[key]]
     if different:
         fix = "Choose an encoder of the same shape and vocabulary, or change the model's configuration"
         raise BertlineError("; ".join(different), where=str(directory / CONFIG_FILE), fix=fix)
-    weights = _read_weights(directory)
-    has_pooler = any(name.startswith("bert.pooler.") for name in weights)
-    _load_weights(model, "bert.", weights, directory, keep=() if has_pooler else ("bert.pooler.",))
 
 
-def _read_weights(directory: Path) -> dict[str, Tensor]:
-    """All weights of a directory, one file or shards, under the names that transformers 5 writes."""
-    if (directory / WEIGHTS_FILE).is_file():
-        names = [WEIGHTS_FILE]
-    elif (directory / INDEX_FILE).is_file():
-        names = _shards(directory / INDEX_FILE)
-    else:
-        pickled = sorted(file.name for file in directory.glob("*.bin"))
-        what = f"weights only as {pickled[0]}, a pickle, which is not read" if pickled else f"no {WEIGHTS_FILE}"
-        fix = "Save the model anew with transformers 5, which writes safetensors"
-        raise BertlineError(what, where=str(directory), fix=fix)
-    weights: dict[str, Tensor] = {}
-    for name in names:
-        try:
-            weights.update(load_file(directory / name))
-        except (SafetensorError, FileNotFoundError) as error:
-            fix = "Fetch or write the file anew"
-            raise BertlineError(
-                f"not a readable safetensors file ({error})", where=str(directory / name), fix=fix
-            ) from None
-    return normalize(weights)
-
-
-def _shards(index: Path) -> list[str]:
-    """The files that an index names: in its own directory, or they are refused."""
-    found = read_json(index)
-    places = found.get("weight_map") if isinstance(found, dict) else None
-    if not isinstance(places, dict) or any(
-        not isinstance(name, str) or Path(name).name != name for name in places.values()
-    ):
-        what = "weight_map must name a file beside it for every weight"
-        raise BertlineError(what, where=str(index), fix="Fetch or write the file anew")
-    return sorted(set(places.values()))
+def _absent(parts: Sequence[str], model: BertWithHead, weights: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Those parts of a model, named by what their weights' names start with, of which no weight is there."""
+    ours = {part: [name for name in model.state_dict() if name.startswith(part)] for part in parts}
+    theirs = {part: {each for name in names for each in hugging_face_names(name)} for part, names in ours.items()}
+    return tuple(part for part in parts if theirs[part].isdisjoint(weights))
 
 
 def _drop_tied_decoder(weights: dict[str, Tensor], directory: Path) -> None:

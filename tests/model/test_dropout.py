@@ -1,0 +1,81 @@
+"""Dropout: what it drops, what it keeps, and that it is PyTorch's seed that decides."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from bertline.model.attention import SelfAttention
+from bertline.model.dropout import dropout, kept
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.75])
+def test_it_drops_the_share_and_keeps_the_mean(share):
+    torch.manual_seed(0)
+    hidden = dropout(share)(torch.ones(1000, 999))
+    assert (hidden == 0).float().mean().item() == pytest.approx(share, abs=0.002)
+    assert hidden.mean().item() == pytest.approx(1.0, abs=0.005)
+    assert hidden.unique().tolist() == pytest.approx([0.0, 1 / (1 - share)])
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_only_what_is_kept_gets_a_gradient(kind):
+    hidden = torch.randn(64, 33).to(kind).requires_grad_()
+    made = dropout(0.3)(hidden)
+    made.sum().backward()
+    assert made.dtype == hidden.grad.dtype == kind
+    assert torch.equal(hidden.grad == 0, made == 0)
+    assert hidden.grad.max().item() == pytest.approx(1 / 0.7, rel=0.005)
+
+
+def test_the_seed_of_pytorch_decides_and_every_call_is_another():
+    made = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        made.append([kept(torch.Size((5, 41)), 0.5) for _ in range(2)])
+    assert torch.equal(made[0][0], made[1][0]) and torch.equal(made[0][1], made[1][1])
+    assert not torch.equal(made[0][0], made[0][1]) and not torch.equal(made[0][0], made[2][0])
+
+
+def test_neighbours_are_dropped_independently_of_each_other():
+    torch.manual_seed(0)
+    dropped = 1 - kept(torch.Size((400, 1000)), 0.2).float()
+    for distance in range(1, 9):
+        together = (dropped[:, distance:] * dropped[:, :-distance]).mean().item()
+        assert together == pytest.approx(0.04, abs=0.002)
+
+
+def test_without_a_share_or_training_nothing_is_touched():
+    assert isinstance(dropout(0.0), nn.Identity)
+    hidden = torch.randn(3, 4)
+    assert torch.equal(dropout(0.9).eval()(hidden), hidden)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25])
+@pytest.mark.parametrize("padded", [False, True])
+def test_attention_in_products_is_attention_and_so_is_its_gradient(share, padded):
+    torch.manual_seed(0)
+    attention = SelfAttention(hidden_size=64, heads=2, dropout=share)
+    hidden = torch.randn(3, 10, 64)
+    mask = torch.arange(10) < torch.tensor([10, 7, 2])[:, None] if padded else None
+    torch.manual_seed(3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        attention(hidden, mask).float().square().sum().backward()
+    found = [parameter.grad.clone() for parameter in attention.parameters()]
+    attention.zero_grad()
+    torch.manual_seed(3)
+    keep = kept(torch.Size((6, 10, 10)), share).float().view(3, 2, 10, 10)
+    expected = _attention(attention, hidden, mask, keep / (1 - share))
+    expected.square().sum().backward()
+    for mine, parameter in zip(found, attention.parameters(), strict=True):
+        assert (mine - parameter.grad).norm() < 0.02 * parameter.grad.norm() + 1e-3
+
+
+def _attention(attention, hidden, mask, keep):
+    """The formula, in fp32."""
+    query, key, value = attention.qkv(hidden).view(3, 10, 3, 2, 32).permute(2, 0, 3, 1, 4)
+    scores = query @ key.transpose(-1, -2) / 32**0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask[:, None, None], -torch.inf)
+    attended = (functional.softmax(scores, dim=-1) * keep) @ value
+    return attention.output(attended.transpose(1, 2).reshape(3, 10, 64))
