@@ -44,7 +44,7 @@ $(READY): requirements.lock pyproject.toml
 # Pins what pyproject.toml's ranges resolve to in an empty environment.
 lock:
 	$(PYTHON) -m venv --clear .make/lock
-	.make/lock/bin/pip install --quiet torch==2.13.0 '.[pipeline,test]' setuptools
+	.make/lock/bin/pip install --quiet torch==2.13.0 '.[pipeline,benchmarks,test]' setuptools
 	.make/lock/bin/pip freeze --all --exclude bertline --exclude pip | sed 's/+cpu$$//' > requirements.lock
 
 clean:

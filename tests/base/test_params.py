@@ -2,10 +2,11 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bertline.base.config import Params, Pretrain
+from bertline.base.config import Params, Pretrain, SecondPhase
 from bertline.base.errors import BertlineError
 from bertline.base.params import load_params, parse_params, read_yaml, render_params
 
@@ -74,11 +75,35 @@ def test_every_preset_reads_back_from_what_it_writes(preset: Path, tmp_path: Pat
     assert preset.read_text().startswith("# "), "its first line is the description that `bertline preset list` shows"
 
 
-def test_the_written_file_explains_every_option() -> None:
-    text = render_params(Params(), "A heading.")
+def test_the_written_file_explains_every_option_that_is_common_or_set() -> None:
+    recipe = Pretrain(ramp_from=8, second_phase=SecondPhase(share=0.1))
+    text = render_params(dataclasses.replace(Params(), pretrain=recipe), "A heading.")
+    shown = {"ramp_from", *(option.name for option in dataclasses.fields(Pretrain) if not option.metadata["rare"])}
     for option in dataclasses.fields(Pretrain):
-        assert f"  {option.name}: " in text
-        assert f"# {option.metadata['meaning']}" in text
+        if option.name in shown:
+            assert f"  {option.name}: " in text
+            assert f"# {option.metadata['meaning']}" in text
+    assert "  init_from: " not in text
+    for option in dataclasses.fields(SecondPhase):
+        assert f"    {option.name}: " in text and f"# {option.metadata['meaning']}" in text
+
+
+@pytest.mark.parametrize(
+    ("recipe", "key"),
+    [
+        ({"ramp_from": 24}, "pretrain.ramp_from"),
+        ({"ramp_from": 64}, "pretrain.ramp_from"),
+        ({"ramp_from": -2}, "pretrain.ramp_from"),
+        ({"ramp_from": 8, "ramp_share": 0.0}, "pretrain.ramp_share"),
+        ({"ramp_from": 8, "budget_unit": "minutes"}, "pretrain.ramp_from"),
+        ({"second_phase": {"share": 0.1}, "budget_unit": "minutes"}, "pretrain.second_phase"),
+        ({"second_phase": {"share": 0.95}, "ramp_from": 8}, "pretrain.ramp_share"),
+        ({"second_phase": {"sequence_length": 1024}}, "pretrain.second_phase.sequence_length"),
+    ],
+)
+def test_impossible_ramps_and_phases_are_refused_by_name(recipe: dict[str, Any], key: str) -> None:
+    with pytest.raises(BertlineError, match=f"key {key}:"):
+        parse_params({"pretrain": {"batch_size": 64, **recipe}}, "params.yaml")
 
 
 def test_the_committed_params_are_the_quickstart() -> None:

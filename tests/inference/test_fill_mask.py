@@ -6,6 +6,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bertline.base.errors import BertlineError
 from bertline.inference.predictor import FillMask
+from their_bert import as_bert_base, save_model, save_tokenizer
 from toy_tasks import VOCAB
 
 
@@ -28,6 +29,19 @@ def test_guesses_are_those_of_transformers(fill_mask: FillMask, pretrained: Path
         ours = guesses[3 * number : 3 * number + 3]
         assert [guess["score"] for guess in ours] == pytest.approx(scores.tolist(), abs=1e-4)
         assert [guess["token"] for guess in ours] == tokenizer.convert_ids_to_tokens(tokens.tolist())
+
+
+def test_special_tokens_are_found_wherever_they_stand(tmp_path: Path) -> None:
+    vocab = as_bert_base(["the", "cat", "dog", "near", "a"])
+    save_tokenizer(tmp_path, vocab)
+    theirs = save_model("BertForPreTraining", tmp_path, len(vocab))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    inputs = tokenizer("the cat near a [MASK]", return_tensors="pt")
+    with torch.no_grad():
+        score, token = theirs(**inputs).prediction_logits[0, 5].softmax(-1).max(-1)
+    [guess] = FillMask(tmp_path).fill("the cat near a [MASK]", top=1)
+    assert guess["token"] == vocab[int(token)]
+    assert guess["score"] == pytest.approx(float(score), abs=1e-5)
 
 
 def test_the_whole_vocabulary_adds_up_to_one(fill_mask: FillMask) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,19 +13,22 @@ from hypothesis import strategies as st
 from bertline.base.config import Pretrain
 from bertline.base.errors import BertlineError
 from bertline.pretraining.examples import Batch, ExampleSource, Prefetcher
-from bertline.pretraining.masking import CLS, PAD, SEP, Pieces
+from bertline.pretraining.masking import Pieces
+from bertline.pretraining.plan import Plan
 from bertline.pretraining.randomness import TRAINING, permute
 from bertline.pretraining.segments import Text, slot_places
+from bertline.tokens.encoder import SPECIAL_TOKENS, SpecialIds
 from bertline.tokens.store import TokenStore
 from pretraining.tiny_corpus import SPECIALS, make_store, place_store, random_lengths
 
 CONFIG = Pretrain(sequence_length=48, batch_size=32)
+SPECIAL = SpecialIds.of(SPECIAL_TOKENS)  # of the stores below
 Corpus = tuple[TokenStore, list[str]]
 
 
 def source_of(corpus: Corpus, config: Pretrain = CONFIG, seed: int = 0) -> ExampleSource:
     store, vocabulary = corpus
-    return ExampleSource(store, Pieces.of(vocabulary), config, seed=seed, stream=TRAINING)
+    return ExampleSource(store, Pieces.of(vocabulary), config, Plan.of(config), seed=seed, stream=TRAINING)
 
 
 def equal(one: Batch, other: Batch) -> bool:
@@ -41,9 +45,9 @@ def unmasked(batch: Batch) -> np.ndarray:
 def segments_of(batch: Batch, row: int) -> tuple[np.ndarray, np.ndarray]:
     """The places in the store of the first and second segment of a row; checks the layout on the way."""
     ids, real = unmasked(batch)[row], int(batch.mask[row].sum())
-    assert ids[0] == CLS and ids[real - 1] == SEP and (ids[real:] == PAD).all()
+    assert ids[0] == SPECIAL.cls and ids[real - 1] == SPECIAL.sep and (ids[real:] == SPECIAL.pad).all()
     assert not batch.mask[row, real:].any() and batch.mask[row, :real].all()
-    ends = np.flatnonzero(ids == SEP)
+    ends = np.flatnonzero(ids == SPECIAL.sep)
     assert len(ends) == 2
     assert batch.segments[row].tolist() == [int(ends[0] < column <= ends[1]) for column in range(len(ids))]
     return ids[1 : ends[0]] - SPECIALS, ids[ends[0] + 1 : ends[1]] - SPECIALS
@@ -162,10 +166,10 @@ def test_every_epoch_visits_each_slot_once(tokens: int, stride: int, seed: int, 
 
 def test_epochs_differ_in_order(corpus: Corpus) -> None:
     source = source_of(corpus)
-    slots = -(-source.text.tokens // source.room)
-    first, second = (slot_places(source.text, epoch * slots + np.arange(slots), source.room, 0) for epoch in (0, 1))
+    text, room = source.texts[48], source.room(48)
+    slots = -(-text.tokens // room)
+    first, second = (slot_places(text, epoch * slots + np.arange(slots), room, 0) for epoch in (0, 1))
     assert not np.array_equal(np.argsort(first), np.argsort(second))
-    assert source.steps_per_epoch == slots / 32
     assert permute(np.arange(slots), slots, 1).shape == (slots,)
 
 
@@ -185,7 +189,7 @@ def test_sentences_without_tokens_and_one_sentence_documents_do_no_harm(tmp_path
     lengths = [[3, 0, 9], [0, 4], [7], [0], [6, 5, 0], [30, 0, 0, 30]]
     corpus = place_store(tmp_path, lengths)
     source = source_of(corpus)
-    assert source.text.documents == 3
+    assert source.texts[48].documents == 3
     eligible = {*range(12), *range(23, 34), *range(34, 94)}
     for step in range(30):
         batch = source.batch(step)
@@ -213,11 +217,50 @@ def test_the_mlm_objective_gives_one_segment(corpus: Corpus) -> None:
         ids = unmasked(batch)
         assert not batch.segments.any() and not batch.labels.any()
         for row in ids:
-            (end,) = np.flatnonzero(row == SEP)
+            (end,) = np.flatnonzero(row == SPECIAL.sep)
             text = row[1:end] - SPECIALS
-            assert row[0] == CLS and (row[end + 1 :] == PAD).all()
+            assert row[0] == SPECIAL.cls and (row[end + 1 :] == SPECIAL.pad).all()
             assert (np.diff(text) == 1).all() and len(set(document[text])) == 1
             assert not inside[text[0]] and not inside[text[-1] + 1]
+
+
+@pytest.fixture(scope="module")
+def rearranged(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, torch.Tensor]:
+    """The same corpus with the vocabulary laid out as that of bert-base-uncased, and its id for each of the other."""
+    store, vocabulary = corpus
+    unused = [f"[unused{number}]" for number in range(994)]
+    entries = ["[PAD]", *unused[:99], "[UNK]", "[CLS]", "[SEP]", "[MASK]", *unused[99:], *vocabulary[SPECIALS:]]
+    place = np.array([entries.index(piece) for piece in vocabulary])
+    assert place[:SPECIALS].tolist() == [0, 100, 101, 102, 103] and place[SPECIALS] == 999
+    sentences = np.split(place[store.ids], store.sentences[1:-1])
+    documents = [
+        [sentence.tolist() for sentence in sentences[begin:end]]
+        for begin, end in zip(store.documents, store.documents[1:], strict=False)
+    ]
+    made = make_store(tmp_path_factory.mktemp("rearranged"), documents, len(entries))
+    return (made, entries), torch.from_numpy(place)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    step=st.integers(0, 10**9),
+    objective=st.sampled_from(["mlm+nsp", "mlm"]),
+    whole_word=st.booleans(),
+    mask_rate=st.sampled_from([0.15, 0.5]),
+)
+def test_another_order_of_the_vocabulary_gives_the_same_batches_in_other_ids(
+    corpus: Corpus,
+    rearranged: tuple[Corpus, torch.Tensor],
+    step: int,
+    objective: Any,
+    whole_word: bool,
+    mask_rate: float,
+) -> None:
+    config = replace(CONFIG, objective=objective, whole_word=whole_word, mask_rate=mask_rate)
+    other, place = rearranged
+    mine, theirs = source_of(corpus, config).batch(step), source_of(other, config).batch(step)
+    assert torch.equal(place[mine.ids], theirs.ids)
+    assert equal(replace(mine, ids=place[mine.ids], targets=place[mine.targets]), theirs)
 
 
 def test_a_word_too_long_for_any_sequence_is_cut(tmp_path: Path) -> None:

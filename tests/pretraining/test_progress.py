@@ -22,10 +22,10 @@ class Terminal(io.StringIO):
 
 
 def report(log: Path, row: dict[str, float | None], *dones: float) -> None:
-    with Progress(log, tokens=4096, flops=1e9, peak=1e12, done=0.0) as progress:
+    with Progress(log, peak=1e12, done=0.0) as progress:
         for done in dones:
             for _ in range(10):
-                progress.step(seconds=0.01, waited=0.001)
+                progress.step(seconds=0.01, waited=0.001, tokens=4096, flops=1e9)
             progress.point(dict(row), done)
 
 

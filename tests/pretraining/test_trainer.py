@@ -16,7 +16,8 @@ import torch
 from bertline.base.config import Pretrain
 from bertline.base.errors import BertlineError
 from bertline.pretraining import trainer as room
-from bertline.pretraining.trainer import Trainer, fingerprint, steps_of_budget
+from bertline.pretraining.plan import Plan
+from bertline.pretraining.trainer import Trainer, fingerprint
 from bertline.training.checkpoint import optimizer_tensors
 from pretraining.interrupted_run import CONFIG, open_run, struck_at
 from pretraining.tiny_corpus import topic_store
@@ -64,6 +65,7 @@ def identical(one: State, other: State) -> bool:
 
 def test_a_run_learns_what_there_is_to_learn(stores: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, budget=120, learning_rate=3e-3, batch_size=32, dropout=0.0, evaluate_every=50)
+    config = replace(config, evaluation_batches=8)
     _, _, curve, validation, metrics = finish(stores, tmp_path, config)
     assert validation[0]["mlm_loss"] == pytest.approx(5.26, abs=0.1)  # log(192), by the bias alone
     assert metrics["validation"]["mlm_loss"] < 4.2  # knowing the topic: log(24) = 3.2
@@ -166,7 +168,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_optimizer_step(stores: Path,
 )
 def test_a_budget_may_be_in_steps_or_tokens(stores: Path, tmp_path: Path, budget: float, unit: Any, steps: int) -> None:
     config = replace(CONFIG, budget=budget, budget_unit=unit, embedding_init="normal")
-    assert steps_of_budget(config) == steps
+    assert Plan.of(config).steps == steps
     _, _, curve, _, metrics = finish(stores, tmp_path, config)
     assert metrics["steps"] == steps and curve[-1]["step"] == steps
 

@@ -21,7 +21,7 @@ def make_store(directory: Path, documents: Documents, vocab_size: int) -> TokenS
         documents=np.array([len(document) for document in documents], dtype=np.int64),
         words=0,
     )
-    write_store(directory, [batch], vocab_size=vocab_size, vocab_sha256="0" * 64)
+    write_store(directory, [batch], vocab_size=vocab_size, vocab_sha256="0" * 64, unknown_id=1)
     return TokenStore.open(directory)
 
 

@@ -1,10 +1,13 @@
 """The data stages in a row, from an address to token ids, and what they leave behind when they fail."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
+from transformers import AutoTokenizer, BertConfig
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Documents, Download, Params, Source, Vocab
@@ -12,7 +15,9 @@ from bertline.base.errors import BertlineError
 from bertline.base.files import read_json, sha256_directory, sha256_file
 from bertline.corpus.parquet import read_sentences
 from bertline.stages import documents, download, encode, vocab
+from bertline.tokens.encoder import read_vocab
 from bertline.tokens.store import TokenStore
+from their_bert import as_bert_base, save_tokenizer
 
 PARAMS = Params(
     download=Download([Source("python-docs:json+email+argparse", licence="PSF-2.0"), Source("file:data/sources")]),
@@ -82,6 +87,37 @@ def test_the_metrics_agree_with_the_artefacts(data: Artifacts) -> None:
     assert 1 <= metrics["tokens_per_word"] < 2.5
     assert read_json(data.metrics("documents"))["train_documents"] == train.meta["documents"]
     assert read_json(data.metrics("vocab"))["size"] == 1024
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_the_vocabulary_of_a_hugging_face_model_can_be_reused(data: Artifacts, tmp_path: Path, lowercase: bool) -> None:
+    artifacts = Artifacts(tmp_path)
+    shutil.copytree(data.documents, artifacts.documents)
+    letters = [chr(code) for code in range(33, 127) if lowercase is False or not chr(code).isupper()]
+    entries = as_bert_base([*letters, *(f"##{letter}" for letter in letters), "the", "json", "email"])
+    directory = artifacts.data / "initial" / "bert"
+    save_tokenizer(directory, entries, lowercase=lowercase)
+    BertConfig(vocab_size=len(entries)).save_pretrained(directory)
+    params = replace(PARAMS, vocab=Vocab(size=512, lowercase=not lowercase, reuse="data/initial/bert"))
+    metrics = vocab.run(params, artifacts)
+    encode.run(params, artifacts)
+    assert read_vocab(artifacts.vocab) == entries
+    assert metrics.keys() == read_json(data.metrics("vocab")).keys()
+    assert (metrics["size"], metrics["unused"]) == (len(entries), 994)
+    auto = AutoTokenizer.from_pretrained(directory)
+    store = TokenStore.open(artifacts.tokens("validation"))
+    texts = [text for batch in read_sentences(data.documents, "validation") for rows in batch for text in rows]
+    expected = [token for text in texts for token in auto(text, add_special_tokens=False)["input_ids"]]
+    assert store.ids.tolist() == expected and max(expected) > 999
+    assert store.meta["unknown"] == expected.count(100) > 0
+
+
+def test_a_reused_vocabulary_that_cannot_be_leaves_nothing_behind(data: Artifacts, tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path)
+    shutil.copytree(data.documents, artifacts.documents)
+    with pytest.raises(BertlineError, match=r"initial/bert: no such directory"):
+        vocab.run(replace(PARAMS, vocab=Vocab(reuse="data/initial/bert")), artifacts)
+    assert not artifacts.vocab.exists()
 
 
 def test_a_second_run_writes_the_same_bytes(data: Artifacts, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Stage pretrain: from tokens and vocabulary to a model directory and its reports."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,15 +8,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params, Pretrain
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_json, sha256_directory, sha256_file, write_json
 from bertline.base.params import write_params
+from bertline.cli import app
 from bertline.model.bert import BertForPreTraining
 from bertline.model.hf import load_model
 from bertline.stages.pretrain import run
@@ -29,6 +33,7 @@ PARAMS = replace(
     ),
 )
 MEANS = {"mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy"}
+MEASURED = MEANS | {"pseudo_perplexity"}
 
 
 @pytest.fixture(autouse=True)
@@ -54,12 +59,16 @@ def test_it_writes_a_model_its_card_its_metrics_and_its_curves(artifacts: Artifa
     metrics = run(PARAMS, artifacts)
     assert metrics == read_json(artifacts.metrics("pretrain"))
     assert metrics["steps"] == 6 and metrics["tokens"] == 6 * 8 * 16
-    assert set(metrics["train"]) == set(metrics["validation"]) == MEANS
+    assert set(metrics["train"]) == set(metrics["validation"]) == MEASURED
     curve = read_json(artifacts.curve("pretrain"))
     assert [row["step"] for row in curve] == [2, 4, 6]
     assert set(curve[0]) == {"step", "tokens", "learning_rate", *MEANS}
     validation = read_json(artifacts.report("pretrain") / "validation_curve.json")
-    assert [row["step"] for row in validation] == [0, 3, 6] and set(validation[0]) == {"step", *MEANS}
+    assert [row["step"] for row in validation] == [0, 3, 6] and set(validation[0]) == {
+        "step",
+        "pseudo_perplexity",
+        *MEANS,
+    }
     model = load_model(BertForPreTraining, artifacts.pretrained)
     assert sum(parameter.numel() for parameter in model.parameters()) == metrics["parameters"]
     assert load_tokenizer(artifacts.pretrained).get_vocab_size() == model.config.vocab_size
@@ -101,3 +110,41 @@ def test_sigterm_ends_the_program_with_143_a_checkpoint_and_no_outputs(artifacts
     assert "run again to go on from there" in said
     assert list(artifacts.runs.glob("pretrain/*/step-*/manifest.json"))
     assert not artifacts.pretrained.exists() and not artifacts.metrics("pretrain").exists()
+
+
+def test_a_step_can_be_made_again_from_the_command_line(artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_params(artifacts.params, PARAMS, "Small.")
+    (artifacts.root / "dvc.yaml").touch()
+    monkeypatch.chdir(artifacts.root)
+    made = CliRunner().invoke(app, ["pretrain", "--replay", "3"])
+    assert made.exit_code == 0, made.output
+    assert "step 3 of seed 0, made again from the beginning" in made.output
+    assert "  row " in made.output and "[CLS]" in made.output
+    assert not artifacts.runs.exists() and not artifacts.pretrained.exists()
+    beyond = CliRunner().invoke(app, ["pretrain", "--replay", "6"])
+    assert beyond.exit_code == 1
+    assert "--replay 6: the run has steps 0 to 5. Name one of them." in beyond.output
+
+
+def test_going_on_from_a_model_keeps_its_shape_and_starts_where_it_was(artifacts: Artifacts) -> None:
+    run(PARAMS, artifacts)
+    first = read_json(artifacts.metrics("pretrain"))
+    initial = artifacts.data / "initial" / "mine"
+    shutil.copytree(artifacts.pretrained, initial)
+    further = replace(PARAMS.pretrain, init_from="data/initial/mine", model="mini", learning_rate=1e-9)
+    second = run(replace(PARAMS, pretrain=further), artifacts)
+    assert second["parameters"] == first["parameters"]
+    assert second["validation"]["mlm_loss"] == pytest.approx(first["validation"]["mlm_loss"], abs=1e-3)
+    assert "pre-trained further" in (artifacts.pretrained / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_averaged_weights_are_the_mean_of_the_last_steps(artifacts: Artifacts) -> None:
+    def weights(**options: Any) -> dict[str, torch.Tensor]:
+        run(replace(PARAMS, pretrain=replace(PARAMS.pretrain, schedule="trapezoid", **options)), artifacts)
+        return load_model(BertForPreTraining, artifacts.pretrained).state_dict()
+
+    last = weights()
+    averaged = weights(average_share=0.5, average_every=1)
+    alone = weights(average_share=0.1, average_every=1)
+    assert all(torch.equal(value, last[name]) for name, value in alone.items())  # of one snapshot, the last
+    assert any(not torch.equal(value, last[name]) for name, value in averaged.items())

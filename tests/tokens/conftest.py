@@ -6,6 +6,7 @@ import pytest
 
 from bertline.tokens.encoder import write_tokenizer
 from bertline.tokens.wordpiece import count_words, train_vocab
+from their_bert import as_bert_base
 
 TEXT = [
     "The quick brown fox jumps over the lazy dog.",
@@ -20,10 +21,15 @@ def vocab() -> list[str]:
     return train_vocab(count_words(TEXT * 3, lowercase=True), size=256)
 
 
-@pytest.fixture(scope="session", params=[True, False], ids=["uncased", "cased"])
+@pytest.fixture(
+    scope="session",
+    params=[(True, "ours"), (False, "ours"), (True, "theirs")],
+    ids=["uncased", "cased", "uncased as bert-base"],
+)
 def tokenizer_directory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("tokenizer")
-    lowercase = bool(request.param)
+    lowercase, layout = request.param
     learned = train_vocab(count_words(TEXT * 3, lowercase=lowercase), size=256)
-    write_tokenizer(learned, directory, lowercase=lowercase)
+    vocab = learned if layout == "ours" else as_bert_base([piece for piece in learned if not piece.startswith("[")])
+    write_tokenizer(vocab, directory, lowercase=lowercase)
     return directory

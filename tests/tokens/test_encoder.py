@@ -1,6 +1,7 @@
 """Encoding: the ids of the tokenizers library, whatever the text, and tokenizer files that others load."""
 
 import warnings
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,15 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from bertline.base.errors import BertlineError
-from bertline.tokens.encoder import SPECIAL_TOKENS, Encoder, copy_tokenizer, load_tokenizer, write_tokenizer
+from bertline.tokens.encoder import (
+    SPECIAL_TOKENS,
+    Encoder,
+    SpecialIds,
+    copy_tokenizer,
+    load_tokenizer,
+    read_vocab,
+    write_tokenizer,
+)
 
 FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json")
 any_character = st.characters(exclude_categories=["Cs"])
@@ -59,9 +68,10 @@ def test_ids_do_not_depend_on_batches_or_on_what_is_remembered(
 
 def test_special_tokens_in_the_text_stay_text_in_the_corpus_and_masks_for_a_user(tokenizer_directory: Path) -> None:
     tokenizer = load_tokenizer(tokenizer_directory)
+    special = SpecialIds.of(read_vocab(tokenizer_directory))
     ids, _ = Encoder(tokenizer).encode(["the [MASK] fox"])
-    assert not {0, 2, 3, 4} & set(ids.tolist())
-    assert 4 in tokenizer.encode("the [MASK] fox").ids
+    assert not {special.pad, special.cls, special.sep, special.mask} & set(ids.tolist())
+    assert tokenizer.encode("the [MASK] fox").ids.count(special.mask) == 1
 
 
 def test_a_megabyte_without_a_space_is_encoded(tokenizer_directory: Path) -> None:
@@ -92,7 +102,7 @@ def test_autotokenizer_gives_a_fast_bert_tokenizer_with_our_ids(tokenizer_direct
     assert len(theirs) == ours.get_vocab_size()
     assert theirs.model_max_length == 512
     special = [theirs.pad_token, theirs.unk_token, theirs.cls_token, theirs.sep_token, theirs.mask_token]
-    assert theirs.convert_tokens_to_ids(special) == [0, 1, 2, 3, 4]
+    assert theirs.convert_tokens_to_ids(special) == list(astuple(SpecialIds.of(read_vocab(tokenizer_directory))))
     assert tuple(special) == SPECIAL_TOKENS
 
 
@@ -111,7 +121,7 @@ def test_an_uncased_tokenizer_lowers_case_and_strips_accents_and_a_cased_one_doe
     ("name", "damage", "problem"),
     [
         ("vocab.txt", lambda text: text + "extra\n", "differ from the"),
-        ("vocab.txt", lambda text: text.replace("[PAD]\n[UNK]", "[UNK]\n[PAD]"), r"does not begin with \[PAD\]"),
+        ("vocab.txt", lambda text: text.replace("[CLS]", "[cls]"), r"vocab\.txt: no \[CLS\]"),
         ("tokenizer.json", lambda text: text[:500], "not a tokenizer"),
         ("tokenizer_config.json", lambda text: text[:5], "not valid JSON"),
     ],
@@ -139,7 +149,12 @@ def test_a_missing_tokenizer_file_is_named(tokenizer_directory: Path, tmp_path: 
 
 @pytest.mark.parametrize(
     ("vocab", "problem"),
-    [(["[UNK]", "[PAD]", "a"], "does not begin"), ([*SPECIAL_TOKENS, "a", "a"], "occurs twice")],
+    [
+        (["[UNK]", "[PAD]", *SPECIAL_TOKENS[2:]], r"\[PAD\] is id 1, and only 0 is supported"),
+        ([*SPECIAL_TOKENS[:4], "a"], r"no \[MASK\]"),
+        ([*SPECIAL_TOKENS, "a", "[SEP]"], r"\[SEP\] is there 2 times"),
+        ([*SPECIAL_TOKENS, "a", "a"], "occurs twice"),
+    ],
 )
 def test_a_vocabulary_that_cannot_work_is_not_written(tmp_path: Path, vocab: list[str], problem: str) -> None:
     with pytest.raises(BertlineError, match=problem):

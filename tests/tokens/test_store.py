@@ -31,7 +31,9 @@ def read_back(store: TokenStore) -> Corpus:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    write_store(tmp_path / "train", [batch_of([[[5, 6], [7]], [[8, 1]]])], vocab_size=100, vocab_sha256="ab")
+    write_store(
+        tmp_path / "train", [batch_of([[[5, 6], [7]], [[8, 1]]])], vocab_size=100, vocab_sha256="ab", unknown_id=1
+    )
     return tmp_path / "train"
 
 
@@ -44,10 +46,10 @@ def test_documents_come_back_however_they_were_batched(
     batches = [batch_of(part) for part in (documents[:cut], documents[cut:])]
     if not any(token for document in documents for token in document):
         with pytest.raises(BertlineError, match="no tokens"):
-            write_store(directory, batches, vocab_size=100, vocab_sha256="ab")
+            write_store(directory, batches, vocab_size=100, vocab_sha256="ab", unknown_id=1)
         assert not directory.exists()
         return
-    meta = write_store(directory, batches, vocab_size=100, vocab_sha256="ab")
+    meta = write_store(directory, batches, vocab_size=100, vocab_sha256="ab", unknown_id=1)
     opened = TokenStore.open(directory)
     opened.verify()
     assert read_back(opened) == documents
@@ -57,7 +59,7 @@ def test_documents_come_back_however_they_were_batched(
 
 @pytest.mark.parametrize(("size", "expected"), [(100, np.uint16), (65_536, np.uint16), (65_537, np.uint32)])
 def test_ids_are_as_narrow_as_the_vocabulary_allows(tmp_path: Path, size: int, expected: type) -> None:
-    write_store(tmp_path / "train", [batch_of([[[size - 1]]])], vocab_size=size, vocab_sha256="ab")
+    write_store(tmp_path / "train", [batch_of([[[size - 1]]])], vocab_size=size, vocab_sha256="ab", unknown_id=1)
     opened = TokenStore.open(tmp_path / "train")
     assert opened.ids.dtype == expected
     assert opened.ids[0] == size - 1
@@ -65,7 +67,13 @@ def test_ids_are_as_narrow_as_the_vocabulary_allows(tmp_path: Path, size: int, e
 
 def test_an_id_outside_the_vocabulary_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
     with pytest.raises(BertlineError, match="token id 100 in a vocabulary of 100"):
-        write_store(tmp_path / "train", [batch_of([[[5]]]), batch_of([[[100]]])], vocab_size=100, vocab_sha256="ab")
+        write_store(
+            tmp_path / "train",
+            [batch_of([[[5]]]), batch_of([[[100]]])],
+            vocab_size=100,
+            vocab_sha256="ab",
+            unknown_id=1,
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -77,7 +85,7 @@ def test_a_file_cut_short_does_not_open(store: Path, name: str) -> None:
 
 
 def test_a_missing_file_and_a_foreign_file_do_not_open(store: Path, tmp_path: Path) -> None:
-    write_store(tmp_path / "other", [batch_of([[[5]]])], vocab_size=100, vocab_sha256="ab")
+    write_store(tmp_path / "other", [batch_of([[[5]]])], vocab_size=100, vocab_sha256="ab", unknown_id=1)
     ids = (store / "ids.npy").read_bytes()
     (store / "ids.npy").write_bytes((tmp_path / "other" / "ids.npy").read_bytes())
     with pytest.raises(BertlineError, match="1 tokens in the files, 5 in"):
@@ -118,7 +126,7 @@ def test_meta_counts_words_tokens_and_unknowns(store: Path) -> None:
 
 
 def test_the_entropy_of_four_equally_frequent_tokens_is_ln_4(tmp_path: Path) -> None:
-    write_store(tmp_path / "train", [batch_of([[[5, 6, 7, 8] * 3]])], vocab_size=16, vocab_sha256="ab")
+    write_store(tmp_path / "train", [batch_of([[[5, 6, 7, 8] * 3]])], vocab_size=16, vocab_sha256="ab", unknown_id=1)
     opened = TokenStore.open(tmp_path / "train")
     assert unigram_entropy(opened) == pytest.approx(np.log(4))
     assert vocab_used(opened) == 4 / 16

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bertline.base.artifacts import Artifacts
+from bertline.base.config import Vocab
 from bertline.base.errors import BertlineError
 from bertline.stages import gate_tokens
 from gate_data import ENTRIES, change_json, small_params, write_store, write_vocab
@@ -63,7 +64,16 @@ def swap(values: np.ndarray, a: int, b: int) -> np.ndarray:
 
 
 FAULTS: dict[str, tuple[Callable[[Artifacts], object], str]] = {
-    "specials in another order": (edit_vocab(swap(np.array(ENTRIES), 0, 1).tolist()), "special_tokens_come_first"),
+    "specials in another order": (edit_vocab(swap(np.array(ENTRIES), 2, 3).tolist()), "special_tokens_come_first"),
+    "no mask": (
+        edit_vocab(["[MAST]" if entry == "[MASK]" else entry for entry in ENTRIES]),
+        "special_tokens_are_there",
+    ),
+    "a special token twice": (edit_vocab([*ENTRIES[:-1], "[SEP]"]), "special_tokens_are_there"),
+    "padding that is not 0": (
+        edit_vocab(swap(np.array(ENTRIES), 0, 7).tolist()),
+        r"special_tokens_are_there.*id 7, not 0",
+    ),
     "an entry twice": (edit_vocab([*ENTRIES[:-1], ENTRIES[-2]]), "entries_are_unique"),
     "an empty entry": (edit_vocab([*ENTRIES[:-1], ""]), "entries_are_pieces"),
     "a size of its own": (edit_vocab([*ENTRIES, "one", "two"]), "size_is_a_multiple_of_64"),
@@ -71,7 +81,7 @@ FAULTS: dict[str, tuple[Callable[[Artifacts], object], str]] = {
         lambda a: change_json(a.vocab / "tokenizer.json", lambda v: v["model"]["vocab"].update(word0=6, word1=5)),
         "tokenizer_has_the_vocabulary",
     ),
-    "no vocabulary": (lambda a: (a.vocab / "vocab.txt").unlink(), "special_tokens_come_first"),
+    "no vocabulary": (lambda a: (a.vocab / "vocab.txt").unlink(), "special_tokens_are_there"),
     "stores of another vocabulary": (
         lambda a: write_vocab(a, [*ENTRIES[:5], *reversed(ENTRIES[5:])]),
         "stores_are_of_this_vocabulary",
@@ -116,6 +126,21 @@ def test_a_fault_in_the_tokens_is_named(fault: str, copy_of) -> None:
     change(artifacts)
     with pytest.raises(BertlineError, match=expectation):
         gate_tokens.run(small_params(), artifacts)
+
+
+def test_a_reused_vocabulary_has_a_size_and_an_order_of_its_own(copy_of) -> None:
+    artifacts = copy_of("tokens")
+    params = replace(small_params(), vocab=Vocab(reuse="data/initial/bert"))
+    edit_vocab([ENTRIES[0], *ENTRIES[5:], *ENTRIES[1:5], "[unused0]"])(artifacts)
+    for split in ("train", "validation"):
+        arrays = [np.load(artifacts.tokens(split) / f"{name}.npy") for name in ("ids", "sentences", "documents")]
+        write_store(artifacts, split, arrays[0] - 4, *arrays[1:], unknown=0)
+    assert gate_tokens.run(params, artifacts)["warnings"] == 0
+    with pytest.raises(BertlineError, match="special_tokens_come_first"):
+        gate_tokens.run(small_params(), artifacts)
+    edit_vocab([ENTRIES[0], *ENTRIES[5:], *ENTRIES[1:4], "[unused0]", "[unused1]"])(artifacts)
+    with pytest.raises(BertlineError, match=r"special_tokens_are_there.*\[MASK\] is there 0 times"):
+        gate_tokens.run(params, artifacts)
 
 
 def test_a_vocabulary_of_whole_words_is_a_warning(copy_of, capsys: pytest.CaptureFixture[str]) -> None:

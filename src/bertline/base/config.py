@@ -40,6 +40,12 @@ def _positive(section: object, *keys: str) -> None:
         require(getattr(section, key) > 0, key, "must be above 0")
 
 
+def _watched(section: object, key: str) -> None:
+    """A directory to start from must lie where DVC sees that it changes."""
+    value = getattr(section, key)
+    require(not value or value.startswith("data/initial/"), key, "must be a directory under data/initial, or empty")
+
+
 def _not_negative(section: object, *keys: str) -> None:
     for key in keys:
         require(getattr(section, key) >= 0, key, "must be at least 0")
@@ -103,9 +109,15 @@ class Vocab:
     __pydantic_config__ = _STRICT
     size: int = option(8192, "entries, special tokens included; rounded up to a multiple of 64")
     lowercase: bool = option(True, "lower-case and strip accents, as bert-base-uncased")
+    reuse: str = option(
+        "",
+        "take the vocabulary of this Hugging Face BERT directory, under data/initial (size and case are its own)",
+        rare=True,
+    )
 
     def __post_init__(self) -> None:
         require(self.size >= 256, "size", "must be at least 256")
+        _watched(self, "reuse")
 
 
 @dataclass(frozen=True)
@@ -120,6 +132,21 @@ class GateTokens:
 
 
 @dataclass(frozen=True)
+class SecondPhase:
+    """The last part of pre-training, on longer sequences: the paper trains 90 % at 128 tokens, the rest at 512."""
+
+    __pydantic_config__ = _STRICT
+    share: float = option(0.0, "of the budget; 0: no second phase")
+    sequence_length: int = option(512, "tokens a sequence, special tokens included")
+    batch_size: int = option(64, "sequences an optimizer step, over all processes")
+
+    def __post_init__(self) -> None:
+        _in_unit_interval(self, "share")
+        _positive(self, "batch_size")
+        require(16 <= self.sequence_length <= 512, "sequence_length", "must be between 16 and 512")
+
+
+@dataclass(frozen=True)
 class Pretrain:
     """Stage pretrain."""
 
@@ -128,6 +155,9 @@ class Pretrain:
     positions: Literal["learned", "sinusoidal"] = option("learned", "position embeddings")
     objective: Literal["mlm+nsp", "mlm"] = option("mlm+nsp", "what the examples ask for")
     embedding_init: Literal["ppmi", "normal"] = option("ppmi", "start of the token embeddings")
+    init_from: str = option(
+        "", "go on from this Hugging Face BERT directory, under data/initial, instead of from scratch", rare=True
+    )
     sequence_length: int = option(64, "tokens a sequence, special tokens included")
     batch_size: int = option(64, "sequences an optimizer step, over all processes")
     accumulation: int = option(1, "micro-batches an optimizer step")
@@ -135,11 +165,19 @@ class Pretrain:
     budget_unit: Literal["steps", "tokens", "minutes"] = option(
         "steps", "minutes depend on the machine: the same run then gives other weights elsewhere"
     )
+    ramp_from: int = option(0, "begin with so many sequences a step and double up to batch_size; 0: no ramp", rare=True)
+    ramp_share: float = option(0.1, "share of the budget until the ramp has reached batch_size", rare=True)
+    second_phase: SecondPhase = option(SecondPhase(), "longer sequences for the last part", rare=True)
+    optimizer: Literal["adamw", "lamb"] = option("adamw", "lamb: for batches of thousands")
     learning_rate: float = option(1.2e-3, "peak")
     schedule: Literal["linear", "cosine", "trapezoid"] = option("linear", "after the warm-up")
     warmup: float = option(0.05, "share of the budget")
     weight_decay: float = option(0.01, "not on biases and layer norms")
     clip: float = option(1.0, "gradient norm, at most")
+    average_share: float = option(
+        0.0, "share of the budget, at its end, over which the final weights are averaged; 0: the last ones", rare=True
+    )
+    average_every: int = option(50, "steps between the weights that are averaged", rare=True)
     dropout: float = option(0.0, "hidden states and attention")
     mask_rate: float = option(0.15, "share of tokens to predict")
     whole_word: bool = option(False, "mask whole words")
@@ -148,19 +186,39 @@ class Pretrain:
     precision: Precision = option("bf16", "of matrix products; weights stay in fp32")
     device: Device = option("cpu", "where to train")
     threads: int = option(2, "CPU threads; sums depend on it, so it is part of the recipe")
+    compile: bool = option(False, "torch.compile: a slower start, then faster steps on a GPU", rare=True)
     checkpoint_every: int = option(500, "steps between checkpoints")
     log_every: int = option(50, "steps between points of the curve")
     evaluate_every: int = option(500, "steps between evaluations on the validation documents")
     evaluation_batches: int = option(40, "validation batches an evaluation")
+    perplexity_sequences: int = option(
+        32, "validation sequences whose every token is masked in turn, for the pseudo-perplexity; 0: none", rare=True
+    )
 
     def __post_init__(self) -> None:
         _positive(self, "batch_size", "accumulation", "budget", "learning_rate", "clip", "threads")
-        _positive(self, "checkpoint_every", "log_every", "evaluate_every", "evaluation_batches")
-        _in_unit_interval(self, "warmup", "dropout", "short_rate", "weight_decay")
+        _positive(self, "checkpoint_every", "log_every", "evaluate_every", "evaluation_batches", "average_every")
+        _in_unit_interval(self, "warmup", "dropout", "short_rate", "weight_decay", "ramp_share", "average_share")
+        _not_negative(self, "perplexity_sequences")
         require(16 <= self.sequence_length <= 512, "sequence_length", "must be between 16 and 512")
+        _watched(self, "init_from")
+        self._check_stages()
         require(0 < self.mask_rate <= 0.5, "mask_rate", "must be above 0 and at most 0.5")
         divides = self.batch_size % self.accumulation == 0
         require(divides, "accumulation", f"must divide batch_size ({self.batch_size})")
+
+    def _check_stages(self) -> None:
+        """The ramp and the second phase begin at given steps, which a budget in minutes cannot name beforehand."""
+        counted = self.budget_unit != "minutes"
+        require(counted or not self.ramp_from, "ramp_from", "needs a budget in steps or tokens")
+        require(counted or not self.second_phase.share, "second_phase", "needs a budget in steps or tokens")
+        doublings = 0 < self.ramp_from < self.batch_size and self.batch_size % self.ramp_from == 0
+        ratio = self.batch_size // self.ramp_from if doublings else 0
+        halved = f"must be batch_size ({self.batch_size}) halved once or more, or 0"
+        require(not self.ramp_from or (ratio > 1 and ratio & (ratio - 1) == 0), "ramp_from", halved)
+        require(not self.ramp_from or self.ramp_share > 0, "ramp_share", "must be above 0 when ramp_from is set")
+        room = self.ramp_share * bool(self.ramp_from) + self.second_phase.share <= 1
+        require(room, "ramp_share", "and second_phase.share must not exceed 1 together")
 
 
 @dataclass(frozen=True)

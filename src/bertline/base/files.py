@@ -1,7 +1,7 @@
 """Files that are whole or absent: atomic writes, deterministic JSON, sha256, and locks.
 
 A name in its final place means the content behind it is complete: everything is written to a temporary
-neighbour, flushed to disk, and renamed.
+neighbour, flushed to disk, and renamed; then the directory is flushed, so that the new name outlives a power cut.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ JsonRow = dict[str, Any]
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_directory(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)
     temporary = Path(name)
@@ -33,6 +33,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         temporary.chmod(0o644)
         sync(temporary)
         temporary.replace(path)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -41,25 +42,34 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield an empty temporary directory beside `path`; on success it takes the place of `path`, whole.
 
-    What stood at `path` stays until the new content is complete, and is lost only then.
+    What stood at `path` stays until the new content is complete and on disk. It is then set aside, as
+    `.NAME.RANDOM.old/NAME`, for the instant in which the new takes its place.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_directory(path.parent)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
     try:
         yield temporary
         temporary.chmod(0o755)
-        for file in sorted(temporary.rglob("*")):
+        for file in (temporary, *sorted(temporary.rglob("*"))):
             sync(file)
+        retired = None
         if path.exists():
             retired = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
             path.replace(retired / path.name)
-            temporary.replace(path)
-            shutil.rmtree(retired)
-        else:
-            temporary.replace(path)
+        temporary.replace(path)
         sync(path.parent)
+        if retired is not None:
+            shutil.rmtree(retired)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _make_directory(path: Path) -> None:
+    """Make a directory and those above it, each a flushed entry of its parent."""
+    if not path.is_dir():
+        _make_directory(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
 
 
 def sync(path: Path) -> None:
@@ -154,7 +164,7 @@ def exclusive_lock(path: Path, purpose: str) -> Iterator[None]:
     Raises:
         BertlineError: another process holds the lock.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_directory(path.parent)
     with path.open("a+", encoding="utf-8") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

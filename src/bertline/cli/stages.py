@@ -6,10 +6,12 @@ from contextlib import chdir
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
+from bertline.base.artifacts import Artifacts
+from bertline.base.params import load_params
 from bertline.base.stage import execute
 from bertline.cli.console import Debug, Root, find_root, reporting
 
@@ -47,7 +49,8 @@ STAGES = (
 def add_stages(app: typer.Typer) -> None:
     """Make a command of every stage; its module is imported when it runs."""
     for stage in STAGES:
-        app.command(stage.name, help=stage.summary, rich_help_panel=PANEL)(_command(stage))
+        command = _pretrain if stage.name == "pretrain" else _command(stage)
+        app.command(stage.name, help=stage.summary, rich_help_panel=PANEL)(command)
 
 
 def _command(stage: Stage) -> Callable[..., None]:
@@ -60,7 +63,27 @@ def _command(stage: Stage) -> Callable[..., None]:
     return with_task if stage.per_task else without_task
 
 
-def _run(name: str, task: str, root: Path | None, debug: bool) -> None:
+def _pretrain(
+    replay: Annotated[
+        int | None,
+        typer.Option(metavar="STEP", help="Make this step again from its last checkpoint, and show it.", min=0),
+    ] = None,
+    root: Root = None,
+    debug: Debug = False,
+) -> None:
+    if replay is None:
+        _run("pretrain", "", root, debug)
+    with reporting(debug):
+        checkout = find_root(root)
+        from bertline.stages import pretrain  # noqa: PLC0415
+
+        with chdir(checkout):
+            artifacts = Artifacts(Path())
+            for line in pretrain.replay(load_params(artifacts.params), artifacts, replay):
+                typer.echo(line)
+
+
+def _run(name: str, task: str, root: Path | None, debug: bool) -> NoReturn:
     with reporting(debug):
         checkout = find_root(root)
         run = import_module(f"bertline.stages.{name}").run

@@ -31,7 +31,7 @@ from bertline.model.bert import BertConfig, BertForSequenceClassification, BertW
 from bertline.model.hf import load_encoder
 from bertline.tasks.batches import Batch
 from bertline.training.device import autocast, prepare
-from bertline.training.optimizer import learning_rate_factor, make_adamw, set_learning_rate
+from bertline.training.optimizer import learning_rate_factor, make_optimizer, set_learning_rate
 
 _CHECK_EVERY = 20  # steps between looks at the loss: on a GPU each look waits for it
 
@@ -93,7 +93,7 @@ def finetune(
 def _train(
     model: BertWithHead, data: FinetuningData, config: Finetune, device: torch.device, progress: Progress
 ) -> History:
-    optimizer = make_adamw(model, learning_rate=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = make_optimizer(model, "adamw", learning_rate=config.learning_rate, weight_decay=config.weight_decay)
     per_epoch = data.train.steps(config.batch_size)
     steps = per_epoch * config.epochs
     progress.begin(steps)

@@ -13,7 +13,7 @@ from bertline.base.errors import BertlineError
 from bertline.inference.vocabulary import check_vocabulary
 from bertline.model.bert import BertForPreTraining
 from bertline.model.hf import load_model
-from bertline.tokens.encoder import SPECIAL_TOKENS, load_tokenizer, read_vocab
+from bertline.tokens.encoder import SpecialIds, load_tokenizer, read_vocab
 
 MASK = "[MASK]"
 _DIGITS = 6
@@ -32,7 +32,7 @@ class FillMask:
         self._vocab = read_vocab(directory)
         self._model = load_model(BertForPreTraining, directory).eval()
         check_vocabulary(self._model.config.vocab_size, self._tokenizer, str(directory))
-        self._cls, self._sep, self._mask = (SPECIAL_TOKENS.index(token) for token in ("[CLS]", "[SEP]", MASK))
+        self._special = SpecialIds.of(self._vocab)
 
     @torch.inference_mode()
     def fill(self, text: str, top: int = 5) -> list[dict[str, Any]]:
@@ -55,7 +55,7 @@ class FillMask:
             raise BertlineError(f"{top} is too few", where="top", fix="Ask for 1 or more")
         ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         filled = []
-        for number, place in enumerate(place for place, token in enumerate(ids) if token == self._mask):
+        for number, place in enumerate(place for place, token in enumerate(ids) if token == self._special.mask):
             for score, token in self._guess(ids, place, top):
                 filled.append({"mask": number, "token": token, "score": score, "text": _fill(text, number, token)})
         return filled
@@ -63,7 +63,7 @@ class FillMask:
     def _guess(self, ids: list[int], place: int, top: int) -> list[tuple[float, str]]:
         room = self._model.config.max_positions - 2
         start = max(0, min(place - room // 2, len(ids) - room))
-        seen = torch.tensor([[self._cls, *ids[start : start + room], self._sep]])
+        seen = torch.tensor([[self._special.cls, *ids[start : start + room], self._special.sep]])
         position = torch.tensor([[place - start + 1]])
         logits, _ = self._model(seen, torch.zeros_like(seen), None, position)
         scores, tokens = logits[0, 0].double().softmax(-1).topk(min(top, logits.shape[-1]))

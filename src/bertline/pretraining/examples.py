@@ -1,6 +1,6 @@
 """Batches for pre-training, each a pure function of (corpus, config, seed, step): nothing is saved, nothing replayed.
 
-    source = ExampleSource(store, pieces, config, seed=config.seed, stream=TRAINING)
+    source = ExampleSource(store, pieces, config, Plan.of(config), seed=config.seed, stream=TRAINING)
     batch = source.batch(step=1_000_000)                    # at once, without the million before it
     mine = source.batch(step=1_000_000, rank=3, world=8)    # rows 3/8 … 4/8 of that very batch
     with Prefetcher(source.batch, first=0) as batches:      # the same batches, made in a background thread
@@ -26,7 +26,8 @@ from torch import Tensor
 
 from bertline.base.config import Pretrain
 from bertline.base.errors import BertlineError
-from bertline.pretraining.masking import CLS, PAD, SEP, MaskRandomness, Pieces, mask_tokens, predictions_of
+from bertline.pretraining.masking import MaskRandomness, Pieces, mask_tokens, predictions_of
+from bertline.pretraining.plan import Plan
 from bertline.pretraining.randomness import Places, Words, below, random_words, uniform
 from bertline.pretraining.segments import LEAST_SHARE, Segments, Text, segment_pairs, single_segments, slot_places
 from bertline.tokens.store import TokenStore
@@ -62,6 +63,15 @@ class Batch:
         """The same batch on a device."""
         return Batch(*(getattr(self, item.name).to(device, non_blocking=True) for item in fields(self)))
 
+    def rows(self, which: slice) -> "Batch":
+        """Some of the rows."""
+        return Batch(*(getattr(self, item.name)[which] for item in fields(self)))
+
+    def unmasked(self) -> Tensor:
+        """The sequences before masking: int64 (batch, sequence)."""
+        found = torch.where(self.weights > 0, self.targets, self.ids.gather(1, self.positions))
+        return self.ids.scatter(1, self.positions, found)
+
     def split(self, parts: int) -> Iterator["Batch"]:
         """The same rows in `parts` equal micro-batches."""
         columns = [getattr(self, item.name).chunk(parts) for item in fields(self)]
@@ -74,35 +84,49 @@ class ExampleSource:
     Args:
         store: the tokens.
         pieces: of the vocabulary that made them.
-        config: sequence_length, batch_size, objective, mask_rate, whole_word and short_rate are read.
+        config: objective, mask_rate, whole_word and short_rate are read.
+        plan: how many sequences of which length a step has.
         seed, stream: name the random numbers.
+
+    Attributes:
+        texts: the documents that serve, by sequence length.
 
     Raises:
         BertlineError: there is too little text for the objective.
     """
 
-    def __init__(self, store: TokenStore, pieces: Pieces, config: Pretrain, *, seed: int, stream: int) -> None:
-        self.pieces, self.config, self.seed, self.stream = pieces, config, seed, stream
+    def __init__(
+        self, store: TokenStore, pieces: Pieces, config: Pretrain, plan: Plan, *, seed: int, stream: int
+    ) -> None:
+        self.store, self.pieces, self.config, self.plan = store, pieces, config, plan
+        self.seed, self.stream = seed, stream
         self.pairs = config.objective == "mlm+nsp"
-        self.room = config.sequence_length - (3 if self.pairs else 2)
-        self.predictions = int(predictions_of(config.sequence_length, config.mask_rate))
-        self.text = Text(
-            store.ids,
-            store.sentences,
-            store.documents,
-            pieces.continuation,
-            min_sentences=2 if self.pairs else 1,
-            longest_unit=self.room - self.room // LEAST_SHARE,
-            where=str(store.directory),
-        )
-        if self.pairs and self.text.documents < 2:
-            what = "next-sentence prediction needs two documents with two sentences each"
-            raise BertlineError(what, where=str(store.directory), fix="Add documents, or set pretrain.objective to mlm")
+        self.texts = {length: self._text(length) for length in {stage.sequence_length for stage in plan.stages}}
 
-    @property
-    def steps_per_epoch(self) -> float:
-        """Steps after which every place of the corpus has been visited once."""
-        return -(-self.text.tokens // self.room) / self.config.batch_size
+    def _text(self, sequence_length: int) -> Text:
+        room = self.room(sequence_length)
+        text = Text(
+            self.store.ids,
+            self.store.sentences,
+            self.store.documents,
+            self.pieces.continuation,
+            min_sentences=2 if self.pairs else 1,
+            longest_unit=room - room // LEAST_SHARE,
+            where=str(self.store.directory),
+        )
+        if self.pairs and text.documents < 2:
+            what = "next-sentence prediction needs two documents with two sentences each"
+            fix = "Add documents, or set pretrain.objective to mlm"
+            raise BertlineError(what, where=str(self.store.directory), fix=fix)
+        return text
+
+    def room(self, sequence_length: int) -> int:
+        """Tokens of a sequence without its special ones."""
+        return sequence_length - (3 if self.pairs else 2)
+
+    def predictions(self, sequence_length: int) -> int:
+        """How many tokens a sequence of this length is asked for."""
+        return int(predictions_of(sequence_length, self.config.mask_rate))
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """The rows of one process of a step's batch; all of them by default.
@@ -110,39 +134,45 @@ class ExampleSource:
         Raises:
             ValueError: the batch cannot be shared out evenly.
         """
-        if self.config.batch_size % world:
-            raise ValueError(f"batch_size ({self.config.batch_size}) must be a multiple of the processes ({world})")
-        rows = self.config.batch_size // world
+        stage = self.plan.stage(step)
+        if stage.batch_size % world:
+            raise ValueError(f"batch_size ({stage.batch_size}) must be a multiple of the processes ({world})")
+        rows = stage.batch_size // world
         first = rank * rows
-        width = _CONTROLS + self.config.sequence_length + 2 * self.predictions
+        width = _CONTROLS + stage.sequence_length + 2 * self.predictions(stage.sequence_length)
         words = random_words(self.seed, self.stream, step, first_row=first, rows=rows, width=width)
-        example = step * self.config.batch_size + first + np.arange(rows)
+        example = self.plan.sequences(step) + first + np.arange(rows)
         random_second = uniform(words[:, 0]) < 0.5 if self.pairs else np.zeros(rows, dtype=bool)
-        found = self._segments(example, random_second, words)
-        return self._assemble(found, random_second, words[:, _CONTROLS:])
+        text, room = self.texts[stage.sequence_length], self.room(stage.sequence_length)
+        found = self._segments(text, room, example, random_second, words)
+        return self._assemble(found, stage.sequence_length, random_second, words[:, _CONTROLS:])
 
-    def _segments(self, example: Places, random_second: NDArray[np.bool_], words: Words) -> Segments:
-        places = slot_places(self.text, example, self.room, self.seed)
-        shorter = _MIN_ROOM + below(words[:, 2], self.room - _MIN_ROOM + 1)
-        room = np.where(uniform(words[:, 1]) < self.config.short_rate, shorter, self.room)
+    def _segments(
+        self, text: Text, room: int, example: Places, random_second: NDArray[np.bool_], words: Words
+    ) -> Segments:
+        places = slot_places(text, example, room, self.seed)
+        shorter = _MIN_ROOM + below(words[:, 2], room - _MIN_ROOM + 1)
+        rooms = np.where(uniform(words[:, 1]) < self.config.short_rate, shorter, room)
         if self.pairs:
-            return segment_pairs(self.text, places, room, random_second, words[:, 3:7])
-        return single_segments(self.text, places, room)
+            return segment_pairs(text, places, rooms, random_second, words[:, 3:7])
+        return single_segments(text, places, rooms)
 
-    def _assemble(self, found: Segments, random_second: NDArray[np.bool_], words: Words) -> Batch:
+    def _assemble(self, found: Segments, length: int, random_second: NDArray[np.bool_], words: Words) -> Batch:
         """Lay the segments out between the special tokens, and mask them."""
         (first, first_end), (second, second_end) = ((a[:, None], b[:, None]) for a, b in (found.first, found.second))
-        column = np.arange(self.config.sequence_length)
+        column = np.arange(length)
         middle = 1 + first_end - first  # where the first [SEP] stands
         end = middle + 1 + second_end - second if self.pairs else middle  # where the last one stands
         place = np.where(column < middle, first + column - 1, second + column - middle - 1)
-        ids = self.text.ids[np.clip(place, 0, len(self.text.ids) - 1)].astype(np.int64)
-        ids[:, 0] = CLS
-        ids[(column == middle) | (column == end)] = SEP
-        ids[column > end] = PAD
+        tokens = self.texts[length].ids
+        ids = tokens[np.clip(place, 0, len(tokens) - 1)].astype(np.int64)
+        special = self.pieces.special
+        ids[:, 0] = special.cls
+        ids[(column == middle) | (column == end)] = special.sep
+        ids[column > end] = special.pad
         lengths = end[:, 0] + 1
-        tokens, count = self.config.sequence_length, self.predictions
-        randomness = MaskRandomness(words[:, :tokens], words[:, tokens : tokens + count], words[:, tokens + count :])
+        rest = length + self.predictions(length)
+        randomness = MaskRandomness(words[:, :length], words[:, length:rest], words[:, rest:])
         masked = mask_tokens(
             ids,
             lengths,

@@ -10,16 +10,15 @@ nor an unused entry of the vocabulary ever stands in as the random one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertline.base.errors import BertlineError
 from bertline.pretraining.randomness import Words, below, uniform
-from bertline.tokens.encoder import SPECIAL_TOKENS
+from bertline.tokens.encoder import SpecialIds
 
-PAD, UNK, CLS, SEP, MASK = range(len(SPECIAL_TOKENS))
 _MASKED, _REPLACED = 0.8, 0.9  # below the first: [MASK]; from there to the second: a random token; above: as it is
 
 Ids = NDArray[np.int64]
@@ -34,29 +33,29 @@ class Pieces:
         continuation: (vocabulary,) True for pieces inside a word (##x).
         ordinary: (vocabulary,) True for what can be asked for: neither special nor [unused].
         replacements: ids of the ordinary pieces, ascending.
+        special: ids of the special tokens.
     """
 
     continuation: Flags
     ordinary: Flags
     replacements: Ids
+    special: SpecialIds
 
     @classmethod
     def of(cls, vocabulary: Sequence[str]) -> "Pieces":
         """Read them off the pieces, in the order of their ids.
 
         Raises:
-            BertlineError: the special tokens are not the first five, or nothing else is there.
+            BertlineError: as SpecialIds.of; or nothing else is there.
         """
-        if tuple(vocabulary[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
-            fix = f"Make it anew with `bertline vocab`: its first lines are {', '.join(SPECIAL_TOKENS)}"
-            raise BertlineError("the special tokens are not its first entries", where="the vocabulary", fix=fix)
+        special = SpecialIds.of(vocabulary)
         continuation = np.array([piece.startswith("##") for piece in vocabulary])
         ordinary = np.array([not piece.startswith("[unused") for piece in vocabulary])
-        ordinary[: len(SPECIAL_TOKENS)] = False
+        ordinary[list(astuple(special))] = False
         if not ordinary.any():
             fix = "Make it anew with `bertline vocab`"
             raise BertlineError("it holds special tokens only", where="the vocabulary", fix=fix)
-        return cls(continuation, ordinary, np.flatnonzero(ordinary))
+        return cls(continuation, ordinary, np.flatnonzero(ordinary), special)
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def mask_tokens(
     counts = chosen.sum(axis=1)
     column = np.arange(rows.size) - np.repeat(np.cumsum(counts) - counts, counts)
     positions = np.zeros((len(ids), width), dtype=np.int64)
-    targets = np.full_like(positions, PAD)
+    targets = np.full_like(positions, pieces.special.pad)
     weights = np.zeros(positions.shape, dtype=np.float32)
     positions[rows, column], targets[rows, column], weights[rows, column] = places, ids[rows, places], 1.0
     masked = ids.copy()
@@ -124,7 +123,7 @@ def _seen(targets: Ids, randomness: MaskRandomness, pieces: Pieces) -> Ids:
     """What stands in for each target: 80 % [MASK], 10 % a random ordinary piece, 10 % itself."""
     fate = uniform(randomness.fate)
     other = pieces.replacements[below(randomness.replacement, len(pieces.replacements))]
-    return np.where(fate < _MASKED, MASK, np.where(fate < _REPLACED, other, targets))
+    return np.where(fate < _MASKED, pieces.special.mask, np.where(fate < _REPLACED, other, targets))
 
 
 def _choose_tokens(candidates: Flags, _continuation: Flags, order: Words, wanted: Ids) -> Flags:

@@ -1,6 +1,7 @@
 """The model card of a pre-trained model: README.md in the form of the Hugging Face Hub, without times or places."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from bertline.base.config import Pretrain
@@ -17,7 +18,7 @@ tags:
 - bertline
 ---
 
-# BERT-{size}, {layers} layers of {hidden_size}, pre-trained from scratch
+# BERT-{size}, {layers} layers of {hidden_size}, pre-trained {from_where}
 
 A BERT encoder (Devlin et al. 2019) with its pre-training heads: {parameters:,} parameters, {vocab_size:,} WordPiece
 entries.
@@ -31,11 +32,12 @@ tokenizer = AutoTokenizer.from_pretrained("path/to/this/directory")
 
 ## How well it predicts
 
-| documents | MLM loss (nats) | MLM accuracy | NSP loss (nats) | NSP accuracy |
-|---|---|---|---|---|
+| documents | MLM loss (nats) | MLM accuracy | pseudo-perplexity | NSP loss (nats) | NSP accuracy |
+|---|---|---|---|---|---|
 {scores}
 
-Measured on {evaluation_batches} batches of each with the final weights, {mask_rate:.0%} of the tokens masked.
+Measured on {evaluation_batches} batches of each with the final weights, {mask_rate:.0%} of the tokens masked;
+pseudo-perplexity (Salazar et al. 2020) on {perplexity_sequences} sequences, their tokens masked one by one.
 Validation documents were never trained on.
 
 ## How it was trained
@@ -44,7 +46,7 @@ Validation documents were never trained on.
 - Objective: {objective}, sequences of {sequence_length} tokens, {batch_size} a step, {steps:,} steps, {tokens:,} tokens
   in all (padding included).
 - Start: {start}.
-- AdamW, peak learning rate {learning_rate:g}, {schedule} schedule with {warmup:.0%} warm-up, weight decay
+- {optimizer_name}, peak learning rate {learning_rate:g}, {schedule} schedule with {warmup:.0%} warm-up, weight decay
   {weight_decay:g}, gradient norm clipped at {clip:g}, dropout {dropout:g}, seed {seed}, {precision}.
 - Vocabulary (sha256 of vocab.txt): `{vocab_sha256}`.
 
@@ -65,7 +67,9 @@ def pretraining_card(
 ) -> str:
     """The card, from the run's options and its metrics.json."""
     return _CARD.format(
-        size=config.model,
+        size=Path(config.init_from).name or config.model,
+        from_where="further" if config.init_from else "from scratch",
+        optimizer_name={"adamw": "AdamW", "lamb": "LAMB"}[config.optimizer],
         layers=shape.layers,
         hidden_size=shape.hidden_size,
         vocab_size=shape.vocab_size,
@@ -76,7 +80,7 @@ def pretraining_card(
         train_documents=train.meta["documents"],
         validation_tokens=held_out.meta["tokens"],
         vocab_sha256=train.meta["vocab_sha256"],
-        start=_STARTS[config.embedding_init],
+        start=f"the weights of {config.init_from}" if config.init_from else _STARTS[config.embedding_init],
         parameters=metrics["parameters"],
         steps=metrics["steps"],
         tokens=metrics["tokens"],
@@ -86,7 +90,7 @@ def pretraining_card(
 
 _OPTIONS = (
     *("evaluation_batches", "mask_rate", "objective", "sequence_length", "batch_size", "learning_rate", "schedule"),
-    *("warmup", "weight_decay", "clip", "dropout", "seed", "precision"),
+    *("warmup", "weight_decay", "clip", "dropout", "seed", "precision", "perplexity_sequences"),
 )
 
 
@@ -94,6 +98,7 @@ def _score_row(name: str, means: Figures) -> str:
     cells = (
         f"{means['mlm_loss']:.3f}",
         f"{means['mlm_accuracy']:.1%}",
+        f"{means['pseudo_perplexity']:.1f}" if "pseudo_perplexity" in means else "-",
         "-" if means["nsp_loss"] is None else f"{means['nsp_loss']:.3f}",
         "-" if means["nsp_accuracy"] is None else f"{means['nsp_accuracy']:.1%}",
     )

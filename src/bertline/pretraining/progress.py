@@ -54,21 +54,20 @@ class Progress:
     """Shows and logs a run's progress; a context manager, so that the bar is closed whatever happens.
 
     Args:
-        log: the JSON Lines file that timings are appended to.
-        tokens: of an optimizer step.
-        flops: of an optimizer step.
+        log: the JSON Lines file that timings are appended to; None: a process that shows nothing.
         peak: operations a second that the machine can do.
         done: share of the budget done before this sitting.
     """
 
-    def __init__(self, log: Path, *, tokens: int, flops: float, peak: float, done: float) -> None:
-        self._log_path, self._tokens, self._flops, self._peak = log, tokens, flops, peak
+    def __init__(self, log: Path | None, *, peak: float, done: float) -> None:
+        self._log_path, self._peak = log, peak
         self._done_before = done
         self._started = self._printed = time.monotonic()
         self._seconds = self._waited = 0.0
-        self._steps = 0
+        self._steps = self._tokens = 0
+        self._flops = 0.0
         self._tokens_per_second = self._mfu = 0.0
-        terminal = sys.stderr.isatty()
+        terminal = log is not None and sys.stderr.isatty()
         shape = "{percentage:3.0f}%|{bar:20}| {desc}"
         self._bar = tqdm(total=1.0, initial=done, bar_format=shape, file=sys.stderr, leave=True) if terminal else None
 
@@ -79,31 +78,35 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def note(self, values: dict[str, Any]) -> None:
+    def _note(self, values: dict[str, Any]) -> None:
         """Append a row to log.jsonl."""
+        if self._log_path is None:
+            return
         with self._log_path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(values) + "\n")
 
-    def step(self, seconds: float, waited: float) -> None:
-        """Count one optimizer step, and how much of it was spent waiting for its batch."""
+    def step(self, seconds: float, waited: float, *, tokens: int, flops: float) -> None:
+        """Count one optimizer step: how long it took, how much of that it waited for its batch, and what it did."""
         self._seconds += seconds
         self._waited += waited
+        self._tokens += tokens
+        self._flops += flops
         self._steps += 1
 
     def point(self, row: JsonRow, done: float) -> None:
         """Log the speed since the last point of the curve, and show where the run stands."""
-        speed = self._steps / self._seconds
-        self._tokens_per_second, self._mfu = speed * self._tokens, speed * self._flops / self._peak
-        self.note(
+        self._tokens_per_second = self._tokens / self._seconds
+        self._mfu = self._flops / self._seconds / self._peak
+        self._note(
             {
                 "step": row["step"],
                 "tokens_per_second": round(self._tokens_per_second),
-                "milliseconds_per_step": round(1000 / speed, 2),
+                "milliseconds_per_step": round(1000 * self._seconds / self._steps, 2),
                 "waiting_share": round(self._waited / self._seconds, 4),
                 "mfu": round(self._mfu, 4),
             }
         )
-        self._seconds, self._waited, self._steps = 0.0, 0.0, 0
+        self._seconds, self._waited, self._flops, self._steps, self._tokens = 0.0, 0.0, 0.0, 0, 0
         self._show(row, done)
 
     def _show(self, row: JsonRow, done: float) -> None:

@@ -7,152 +7,200 @@ information (Levy & Goldberg 2014, "Neural word embedding as implicit matrix fac
 for context smoothing and distance weighting); the output bias of the masked language model from the frequency of each
 token. The first thousand steps of pre-training learn little else: a short budget begins where it would have ended.
 
-The same store and seed give the same bytes: sums are made in a fixed order, by one thread.
+The matrix is dense, at most 512 MB, and worked on in place: `count_pairs` -> `positive_pmi` -> `embed`. Counts are
+whole numbers, and all sums of floats are one thread's work: on one machine, the same store and seed give the same
+bytes, whatever the number of threads.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
+from scipy.linalg import eigh
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bertline.model.bert import INITIAL_DEVIATION, BertForPreTraining
 from bertline.pretraining.masking import Pieces
 from bertline.tokens.store import TokenStore
 
-WINDOW = 5  # tokens to either side, within a document
-CONTEXT_SMOOTHING = 0.75  # exponent of the contexts' frequencies: rare contexts count for less
-SHIFT = 1.0  # pairs must be more than this times as frequent as by chance
-SPECTRUM = 0.5  # exponent of the singular values in the embeddings
-_WEIGHT = 60  # of a pair side by side; 60 / d at distance d, whole numbers up to 6
-_CHUNK = 1 << 20  # tokens read together
-_MAX_CHUNKS = 32  # of a larger corpus, as many chunks at even distances are read
-_CELLS = 1 << 26  # counts held together: 256 MB
-_ROWS = 256  # rows turned into logarithms together
-_POWER_ITERATIONS, _OVERSAMPLES = 4, 16
+_CELLS = 1 << 27  # of the matrix, at most: 512 MB
+_CHUNK = 1 << 16  # tokens read together; their keys stay in the cache
+_MAX_CHUNKS = 1 << 11  # of a larger corpus, as many chunks at even distances are read
+_ROWS = 256  # rows transformed together
+_NOISE = 1e-6  # share of the largest eigenvalue below which, in fp32, an eigenvalue means nothing
+MOST_TOKENS = _CHUNK * _MAX_CHUNKS  # that are counted: 134 M
 
-Counts = NDArray[np.float32]
+Matrix = NDArray[np.float32]
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Statistics:
+    """What is counted, and what becomes of it; benchmarks/warm_start.py compares other values with these.
+
+    Attributes:
+        weights: of a pair 1, 2, … tokens apart; as many as the window has tokens to either side.
+        contexts: how many of the commonest tokens count as company.
+        sided: company before a token and after it are told apart.
+        smoothing: exponent of the contexts' frequencies; below 1, rare contexts count for less.
+        shift: a pair must be more than this times as frequent as by chance.
+        spectrum: exponent of the singular values in the embeddings.
+    """
+
+    weights: tuple[int, ...] = (60, 30, 20, 15, 12)
+    contexts: int = 2048
+    sided: bool = True
+    smoothing: float = 0.75
+    shift: float = 1.0
+    spectrum: float = 0.5
+
+
+DEFAULT = Statistics()
+
+
 def warm_start(model: BertForPreTraining, store: TokenStore, pieces: Pieces, seed: int) -> None:
     """Set the token embeddings and the MLM bias of a freshly initialised model, in place.
 
     Special tokens and tokens without company in the corpus keep their random embeddings.
     """
     embeddings = ppmi_embeddings(store, pieces, model.config.hidden_size, seed)
-    known = torch.from_numpy(np.flatnonzero(embeddings.any(axis=1)))
-    model.bert.token_embeddings.weight[known] = torch.from_numpy(embeddings).to(model.mlm_bias.device)[known]
-    model.mlm_bias.copy_(torch.from_numpy(unigram_log_probabilities(store, len(pieces.ordinary))))
+    start_from(model, embeddings, unigram_log_probabilities(store, len(pieces.ordinary)))
 
 
-def unigram_log_probabilities(store: TokenStore, vocab_size: int) -> NDArray[np.float32]:
+@torch.no_grad()
+def start_from(model: BertForPreTraining, embeddings: Matrix, bias: Matrix) -> None:
+    """Copy the MLM bias and those rows of the token embeddings that are not all zeros into a model."""
+    weight = model.bert.token_embeddings.weight
+    known = np.flatnonzero(embeddings.any(axis=1))
+    weight[torch.from_numpy(known).to(weight.device)] = torch.from_numpy(embeddings[known]).to(weight.device)
+    model.mlm_bias.copy_(torch.from_numpy(bias))
+
+
+def unigram_log_probabilities(store: TokenStore, vocab_size: int) -> Matrix:
     """Natural logarithms of the tokens' frequencies, with one added to each count: (vocab_size,)."""
-    counts = np.ones(vocab_size, dtype=np.int64)
-    for begin in range(0, len(store.ids), _CHUNK):
-        counts += np.bincount(store.ids[begin : begin + _CHUNK], minlength=vocab_size)
-    logarithms: NDArray[np.float32] = np.log(counts / counts.sum()).astype(np.float32)
+    counts = _unigram_counts(store, vocab_size) + 1
+    logarithms: Matrix = np.log(counts / counts.sum()).astype(np.float32)
     return logarithms
 
 
-def ppmi_embeddings(store: TokenStore, pieces: Pieces, size: int, seed: int) -> Counts:
+def ppmi_embeddings(
+    store: TokenStore, pieces: Pieces, size: int, seed: int, statistics: Statistics = DEFAULT
+) -> Matrix:
     """Embeddings with which tokens of similar company are near each other: (vocabulary, size).
 
-    Rows have the standard deviation of BERT's initial weights, in a random rotation that spreads what matters evenly
-    over the attention heads; special tokens and tokens without company have rows of zeros.
+    Special tokens and tokens without company have rows of zeros.
     """
-    from sklearn.utils.extmath import randomized_svd  # noqa: PLC0415 - slow to import, and needed only here
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415
+    matrix = count_pairs(store, pieces, statistics)
+    positive_pmi(matrix, smoothing=statistics.smoothing, shift=statistics.shift)
+    return embed(matrix, size, seed, spectrum=statistics.spectrum)
 
-    matrix = ppmi_matrix(store, pieces)
-    rank = min(size, min(matrix.shape) - 1)
-    with threadpool_limits(limits=1):  # sums must not depend on the number of cores
-        left, values, _ = randomized_svd(
-            matrix,
-            rank,
-            n_oversamples=_OVERSAMPLES,
-            n_iter=_POWER_ITERATIONS,
-            power_iteration_normalizer="QR",
-            random_state=seed,
+
+def count_pairs(store: TokenStore, pieces: Pieces, statistics: Statistics = DEFAULT) -> Matrix:
+    """How often each token stands near each context in one document, weighted by distance: (vocabulary, columns).
+
+    Columns are the contexts in the order of their ids, those before a token first, then those after it (once, where
+    sides are not told apart), and a last one of zeros. Rows of special tokens are zeros, too.
+
+    Sums are made in 32-bit whole numbers: to wrap around, a pair would have to stand together twenty million times.
+    """
+    before, after = _columns(store, pieces, statistics)
+    width = int(after.max()) + 1
+    counts = np.zeros((len(before), width), dtype=np.int32)
+    cells = torch.from_numpy(counts).view(-1)  # scatter_add_ is ten times as fast as np.add.at
+    for tokens, own in _chunks(store, len(statistics.weights), pieces.special.pad):
+        rows, columns_before, columns_after = tokens * width, before[tokens], after[tokens]
+        for distance, weight in enumerate(statistics.weights, start=1):
+            left, right = slice(0, own), slice(distance, distance + own)
+            weights = torch.tensor(weight, dtype=torch.int32).expand(own)
+            cells.scatter_add_(0, torch.from_numpy(rows[left] + columns_after[right]), weights)
+            cells.scatter_add_(0, torch.from_numpy(rows[right] + columns_before[left]), weights)
+    counts[~pieces.ordinary] = 0
+    counts[:, -1] = 0  # where company that is no context was put
+    matrix = counts.view(np.float32)
+    for begin in range(0, len(matrix), _ROWS):  # each number becomes a float in its own four bytes
+        matrix[begin : begin + _ROWS] = counts[begin : begin + _ROWS].view(np.uint32)
+    return matrix
+
+
+def positive_pmi(matrix: Matrix, *, smoothing: float, shift: float) -> Matrix:
+    """Turn counts #(w, c) into shifted positive pointwise mutual information, in place.
+
+    max(0, log(#(w, c) · Σ #(c)^s / (#(w) · #(c)^s)) - log shift), where #(w) and #(c) are the sums of rows and columns
+    and s is the context smoothing.
+    """
+    of_row, of_column = matrix.sum(axis=1, dtype=np.float64), matrix.sum(axis=0, dtype=np.float64) ** smoothing
+    row_factor = (_inverse(of_row) * of_column.sum() / shift).astype(np.float32)[:, None]
+    column_factor = _inverse(of_column).astype(np.float32)
+    for begin in range(0, len(matrix), _ROWS):
+        block = matrix[begin : begin + _ROWS]
+        block *= row_factor[begin : begin + _ROWS]
+        block *= column_factor
+        np.log(np.maximum(block, 1, out=block), out=block)
+    return matrix
+
+
+def _inverse(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / value, and 0 for 0."""
+    return np.divide(1, values, out=np.zeros_like(values), where=values > 0)
+
+
+def embed(matrix: Matrix, size: int, seed: int, *, spectrum: float) -> Matrix:
+    """The rows of U · S^spectrum · R, where U · S · Vᵀ is the matrix as nearly as `size` dimensions allow.
+
+    V and S² are the leading eigenvectors and eigenvalues of matrixᵀ · matrix, which is small, and U · S is matrix · V.
+    The random rotation R spreads what matters evenly over the attention heads. Rows have the standard deviation of
+    BERT's initial weights; rows of zeros stay so.
+    """
+    width = matrix.shape[1]
+    with threadpool_limits(limits=1, user_api="blas"):  # sums must not depend on the number of cores
+        squares = matrix.T @ matrix
+        # The transpose is the same matrix, in the order of columns that LAPACK works on in place.
+        values, vectors = eigh(
+            squares.T, subset_by_index=(max(0, width - size), width - 1), overwrite_a=True, check_finite=False
         )
-        factors = np.zeros((matrix.shape[0], size))
-        factors[:, :rank] = left * values**SPECTRUM
+        kept = values > _NOISE * values[-1]
+        leading = vectors[:, kept] * values[kept] ** ((spectrum - 1) / 2)
         normal = np.random.Generator(np.random.Philox(key=seed)).standard_normal((size, size))
-        rotated = factors @ np.linalg.qr(normal)[0]
-    length = np.linalg.norm(rotated, axis=1, keepdims=True)
-    scale = INITIAL_DEVIATION * np.sqrt(size) / np.where(length > 0, length, 1.0)
-    embeddings: Counts = (rotated * scale).astype(np.float32)
-    embeddings[np.diff(matrix.indptr) == 0] = 0.0
+        rotation = np.linalg.qr(normal)[0]
+        embeddings: Matrix = matrix @ (leading @ rotation[: leading.shape[1]]).astype(np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings))
+    embeddings *= (INITIAL_DEVIATION * np.sqrt(np.float32(size)) / np.where(lengths > 0, lengths, 1))[:, None]
     return embeddings
 
 
-def ppmi_matrix(store: TokenStore, pieces: Pieces) -> sparse.csr_matrix:
-    """Shifted positive pointwise mutual information of tokens (rows) and the tokens around them: sparse, fp32.
+def _columns(store: TokenStore, pieces: Pieces, statistics: Statistics) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The column of each token where it stands before another, and where it stands after it: (vocabulary,) each."""
+    sides = 2 if statistics.sided else 1
+    counts = _unigram_counts(store, len(pieces.ordinary))[pieces.replacements]
+    contexts = min(statistics.contexts, _CELLS // len(pieces.ordinary) // sides, len(counts))
+    commonest = np.argsort(-counts, kind="stable")[:contexts]
+    before, after = np.full((2, len(pieces.ordinary)), sides * contexts)
+    before[np.sort(pieces.replacements[commonest])] = np.arange(contexts)
+    after[np.sort(pieces.replacements[commonest])] = np.arange((sides - 1) * contexts, sides * contexts)
+    return before, after
 
-    max(0, log(#(w, c) · Σ #(c)^s / (#(w) · #(c)^s)) - log SHIFT), where #(w, c) sums 1/distance over the pairs of a
-    window and s is the context smoothing. The counts are dense, but only for as many rows at a time as 256 MB hold.
+
+def _unigram_counts(store: TokenStore, vocab_size: int) -> NDArray[np.int64]:
+    counts = np.zeros(vocab_size, dtype=np.int64)
+    for begin in range(0, len(store.ids), _CHUNK):
+        counts += np.bincount(store.ids[begin : begin + _CHUNK], minlength=vocab_size)
+    return counts
+
+
+def _chunks(store: TokenStore, window: int, padding: int) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """The tokens a chunk at a time, followed by the window of its last one, and how many are the chunk's own.
+
+    A window of padding stands after each document, so that no pair of tokens reaches across.
     """
-    vocab_size = len(pieces.ordinary)
-    frequency = _frequencies(store, vocab_size)
-    frequency[~pieces.ordinary] = 0
-    contexts = frequency**CONTEXT_SMOOTHING
-    with np.errstate(divide="ignore"):  # tokens that never occur get infinities, which no count ever meets
-        row_term = -np.log(frequency) + np.log(contexts.sum()) - np.log(SHIFT)
-        column_term = -np.log(contexts)
-    rows = max(1, _CELLS // vocab_size)
-    blocks = []
-    for low in range(0, vocab_size, rows):
-        counts = _block(store, vocab_size, low, min(low + rows, vocab_size))
-        for begin in range(0, len(counts), _ROWS):
-            some = counts[begin : begin + _ROWS]
-            offset = row_term[low + begin : low + begin + len(some)]
-            blocks.append(_positive(some, offset, column_term, pieces.ordinary))
-    matrix: sparse.csr_matrix = sparse.vstack(blocks, format="csr")
-    return matrix
-
-
-def _positive(
-    counts: Counts, row_term: NDArray[np.float64], column_term: NDArray[np.float64], ordinary: NDArray[np.bool_]
-) -> sparse.csr_matrix:
-    """The positive values of log count + row term + column term, where both tokens are ordinary."""
-    row, column = np.nonzero(counts)
-    both = ordinary[column] & np.isfinite(row_term[row])
-    row, column = row[both], column[both]
-    value = (np.log(counts[row, column].astype(np.float64)) + row_term[row] + column_term[column]).astype(np.float32)
-    positive = value > 0
-    kept = (value[positive], (row[positive], column[positive]))
-    matrix: sparse.csr_matrix = sparse.csr_matrix(kept, shape=counts.shape)
-    return matrix
-
-
-def _block(store: TokenStore, vocab_size: int, low: int, high: int) -> Counts:
-    """Distance-weighted counts of tokens low … high - 1 with all tokens around them: (high - low, vocab_size)."""
-    counts = np.zeros((high - low) * vocab_size, dtype=np.float32)
-    whole = high - low == vocab_size
-    for left, right, weight in _pairs(store):
-        for token, other in ((left, right), (right, left)):
-            inside = slice(None) if whole else (token >= low) & (token < high)
-            np.add.at(counts, (token[inside] - low) * vocab_size + other[inside], np.float32(weight))
-    return counts.reshape(high - low, vocab_size)
-
-
-def _frequencies(store: TokenStore, vocab_size: int) -> NDArray[np.float64]:
-    """The sum of each token's row of counts: (vocab_size,)."""
-    total = np.zeros(vocab_size, dtype=np.int64)
-    for left, right, weight in _pairs(store):
-        total += weight * (np.bincount(left, minlength=vocab_size) + np.bincount(right, minlength=vocab_size))
-    return total.astype(np.float64)
-
-
-def _pairs(store: TokenStore) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int]]:
-    """All pairs of tokens up to WINDOW apart in one document, by chunk and distance: left, right, weight."""
     bounds = np.asarray(store.sentences[store.documents])
     starts = range(0, len(store.ids), _CHUNK)
     for begin in starts[:: -(-len(starts) // _MAX_CHUNKS)]:
-        ids = store.ids[begin : begin + _CHUNK + WINDOW].astype(np.int64)
-        document = np.searchsorted(bounds, begin + np.arange(0, len(ids)), side="right")
-        for distance in range(1, WINDOW + 1):
-            count = min(_CHUNK, len(ids) - distance)
-            together = document[:count] == document[distance : distance + count]
-            yield ids[:count][together], ids[distance : distance + count][together], _WEIGHT // distance
+        ids = store.ids[begin : begin + _CHUNK + window]
+        first, last = np.searchsorted(bounds, (begin + 1, begin + len(ids)))
+        gaps = np.zeros(len(ids), dtype=np.int64)
+        gaps[bounds[first:last] - begin] = window
+        places = np.arange(len(ids)) + np.cumsum(gaps)
+        tokens = np.full(places[-1] + 1 + window, padding)
+        tokens[places] = ids
+        yield tokens, int(places[:_CHUNK][-1]) + 1

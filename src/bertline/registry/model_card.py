@@ -5,6 +5,7 @@ Data, recipe, scores beside the baselines, limits, licence and lineage, all read
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
@@ -55,7 +56,7 @@ def task_card(
         pipeline_tag=_PIPELINE_TAGS[info.kind],
         params=params,
         sections={
-            "Use": f"A BERT ({params.pretrain.model}) that {_USES[info.kind]}.\n\n{_serving(params, info.name)}",
+            "Use": f"A BERT ({_shape(params)}) that {_USES[info.kind]}.\n\n{_serving(params, info.name)}",
             "Data": f"{info.source}. Rows: {rows}. Labels: {labels}.",
             "Recipe": _recipe("Fine-tuned from the pre-trained encoder of the same run", asdict(recipe)),
             f"Scores on {figures['rows']:,} test rows (primary: {figures['metric']})": _table(info.metrics, scores),
@@ -80,7 +81,7 @@ def encoder_card(
     """
     figures = {name: value for name, value in validation.items() if value is not None} | {"gain_over_unigram": gain}
     recipe = params.pretrain
-    use = f"A BERT ({recipe.model}) pre-trained with {recipe.objective}: fills [MASK], or is fine-tuned."
+    use = f"A BERT ({_shape(params)}) pre-trained with {recipe.objective}: fills [MASK], or is fine-tuned."
     return _card(
         title=f"{params.register.prefix}-encoder",
         pipeline_tag="fill-mask",
@@ -88,13 +89,22 @@ def encoder_card(
         sections={
             "Use": f"{use}\n\n{_serving(params, 'encoder')}",
             "Data": _sources(artifacts),
-            "Recipe": _recipe("Pre-trained from scratch", asdict(recipe)),
+            "Recipe": _recipe(f"Pre-trained {_start(params)}", asdict(recipe)),
             "Scores on the validation documents": _table(tuple(figures), {"this model": figures}),
             "Limits": f"- Sequences of {recipe.sequence_length} tokens were seen, none longer.\n{_LIMITS}",
             "Licence": _licences(artifacts),
             "Lineage": _lineage(lineage),
         },
     )
+
+
+def _shape(params: Params) -> str:
+    """What the encoder is called: its size, or the model that it went on from."""
+    return Path(params.pretrain.init_from).name or params.pretrain.model
+
+
+def _start(params: Params) -> str:
+    return f"further, from {_shape(params)}" if params.pretrain.init_from else "from scratch"
 
 
 def _card(title: str, pipeline_tag: str, params: Params, sections: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from bertline.base.config import Params
 from bertline.base.files import atomic_directory, sha256_file, write_json
 from bertline.base.stage import main
 from bertline.corpus.parquet import SPLITS, read_sentences
-from bertline.tokens.encoder import VOCAB, Encoder, load_tokenizer
+from bertline.tokens.encoder import VOCAB, Encoder, SpecialIds, load_tokenizer, read_vocab
 from bertline.tokens.store import TokenBatch, TokenStore, write_store
 from bertline.tokens.usage import unigram_entropy, vocab_used
 
@@ -20,12 +20,13 @@ def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
     """Encode both splits with data/vocab; write data/tokens and its metrics."""
     tokenizer = load_tokenizer(artifacts.vocab)
     size, sha256 = tokenizer.get_vocab_size(), sha256_file(artifacts.vocab / VOCAB)
+    unknown_id = SpecialIds.of(read_vocab(artifacts.vocab)).unk
     encoder = Encoder(tokenizer)
     train, validation = (artifacts.tokens(split) for split in SPLITS)
     with atomic_directory(train.parent) as directory:
         for split in SPLITS:
             batches = _encoded(encoder, artifacts.documents, split)
-            write_store(directory / split, batches, vocab_size=size, vocab_sha256=sha256)
+            write_store(directory / split, batches, vocab_size=size, vocab_sha256=sha256, unknown_id=unknown_id)
     stores = [TokenStore.open(train), TokenStore.open(validation)]
     tokens, unknown, words = (sum(store.meta[key] for store in stores) for key in ("tokens", "unknown", "words"))
     metrics = {

@@ -17,7 +17,7 @@ def run(params: Params, artifacts: Artifacts) -> Mapping[str, Any]:
     stores = {split: artifacts.tokens(split) for split in ("train", "validation")}
     documents, encode = (read_json(artifacts.metrics(stage)) for stage in ("documents", "encode"))
     frames = token_frames(artifacts.vocab, stores, documents, encode)
-    suite = tokens_suite(params.gate_tokens)
+    suite = tokens_suite(params.gate_tokens, reused=bool(params.vocab.reuse))
     figures = frames["tokens"].figures("train_tokens", "validation_tokens", "vocab_used", "unigram_entropy")
     return summarize(
         run_gate("gate_tokens", artifacts, frames, suite, data=str(artifacts.data / "tokens"), statistics=figures)

@@ -1,4 +1,7 @@
-"""Stage vocab: a WordPiece vocabulary from the training documents, as tokenizer files for every model."""
+"""Stage vocab: a WordPiece vocabulary from the training documents, as tokenizer files for every model.
+
+With `vocab.reuse` it is that of a Hugging Face BERT instead, so that `pretrain.init_from` can go on from its weights.
+"""
 
 from typing import Any
 
@@ -8,16 +11,18 @@ from bertline.base.files import atomic_directory, write_json
 from bertline.base.stage import main
 from bertline.corpus.parquet import read_sentences
 from bertline.tokens.encoder import load_tokenizer, write_tokenizer
+from bertline.tokens.hf import read_tokenizer
 from bertline.tokens.wordpiece import count_words, train_vocab
 
 
 def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
-    """Count the words of the training split, learn the vocabulary, write data/vocab and its metrics."""
-    lowercase = params.vocab.lowercase
+    """Count the words of the training split, learn the vocabulary or take it over, write data/vocab and its metrics."""
+    theirs = read_tokenizer(artifacts.root / params.vocab.reuse) if params.vocab.reuse else None
+    lowercase = theirs.lowercase if theirs else params.vocab.lowercase
     batches = read_sentences(artifacts.documents, "train")
     sentences = (sentence for batch in batches for document in batch for sentence in document)
     words = count_words(sentences, lowercase=lowercase)
-    vocab = train_vocab(words, size=params.vocab.size)
+    vocab = theirs.vocabulary if theirs else train_vocab(words, size=params.vocab.size)
     with atomic_directory(artifacts.vocab) as directory:
         write_tokenizer(vocab, directory, lowercase=lowercase)
         load_tokenizer(directory)  # what was written reads back
@@ -26,7 +31,7 @@ def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
         "unused": sum(piece.startswith("[unused") for piece in vocab),
         "words": words.total(),
         "distinct_words": len(words),
-        "whole_words": sum(words[piece] for piece in vocab if piece in words) / words.total(),
+        "whole_words": sum(words[piece] for piece in vocab if piece in words) / max(words.total(), 1),
     }
     write_json(artifacts.metrics("vocab"), metrics)
     return metrics

@@ -1,6 +1,6 @@
 """The token store: a split's token ids on disk, memory-mapped, with offsets for sentences and documents.
 
-    write_store(directory, batches, vocab_size=8192, vocab_sha256="…")
+    write_store(directory, batches, vocab_size=8192, vocab_sha256="…", unknown_id=1)
     store = TokenStore.open(directory)      # O(1), whatever its size
     store.ids[store.sentences[3] : store.sentences[4]]   # the ids of sentence 3
 
@@ -22,7 +22,6 @@ from bertline.base.files import atomic_directory, read_json, sha256_file, write_
 
 META = "meta.json"
 FILES = ("ids.npy", "sentences.npy", "documents.npy")
-UNKNOWN_ID = 1  # [UNK]; the special tokens [PAD] [UNK] [CLS] [SEP] [MASK] are ids 0 to 4
 _REMAKE = "Make it anew with `dvc repro encode`"
 
 
@@ -86,7 +85,7 @@ def _map(path: Path) -> NDArray[Any]:
 
 
 def write_store(
-    directory: Path, batches: Iterable[TokenBatch], *, vocab_size: int, vocab_sha256: str
+    directory: Path, batches: Iterable[TokenBatch], *, vocab_size: int, vocab_sha256: str, unknown_id: int
 ) -> dict[str, Any]:
     """Write a store from batches, atomically, and return its meta.json.
 
@@ -95,6 +94,7 @@ def write_store(
         batches: the documents in order.
         vocab_size: entries of the vocabulary; decides between uint16 and uint32.
         vocab_sha256: hash of its vocab.txt, kept in meta.json.
+        unknown_id: id of its [UNK], counted in meta.json.
 
     Raises:
         BertlineError: there is no token at all, or an id is outside the vocabulary.
@@ -116,7 +116,7 @@ def write_store(
                 sentences.append(ids.length + np.cumsum(batch.sentences))
                 ids.append(batch.ids)
                 words += batch.words
-                unknown += int(np.count_nonzero(batch.ids == UNKNOWN_ID))
+                unknown += int(np.count_nonzero(batch.ids == unknown_id))
             meta: dict[str, Any] = {
                 "tokens": ids.length,
                 "sentences": sentences.length - 1,

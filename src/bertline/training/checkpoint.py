@@ -1,13 +1,15 @@
 """Checkpoints that are whole or are not used: safetensors and JSON, with a manifest of hashes written last.
 
     save(directory, step=200, tensors={"weights": {...}, "optimizer": {...}}, state={...})
+    remove_unfinished(directory)                    # in the process that goes on: what a kill has left
     found = load_latest(directory, warn=print)      # None when there is none
     found.step, found.tensors["weights"], found.state
+    prune(directory, found.step)                    # damaged ones go, of which `warn` was told
 
 A checkpoint is a folder `step-00000200` with `<name>.safetensors` for each group of tensors, `state.json`, and
-`manifest.json`, which has the sha256 of the others. It is made under another name, flushed to disk, and renamed: a
-process that dies at any instant leaves the checkpoints before it as they were. One that was torn or altered all the
-same is recognised by its hashes, named, and passed over for the one before.
+`manifest.json`, which has the sha256 of the others. It is made under another name, flushed to disk, and renamed, and
+only then are old ones removed: a process or machine that dies at any instant leaves the checkpoints before it as they
+were. One that was torn or altered all the same is recognised by its hashes, named, and passed over for the one before.
 """
 
 import json
@@ -24,12 +26,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bertline.base.errors import BertlineError
-from bertline.base.files import atomic_directory, read_json, sha256_file, write_json
+from bertline.base.files import atomic_directory, read_json, sha256_file, write_json, write_text
 
 KEPT = 2
 _STATE, _MANIFEST = "state.json", "manifest.json"
 _NAME = re.compile(r"step-(\d{8,})")
-_UNFINISHED = re.compile(r"\.step-\d{8,}\..*\.(tmp|old)")
+_UNFINISHED = re.compile(r"\..+\.\w+\.(tmp|old)")  # as base.files names what is not in its place yet, or no more
 
 
 @dataclass(frozen=True)
@@ -54,20 +56,26 @@ def save(
         with atomic_directory(path) as temporary:
             for name, group in tensors.items():
                 save_file({key: value.detach().contiguous() for key, value in group.items()}, _file(temporary, name))
-            write_json(temporary / _STATE, state)
+            # Keys in their order: rows that a run writes after it was interrupted are the same bytes as without.
+            write_text(temporary / _STATE, json.dumps(state, ensure_ascii=False, allow_nan=False) + "\n")
             hashes = {file.name: sha256_file(file) for file in sorted(temporary.iterdir())}
             write_json(temporary / _MANIFEST, {"step": step, "sha256": hashes})
     except (OSError, SafetensorError) as error:
         what = f"the checkpoint cannot be written ({getattr(error, 'strerror', None) or error})"
         fix = "Free some space and run again: it goes on from the last good checkpoint"
         raise BertlineError(what, where=str(path), fix=fix) from error
-    _prune(directory, step, keep)
+    prune(directory, step, keep)
     return path
 
 
-def load_latest(directory: Path, warn: Callable[[str], None]) -> Checkpoint | None:
-    """Read the last checkpoint that is whole; say, through `warn`, which ones were passed over and why."""
+def load_latest(directory: Path, warn: Callable[[str], None], before: int | None = None) -> Checkpoint | None:
+    """Read the last checkpoint that is whole; say, through `warn`, which ones were passed over and why.
+
+    With `before`, those of later steps are not looked at.
+    """
     for step, path in sorted(_found(directory), reverse=True):
+        if before is not None and step > before:
+            continue
         try:
             return _read(path, step)
         except BertlineError as error:
@@ -83,9 +91,32 @@ def remove_all(directory: Path) -> None:
 
 
 def remove_unfinished(directory: Path) -> None:
-    """Remove what writes that were killed left behind. Only for the one process that writes here."""
-    for path in directory.glob(".step-*"):
-        if _UNFINISHED.fullmatch(path.name):
+    """Clear up after writes that were killed. Only for the one process that writes here.
+
+    A checkpoint that an overwrite had set aside, and had nothing yet to put in its place, is put back.
+    """
+    for path in directory.glob(".*"):
+        if not _UNFINISHED.fullmatch(path.name):
+            continue
+        if not path.is_dir():
+            path.unlink()
+            continue
+        if path.suffix == ".old":
+            for _, aside in _found(path):
+                if not (directory / aside.name).exists():
+                    aside.replace(directory / aside.name)
+        shutil.rmtree(path)
+
+
+def prune(directory: Path, step: int, keep: int = KEPT) -> None:
+    """Remove all but the last `keep` checkpoints up to `step`, the one just written or gone on from.
+
+    What claims to be later is damaged, and was passed over: left in place, it would count among those kept one day.
+    """
+    found = sorted(_found(directory))
+    kept = [path for at, path in found if at <= step][-keep:]
+    for _, path in found:
+        if path not in kept:
             shutil.rmtree(path)
 
 
@@ -98,21 +129,28 @@ def optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) 
     }
 
 
-@torch.no_grad()
 def restore_optimizer(model: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put back, to the bit, what `optimizer_tensors` gave. The parameters and their order decide nothing, names do.
 
     Raises:
-        BertlineError: a tensor belongs to no parameter of the model.
+        BertlineError: a tensor belongs to no parameter that the optimizer steps.
     """
-    parameters = dict(model.named_parameters())
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    packed = optimizer.state_dict()
+    index: dict[str, int] = {}
+    for group, numbers in zip(optimizer.param_groups, packed["param_groups"], strict=True):
+        index |= {
+            names[parameter]: number for parameter, number in zip(group["params"], numbers["params"], strict=True)
+        }
+    state: dict[int, dict[str, Tensor]] = {}
     for full_name, value in tensors.items():
         key, _, name = full_name.partition("/")
-        if name not in parameters:
+        if name not in index:
             fix = "Remove the checkpoints of this run and start it anew"
-            raise BertlineError(f"the model has no parameter {name!r}", where="the checkpoint", fix=fix)
-        parameter = parameters[name]
-        optimizer.state[parameter][key] = value.to(parameter.device, copy=True)
+            raise BertlineError(f"the optimizer has no parameter {name!r}", where="the checkpoint", fix=fix)
+        state.setdefault(index[name], {})[key] = value.clone()
+    # torch knows on which device each optimizer wants which quantity.
+    optimizer.load_state_dict({"state": state, "param_groups": packed["param_groups"]})
 
 
 def _found(directory: Path) -> list[tuple[int, Path]]:
@@ -124,15 +162,6 @@ def _file(path: Path, name: str) -> Path:
     return path / f"{name}.safetensors"
 
 
-def _prune(directory: Path, step: int, keep: int) -> None:
-    """Keep the last `keep` up to `step`; what claims to be later was passed over when this run went on."""
-    past = sorted(found for found in _found(directory) if found[0] <= step)
-    kept = {path for _, path in past[-keep:]}
-    for _, path in _found(directory):
-        if path not in kept:
-            shutil.rmtree(path)
-
-
 def _read(path: Path, step: int) -> Checkpoint:
     """Read and verify one checkpoint.
 
@@ -141,9 +170,12 @@ def _read(path: Path, step: int) -> Checkpoint:
     """
     manifest = read_json(path / _MANIFEST)
     try:
-        expected = dict(manifest["sha256"])
+        recorded, expected = int(manifest["step"]), dict(manifest["sha256"])
     except (TypeError, KeyError, ValueError):
         raise BertlineError("is no manifest", where=str(path / _MANIFEST), fix="Remove it") from None
+    if recorded != step:
+        what = f"is the manifest of step {recorded}"
+        raise BertlineError(what, where=str(path / _MANIFEST), fix="Remove the checkpoint")
     for name in sorted(expected):
         file = path / name
         if not file.is_file() or sha256_file(file) != expected[name]:

@@ -1,29 +1,139 @@
-"""What both trainers step with: AdamW with BERT's decay groups, and the learning-rate schedules.
+"""What both trainers step with: AdamW or LAMB with BERT's decay groups, and the learning-rate schedules.
 
-optimizer = make_adamw(model, learning_rate=1e-3, weight_decay=0.01)
+optimizer = make_optimizer(model, "adamw", learning_rate=1e-3, weight_decay=0.01)
 set_learning_rate(optimizer, 1e-3 * learning_rate_factor(step / steps, "linear", warmup=0.05))
 """
 
 import math
+from collections.abc import Callable, Iterable
+from typing import Any, overload
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 TRAPEZOID_DECAY = 0.2  # share of the budget over which the trapezoid comes down
+BETAS, EPSILON = (0.9, 0.999), 1e-6  # as published for BERT (Devlin et al. 2019, appendix A.2, and their code)
 
 
-def make_adamw(model: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019) over the trainable parameters, as one fused kernel on CPU and GPU.
+def make_optimizer(model: nn.Module, name: str, *, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    """An optimizer over the trainable parameters: "adamw" (Loshchilov & Hutter 2019; one fused kernel) or "lamb".
 
-    Weight decay is for matrices and embeddings; biases and layer norms, the vectors, have none. Betas 0.9 and 0.999 and
-    epsilon 1e-6 as published for BERT (Devlin et al. 2019, appendix A.2, and their code).
+    Weight decay is for matrices and embeddings; biases and layer norms, the vectors, have none, and LAMB gives them no
+    trust ratio either, as its authors' code.
+
+    Raises:
+        ValueError: no such optimizer.
     """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [parameter for parameter in trainable if parameter.ndim > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trainable if parameter.ndim <= 1], "weight_decay": 0.0},
+    matrices = [parameter for parameter in trainable if parameter.ndim > 1]
+    vectors = [parameter for parameter in trainable if parameter.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.999), eps=1e-6, fused=True)
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS, eps=EPSILON, fused=True)
+    if name == "lamb":
+        groups[1]["layer_adaptation"] = False
+        return Lamb(groups, lr=learning_rate, betas=BETAS, eps=EPSILON)
+    raise ValueError(f"no optimizer named {name!r}; choose adamw or lamb")
+
+
+class Lamb(torch.optim.Optimizer):
+    """LAMB (You et al. 2020, "Large Batch Optimization for Deep Learning", algorithm 2), for batches of thousands.
+
+    Adam's step with bias correction and decoupled weight decay, u, scaled for each tensor w by the trust ratio
+    |w| / |u|, which is 1 when either norm is 0: w <- w - lr * (|w| / |u|) * u. The paper's phi is the identity, as in
+    its experiments and in NVIDIA's FusedLAMB; gradients are clipped by the caller, by their norm over all parameters.
+
+    The state is Adam's: exp_avg and exp_avg_sq of a parameter's shape, and step, a float32 scalar on the CPU, so that
+    no step waits for a GPU.
+
+    Args:
+        params: parameters, or groups of them with options of their own.
+        lr: learning rate, at least 0.
+        betas: decay rates of the two moments, at least 0 and below 1.
+        eps: added to the root of the second moment.
+        weight_decay: at least 0.
+        layer_adaptation: whether a group's steps are scaled by the trust ratio.
+
+    Raises:
+        ValueError: an option is out of its range.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = BETAS,
+        eps: float = EPSILON,
+        weight_decay: float = 0.0,
+        layer_adaptation: bool = True,
+    ) -> None:
+        for name, value in {"lr": lr, "eps": eps, "weight_decay": weight_decay}.items():
+            if value < 0:
+                raise ValueError(f"{name} must be at least 0, and is {value}")
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas must be at least 0 and below 1, and are {betas}")
+        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, options | {"layer_adaptation": layer_adaptation})
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Change every parameter that has a gradient; return the loss that `closure`, if given, computes anew."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                updates = self._adam_updates(parameters, group)
+                if group["weight_decay"]:
+                    torch._foreach_add_(updates, parameters, alpha=group["weight_decay"])
+                if group["layer_adaptation"]:
+                    torch._foreach_mul_(updates, _trust_ratios(parameters, updates))
+                torch._foreach_add_(parameters, updates, alpha=-group["lr"])
+        return loss
+
+    def _adam_updates(self, parameters: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+        """Count the step, move the moments, and return m / (sqrt(v) + eps), both with bias correction."""
+        beta1, beta2 = group["betas"]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        states = [self._state_of(parameter) for parameter in parameters]
+        steps, means, squares = ([state[key] for state in states] for key in ("step", "exp_avg", "exp_avg_sq"))
+        torch._foreach_add_(steps, 1.0)
+        torch._foreach_lerp_(means, gradients, 1 - beta1)
+        torch._foreach_mul_(squares, beta2)
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
+        counts = [step.item() for step in steps]
+        updates = torch._foreach_div(means, [1 - beta1**count for count in counts])
+        roots = torch._foreach_sqrt(squares)
+        torch._foreach_div_(roots, [math.sqrt(1 - beta2**count) for count in counts])
+        torch._foreach_add_(roots, group["eps"])
+        torch._foreach_div_(updates, roots)
+        return list(updates)
+
+    def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = self.state[parameter]
+        if not state:
+            state["step"] = torch.zeros((), dtype=torch.float32)
+            state["exp_avg"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+            state["exp_avg_sq"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        return state
+
+
+def _trust_ratios(parameters: list[Tensor], updates: list[Tensor]) -> list[Tensor]:
+    """For each tensor the norm of its weights over that of its update, 1 where either is 0; scalars on the device."""
+    weights, changes = (torch.stack(torch._foreach_norm(tensors)) for tensors in (parameters, updates))
+    ratios = torch.where((weights > 0) & (changes > 0), weights / changes, 1.0)
+    return list(ratios.unbind())
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

@@ -60,17 +60,28 @@ def corpus_suite(options: GateCorpus, documents: Documents, count: int) -> list[
     ]
 
 
-def tokens_suite(options: GateTokens) -> list[Check]:
-    """gate_tokens: between encode and pretrain."""
-    smaller = "Choose a smaller vocab.size, or add text"
+def tokens_suite(options: GateTokens, *, reused: bool = False) -> list[Check]:
+    """gate_tokens: between encode and pretrain.
+
+    `reused`: the vocabulary is that of another model (vocab.reuse), with a size and an order of its own.
+    """
     more_text = "Add sources to download.sources, or lower gate_tokens.min_tokens"
+    smaller = "Choose a smaller vocab.size, or add text"
     larger = "Choose a larger vocab.size, or clean the corpus"
     unknown = "Look for characters of another script in the corpus, or choose a larger vocab.size"
+    if reused:
+        smaller = "Lower gate_tokens.min_vocab_used: the vocabulary was made for other text"
+        larger = "Clean the corpus, or raise gate_tokens.max_tokens_per_word: the vocabulary was made for other text"
+        unknown = "Look for characters of another script in the corpus, or raise gate_tokens.max_unknown_share"
+    ours = [
+        one_of("special_tokens_come_first", "vocabulary.first_five", [" ".join(SPECIAL_TOKENS)], _VOCAB),
+        between("size_is_a_multiple_of_64", "vocabulary.over_64", 0, 0, _VOCAB),
+    ]
     return [
-        one_of("special_tokens_come_first", "vocabulary.first_five", [SPECIAL_TOKENS], _VOCAB),
+        none("special_tokens_are_there", "vocabulary.special_fault", _VOCAB),
+        *([] if reused else ours),
         unique("entries_are_unique", "entries.token", _VOCAB),
         matches("entries_are_pieces", "entries.token", r"^\S+$", _VOCAB),
-        between("size_is_a_multiple_of_64", "vocabulary.over_64", 0, 0, _VOCAB),
         none("tokenizer_has_the_vocabulary", "vocabulary.differs_from_tokenizer", _VOCAB),
         between("words_have_continuations", "vocabulary.continuations_share", 0.02, 0.95, _VOCAB, severity="warning"),
         none("stores_can_be_read", "stores.fault", _ENCODE),

@@ -16,11 +16,10 @@ from bertline.base.errors import BertlineError
 from bertline.base.files import read_json, sha256_file
 from bertline.validation.frames import Frame, first, summary
 
-SPECIAL_TOKENS = "[PAD] [UNK] [CLS] [SEP] [MASK]"
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _FILES = ("ids.npy", "sentences.npy", "documents.npy")
 _COUNTS = ("tokens", "sentences", "documents", "words", "unknown")
 _BLOCK = 1 << 24  # ids at a time
-_SPECIAL, _UNKNOWN = 5, 1
 
 
 def token_frames(
@@ -41,16 +40,17 @@ def token_frames(
         tokens: one row: training tokens, share of the vocabulary in use.
     """
     entries = _entries(vocab / "vocab.txt")
-    found = {split: _Store(directory, len(entries)) for split, directory in stores.items()}
+    found = {split: _Store(directory, entries) for split, directory in stores.items()}
     digest = sha256_file(vocab / "vocab.txt") if (vocab / "vocab.txt").exists() else ""
     table = [store.row(split, digest, documents.get(f"{split}_documents")) for split, store in found.items()]
     counts = found["train"].counts
-    unused = np.flatnonzero(counts[_SPECIAL : len(entries)] == 0) + _SPECIAL
+    ordinary = np.array([token not in SPECIAL_TOKENS for token in entries], dtype=bool)
+    unused = np.flatnonzero((counts[: len(entries)] == 0) & ordinary)
     lacking = first(entries[place] for place in unused[:3])
     values: dict[str, Any] = {
         "train_tokens": int(found["train"].ids.size),
         "validation_tokens": int(found["validation"].ids.size),
-        "vocab_used": 1 - len(unused) / max(len(entries) - _SPECIAL, 1),
+        "vocab_used": 1 - len(unused) / max(int(ordinary.sum()), 1),
         "unigram_entropy": _entropy(found["validation"].counts),
     }
     values["differs"] = _differing(values, encode)
@@ -93,22 +93,33 @@ def _vocabulary(entries: Sequence[str], tokenizer: Path) -> Frame:
     values = {
         "size": len(entries),
         "over_64": len(entries) % 64,
-        "first_five": " ".join(entries[:_SPECIAL]),
+        "first_five": " ".join(entries[: len(SPECIAL_TOKENS)]),
+        "special_fault": _special_fault(entries),
         "differs_from_tokenizer": differing,
         "continuations_share": sum(token.startswith("##") for token in entries) / max(len(entries), 1),
     }
     return summary(values)
 
 
+def _special_fault(entries: Sequence[str]) -> str:
+    """What is wrong with the special tokens: each is there once, anywhere, but [PAD] is id 0 (as in config.json)."""
+    counts = {token: entries.count(token) for token in SPECIAL_TOKENS}
+    faults = [f"{token} is there {count} times" for token, count in counts.items() if count != 1]
+    if counts["[PAD]"] and entries[0] != "[PAD]":
+        faults.append(f"[PAD] is id {entries.index('[PAD]')}, not 0")
+    return "; ".join(faults)
+
+
 class _Store:
     """One token store: its files, as far as they can be read."""
 
-    def __init__(self, directory: Path, vocab_size: int) -> None:
-        self.directory, self.vocab_size = directory, vocab_size
+    def __init__(self, directory: Path, entries: Sequence[str]) -> None:
+        self.directory, self.vocab_size = directory, len(entries)
+        self.special_ids = {token: entries.index(token) for token in SPECIAL_TOKENS if token in entries}
         self.faults: list[str] = []
         self.ids, self.sentences, self.documents = (self._map(name) for name in _FILES)
         self.meta = self._meta()
-        self.counts = _count(self.ids, vocab_size)
+        self.counts = _count(self.ids, self.vocab_size)
 
     def _map(self, name: str) -> NDArray[Any]:
         try:
@@ -126,6 +137,10 @@ class _Store:
             return {}
         return value if isinstance(value, dict) else {}
 
+    def _occurrences(self, *tokens: str) -> int:
+        """How often special tokens occur among the ids."""
+        return sum(int(self.counts[self.special_ids[token]]) for token in tokens if token in self.special_ids)
+
     def row(self, split: str, vocab_sha256: str, documents: int | None) -> dict[str, Any]:
         """The row of a split in frame stores."""
         recorded = self.meta.get("sha256")
@@ -136,7 +151,7 @@ class _Store:
             "tokens": self.ids.size,
             "sentences": self.sentences.size - 1,
             "documents": self.documents.size - 1,
-            "unknown": int(self.counts[_UNKNOWN]),
+            "unknown": self._occurrences("[UNK]"),
         }
         words = self.meta.get("words")
         largest = int(np.flatnonzero(self.counts).max(initial=0))
@@ -149,7 +164,7 @@ class _Store:
             "vocabulary": "same" if self.meta.get("vocab_sha256") == vocab_sha256 else "another",
             "offset_faults": _offset_faults(self.sentences, self.ids.size, self.documents),
             "ids_beyond": f"id {largest} of a vocabulary of {self.vocab_size}" if largest >= self.vocab_size else "",
-            "special_ids": int(self.counts[[0, 2, 3, 4]].sum()),
+            "special_ids": self._occurrences("[PAD]", "[CLS]", "[SEP]", "[MASK]"),
             "documents": found["documents"],
             "documents_lost": f"{found['documents']} of {documents}" if found["documents"] != documents else "",
             "tokens": found["tokens"],
@@ -161,7 +176,7 @@ class _Store:
 
 def _count(ids: NDArray[Any], vocab_size: int) -> NDArray[np.int64]:
     """How often each id occurs; at least as long as the vocabulary, longer where ids are beyond it."""
-    counts = np.zeros(max(vocab_size, _SPECIAL), np.int64)
+    counts = np.zeros(vocab_size, np.int64)
     for start in range(0, ids.size, _BLOCK):
         block = np.bincount(ids[start : start + _BLOCK])
         if len(block) > len(counts):

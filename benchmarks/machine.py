@@ -1,0 +1,80 @@
+"""What every benchmark here shares: the machine and its versions, its matrix-product peak, medians, and result files.
+
+A benchmark is run from the root, as `python -m benchmarks.NAME`, and writes benchmarks/results/NAME.json.
+"""
+
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+_PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "numpy", "scipy")
+
+
+def describe() -> dict[str, Any]:
+    """The machine and the versions that a result was measured with."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{package: found for package in _PACKAGES if (found := _version(package))},
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, least and largest of repeated measurements."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def peak_memory() -> int:
+    """Bytes that this process has held at most (resident set)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def in_new_process(module: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """Run `python -m module …` and read the JSON object in the last line that it prints.
+
+    Raises:
+        RuntimeError: it failed; with the end of what it said.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(ended.stdout.strip().splitlines()[-1])
+    return found
+
+
+def write_result(name: str, value: Mapping[str, Any]) -> Path:
+    """Write benchmarks/results/NAME.json, with the machine added, whole or not at all."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"machine": describe(), **value}, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return path

@@ -1,0 +1,271 @@
+"""Pre-training speed on the CPU, ours beside Hugging Face's Trainer, in turn, each run in a process of its own.
+
+    python -m benchmarks.pretrain --peer             # every shape, a few rounds; writes results/pretrain.json
+    python -m benchmarks.pretrain --shapes tiny      # ours alone
+
+Both train the same shape on the same sequences: BertForPreTraining with both objectives, bf16 autocast, AdamW fused,
+gradient norm clipped at 1, a linear schedule, 15 % of the tokens masked anew at every use. The peer gets what helps it:
+sequences laid out beforehand in memory, a process for its batches, and the fastest of its own settings (eager attention,
+torch.compile: NOTES.md has them all). Times are of the steps after the first few, batches included; compilation, loading and start are not.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.machine import in_new_process, peak_memory, spread, write_result
+from bertline.base.config import Pretrain
+from bertline.base.files import sha256_file
+from bertline.model.bert import SIZES, BertConfig
+from bertline.pretraining.examples import ExampleSource
+from bertline.pretraining.masking import Pieces
+from bertline.pretraining.plan import Plan
+from bertline.pretraining.progress import flops_of_sequence, measure_peak
+from bertline.pretraining.randomness import TRAINING
+from bertline.pretraining.trainer import Trainer
+from bertline.tokens.encoder import SPECIAL_TOKENS, VOCAB, read_vocab, write_tokenizer
+from bertline.tokens.store import TokenBatch, TokenStore, write_store
+
+STEPS = {"tiny": (20, 80), "mini": (6, 24), "small": (4, 12)}  # of the warm-up, and those that are timed
+PEER_STEPS = {"tiny": (4, 12), "mini": (3, 8), "small": (2, 6)}
+
+
+def main() -> None:
+    """Read the command line, and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", action="store_true", help="measure Hugging Face's Trainer too, and the ratio")
+    parser.add_argument("--shapes", nargs="+", choices=STEPS, default=list(STEPS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--sequence-length", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--tokens", type=Path, default=Path("data/tokens/train"), help="a token store")
+    parser.add_argument("--vocab", type=Path, default=Path("data/vocab"), help="its vocabulary")
+    parser.add_argument("--peer-attention", choices=["sdpa", "eager"], default="eager")
+    parser.add_argument("--peer-workers", type=int, default=1, help="processes that make the peer's batches")
+    parser.add_argument("--peer-compile", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        measure = measure_ours if options.side == "ours" else measure_peer
+        print(json.dumps(measure(options, options.shapes[0])))
+    else:
+        compare(options)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Measure every shape in turn, print a table, and write the result."""
+    rows: dict[str, dict[str, Any]] = {}
+    for shape in options.shapes:
+        rounds = []
+        for _ in range(options.rounds):
+            sides = ("ours", "peer") if options.peer else ("ours",)
+            rounds.append({side: _measure_apart(options, shape, side) for side in sides})
+        rows[shape] = summarize(rounds)
+        print(describe_row(shape, rows[shape]), flush=True)
+    settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+    print(f"written: {write_result('pretrain', {'settings': settings, 'shapes': rows})}")
+
+
+def _measure_apart(options: argparse.Namespace, shape: str, side: str) -> dict[str, Any]:
+    arguments = [argument for argument in sys.argv[1:] if argument != "--peer"]
+    return in_new_process("benchmarks.pretrain", [*arguments, "--side", side, "--shapes", shape])
+
+
+def summarize(rounds: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Medians and ranges over the rounds; the ratio is taken round by round."""
+    made: dict[str, Any] = {"rounds": rounds}
+    for side in rounds[0]:
+        made[side] = {
+            key: spread([found[side][key] for found in rounds]) for key in ("tokens_per_second", "mfu", "peak_memory")
+        }
+    made["ours"]["waiting_share"] = spread([found["ours"]["waiting_share"] for found in rounds])
+    if "peer" in rounds[0]:
+        made["ratio"] = spread(
+            [found["ours"]["tokens_per_second"] / found["peer"]["tokens_per_second"] for found in rounds]
+        )
+    return made
+
+
+def describe_row(shape: str, row: dict[str, Any]) -> str:
+    """One shape as lines for people."""
+    layers, hidden = SIZES[shape]
+    lines = [f"{layers}/{hidden} ({shape})"]
+    for side in ("ours", "peer"):
+        if side in row:
+            speed, mfu, memory = (row[side][key] for key in ("tokens_per_second", "mfu", "peak_memory"))
+            lines.append(
+                f"  {side}: {speed['median']:,.0f} tokens/s ({speed['min']:,.0f} to {speed['max']:,.0f}),"
+                f" MFU {mfu['median']:.1%} ({mfu['min']:.1%} to {mfu['max']:.1%}), {memory['max'] / 2**20:,.0f} MiB"
+            )
+    lines.append(f"  waiting for batches: {row['ours']['waiting_share']['median']:.2%} of the time")
+    if "ratio" in row:
+        lines.append(f"  ratio {row['ratio']['median']:.2f} ({row['ratio']['min']:.2f} to {row['ratio']['max']:.2f})")
+    return "\n".join(lines)
+
+
+@contextmanager
+def corpus(options: argparse.Namespace) -> Iterator[tuple[TokenStore, list[str], Path]]:
+    """The token store, its vocabulary and the tokenizer's directory; text of random words where there is none."""
+    if (options.tokens / "meta.json").exists():
+        yield TokenStore.open(options.tokens), read_vocab(options.vocab), options.vocab
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        vocab, tokens = Path(folder) / "vocab", Path(folder) / "tokens"
+        vocab.mkdir()
+        vocabulary = [*SPECIAL_TOKENS, *(f"word{number}" for number in range(8192 - len(SPECIAL_TOKENS)))]
+        write_tokenizer(vocabulary, vocab, lowercase=True)
+        random = np.random.default_rng(0)
+        sentences = random.integers(5, 40, size=60_000)
+        ids = len(SPECIAL_TOKENS) + random.zipf(1.2, size=int(sentences.sum())) % (8192 - len(SPECIAL_TOKENS))
+        batch = TokenBatch(ids.astype(np.uint32), sentences.astype(np.int64), np.full(3000, 20), words=len(ids))
+        write_store(tokens, [batch], vocab_size=8192, vocab_sha256=sha256_file(vocab / VOCAB))
+        yield TokenStore.open(tokens), vocabulary, vocab
+
+
+def recipe(options: argparse.Namespace, shape: Any, steps: int, window: int) -> Pretrain:
+    """What both sides train with."""
+    return Pretrain(
+        model=shape,
+        embedding_init="normal",
+        sequence_length=options.sequence_length,
+        batch_size=options.batch_size,
+        dropout=options.dropout,
+        threads=options.threads,
+        budget=steps,
+        log_every=window,
+        checkpoint_every=1_000_000,
+        evaluate_every=1_000_000,
+        evaluation_batches=1,
+    )
+
+
+def speeds(options: argparse.Namespace, shape: str, sequences_per_second: float, predictions: int) -> dict[str, Any]:
+    """Tokens a second, and their share of the best matrix products seen before and after."""
+    config = BertConfig.named(shape, vocab_size=8192, max_positions=512)
+    flops = flops_of_sequence(config, options.sequence_length, predictions)
+    peak = max(measure_peak(torch.device("cpu"), "bf16") for _ in range(5))
+    return {
+        "tokens_per_second": sequences_per_second * options.sequence_length,
+        "mfu": sequences_per_second * flops / peak,
+        "matrix_product_peak": peak,
+        "peak_memory": peak_memory(),
+    }
+
+
+def measure_ours(options: argparse.Namespace, shape: str) -> dict[str, Any]:
+    """A real run of the trainer; its own log has the times."""
+    warm, timed = STEPS[shape]
+    with corpus(options) as (store, vocabulary, _), tempfile.TemporaryDirectory() as folder:
+        config = recipe(options, shape, warm + timed, warm)
+        with Trainer(config, store, store, vocabulary, Path(folder)) as trainer:
+            trainer.train()
+            predictions = trainer.source.predictions(options.sequence_length)
+        lines = (Path(folder) / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines][1:]
+    milliseconds = statistics.median(row["milliseconds_per_step"] for row in rows)
+    found = speeds(options, shape, options.batch_size * 1000 / milliseconds, predictions)
+    return found | {"waiting_share": statistics.median(row["waiting_share"] for row in rows)}
+
+
+def measure_peer(options: argparse.Namespace, shape: str) -> dict[str, Any]:
+    """transformers.Trainer over BertForPreTraining and DataCollatorForLanguageModeling."""
+    import transformers as hf  # noqa: PLC0415 - the peer's own process alone pays for it
+
+    torch.set_num_threads(options.threads)
+    warm, timed = PEER_STEPS[shape]
+    with corpus(options) as (store, vocabulary, directory), tempfile.TemporaryDirectory() as folder:
+        config = recipe(options, shape, warm + timed, warm)
+        source = ExampleSource(store, Pieces.of(vocabulary), config, Plan.of(config), seed=0, stream=TRAINING)
+        rows = [row for step in range(warm + timed) for row in plain_rows(source, step)]
+        tokenizer = hf.AutoTokenizer.from_pretrained(directory)
+        layers, hidden = SIZES[shape]
+        model_config = hf.BertConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=hidden,
+            num_hidden_layers=layers,
+            num_attention_heads=hidden // 64,
+            intermediate_size=4 * hidden,
+            hidden_dropout_prob=options.dropout,
+            attention_probs_dropout_prob=options.dropout,
+            attn_implementation=options.peer_attention,
+        )
+        arguments = hf.TrainingArguments(
+            output_dir=folder,
+            max_steps=warm + timed,
+            per_device_train_batch_size=options.batch_size,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            max_grad_norm=config.clip,
+            optim="adamw_torch_fused",
+            bf16=True,
+            use_cpu=True,
+            dataloader_num_workers=options.peer_workers,
+            remove_unused_columns=False,  # keeps the special tokens' mask, which the collator would make anew, slowly
+            logging_strategy="no",
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            torch_compile=options.peer_compile,
+        )
+        clock = _Clock(hf.TrainerCallback, warm)
+        hf.Trainer(
+            model=hf.BertForPreTraining(model_config),
+            args=arguments,
+            train_dataset=rows,
+            data_collator=hf.DataCollatorForLanguageModeling(tokenizer, mlm_probability=config.mask_rate),
+            callbacks=[clock.callback],
+        ).train()
+    predictions = source.predictions(options.sequence_length)
+    return speeds(options, shape, options.batch_size * timed / clock.seconds, predictions)
+
+
+def plain_rows(source: ExampleSource, step: int) -> Iterator[dict[str, Any]]:
+    """The sequences of one of our batches before masking, as the peer's collator takes them."""
+    batch = source.batch(step)
+    ids = batch.unmasked()
+    special = ~torch.from_numpy(source.pieces.ordinary)[ids]
+    for row in range(len(ids)):
+        yield {
+            "input_ids": ids[row],
+            "token_type_ids": batch.segments[row],
+            "attention_mask": batch.mask[row].long(),
+            "special_tokens_mask": special[row].long(),
+            "next_sentence_label": batch.labels[row],
+        }
+
+
+class _Clock:
+    """Times a Trainer from the end of the warm-up to the end of its last step, what lies between steps included."""
+
+    def __init__(self, base: type, warm: int) -> None:
+        clock = self
+        self.started = self.ended = 0.0
+
+        class Callback(base):  # type: ignore[misc]
+            def on_step_end(self, _arguments: Any, state: Any, *_: Any, **__: Any) -> None:
+                clock.ended = time.perf_counter()
+                if state.global_step == warm:
+                    clock.started = clock.ended
+
+        self.callback = Callback()
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.started
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        main()

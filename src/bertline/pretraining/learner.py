@@ -1,0 +1,132 @@
+"""What learns: the model, its optimizer and the average of its weights; one step of it, in one process or several.
+
+    learner = Learner(model, config, world, device)
+    sums = learner.step(batch, step=7, learning_rate=1e-3)
+    learner.tensors()                   # for a checkpoint
+    learner.restore(tensors)
+
+A step is the same whether its sequences are computed at once, in micro-batches or in several processes: losses are sums
+over sequences, divided by the counts of the whole step, and gradients add up.
+"""
+
+import math
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from bertline.base.config import Pretrain
+from bertline.model.bert import BertForPreTraining
+from bertline.pretraining.examples import Batch
+from bertline.pretraining.objective import objective_sums, total_loss
+from bertline.pretraining.randomness import DROPOUT, seed_of
+from bertline.training import checkpoint
+from bertline.training.averaging import WeightAverage
+from bertline.training.distributed import World
+from bertline.training.optimizer import make_optimizer, set_learning_rate
+
+Tensors = dict[str, dict[str, Tensor]]
+
+
+class NotFiniteError(Exception):
+    """A step's loss or gradient is not finite; the weights are as they were before it.
+
+    Attributes:
+        loss: of the masked language model, a prediction.
+        gradient_norm: before clipping.
+    """
+
+    def __init__(self, loss: float, gradient_norm: float) -> None:
+        super().__init__(f"the loss is {loss}, the gradient norm {gradient_norm}")
+        self.loss, self.gradient_norm = loss, gradient_norm
+
+
+class Learner:
+    """A model being trained.
+
+    Args:
+        model: to train, on any device; it is moved. In several processes, every one gets the main one's weights.
+        config: the recipe.
+        world: the processes.
+        device: of this process.
+    """
+
+    def __init__(self, model: BertForPreTraining, config: Pretrain, world: World, device: torch.device) -> None:
+        self.config, self.world, self.device = config, world, device
+        self.pairs = config.objective == "mlm+nsp"
+        self.model = model.to(device)
+        if not self.pairs:  # what no loss reaches is not trained: processes would wait for its gradient
+            for unused in (self.model.nsp, self.model.bert.pooler):
+                if unused is not None:
+                    unused.requires_grad_(False)
+        self.optimizer = make_optimizer(
+            self.model, config.optimizer, learning_rate=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.average = WeightAverage()
+        self.network: Any = torch.compile(self.model) if config.compile else self.model
+        if world.size > 1:
+            self.network = DistributedDataParallel(self.network)
+
+    def step(self, batch: Batch, step: int, learning_rate: float) -> list[float]:
+        """One optimizer step; return the sums of the whole step, in the order of SUMS.
+
+        Args:
+            batch: this process's rows of it.
+            step: its number, which names the random numbers of dropout.
+            learning_rate: of it.
+
+        Raises:
+            NotFiniteError: in every process alike.
+        """
+        sums, norm = self.gradients(batch, step)
+        *values, gradient_norm = torch.cat((sums, norm.reshape(1))).tolist()
+        if not all(map(math.isfinite, (*values, gradient_norm))):
+            self.optimizer.zero_grad()
+            raise NotFiniteError(values[0] / max(values[2], 1), gradient_norm)
+        set_learning_rate(self.optimizer, learning_rate)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return values
+
+    def gradients(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
+        """The gradients of a step, clipped, into the parameters; its sums and the norm before clipping."""
+        self.network.train()
+        torch.manual_seed(seed_of(self.config.seed, DROPOUT, step * self.world.size + self.world.rank))
+        predictions = self.world.sum(batch.weights.sum().to(self.device)).clamp(min=1)
+        sequences = len(batch.labels) * self.world.size
+        total = torch.zeros((), device=self.device)
+        parts = self.micro_batches(batch)
+        for number, part in enumerate(batch.split(parts), start=1):
+            apart = self.world.size > 1 and number < parts
+            with self.network.no_sync() if apart else nullcontext():
+                found = objective_sums(self.network, part.to(self.device), self.config.precision)
+                loss = total_loss(found, predictions=predictions, sequences=sequences, pairs=self.pairs)
+                # Times the processes: their gradients are averaged, and are to be added.
+                torch.autograd.backward(loss * self.world.size)
+            total = total + found.detach()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        return self.world.sum(total), norm
+
+    def micro_batches(self, batch: Batch) -> int:
+        """Into how many parts a batch is cut: as few as keep each within the tokens of one of the main part."""
+        rows, length = batch.ids.shape
+        most = self.config.batch_size * self.config.sequence_length / (self.config.accumulation * self.world.size)
+        fitting = (parts for parts in range(1, rows + 1) if rows % parts == 0 and rows * length / parts <= most)
+        return next(fitting, rows)
+
+    def tensors(self) -> Tensors:
+        """Everything that a later process needs to go on from here, by group and name."""
+        return {
+            "weights": self.model.state_dict(),
+            "optimizer": checkpoint.optimizer_tensors(self.model, self.optimizer),
+            "average": self.average.tensors(),
+        }
+
+    def restore(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Go on from what `tensors` gave, to the bit."""
+        self.model.load_state_dict(tensors["weights"])
+        checkpoint.restore_optimizer(self.model, self.optimizer, tensors["optimizer"])
+        self.average.restore(tensors["average"])

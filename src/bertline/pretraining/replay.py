@@ -1,0 +1,112 @@
+"""A step of a run, made again: its very batch, and what the model made of it. For steps that went wrong.
+
+    replayed = replay(trainer, step=1234)       # from the last checkpoint at or before it; writes nothing
+    print("\\n".join(describe(replayed, vocabulary)))
+
+Since batches and dropout are functions of (seed, step), the steps from the checkpoint on are made again as they were:
+the weights at the step are those of the run, and so are its loss and gradient.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bertline.pretraining.cross_entropy import cross_entropy
+from bertline.pretraining.examples import Batch
+from bertline.pretraining.trainer import Trainer
+from bertline.training.device import autocast
+
+_SHOWN = 5  # sequences, those of the largest losses
+_WIDTH = 160  # characters of a text
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A step made again.
+
+    Attributes:
+        step, seed: its number, and that of the run.
+        start: the step of the checkpoint that the weights were taken from; 0: the beginning.
+        batch: the very batch.
+        mlm_loss, nsp_loss: of the step, as in training.
+        gradient_norm: before clipping.
+        not_finite: names of the parameters whose gradient is not finite.
+        losses: MLM loss of each sequence without dropout, fp32 (batch,).
+    """
+
+    step: int
+    seed: int
+    start: int
+    batch: Batch
+    mlm_loss: float
+    nsp_loss: float
+    gradient_norm: float
+    not_finite: tuple[str, ...]
+    losses: Tensor
+
+
+def replay(trainer: Trainer, step: int) -> Replayed:
+    """Bring a trainer, which was not entered, to a step of its run, and look at that step without taking it.
+
+    Raises:
+        BertlineError: a step on the way has a loss or gradient that is not finite.
+    """
+    trainer.resume(before=step)
+    start = trainer.history.step
+    with trainer.batches(start) as batches:
+        while trainer.history.step < step:
+            trainer.advance(next(batches), trainer.learning_rate())
+        batch = next(batches)
+    sums, norm = trainer.learner.gradients(batch, step)
+    mlm, _, predictions, nsp, _, sequences = sums.tolist()
+    gradients = ((name, parameter.grad) for name, parameter in trainer.model.named_parameters())
+    bad = tuple(name for name, gradient in gradients if gradient is not None and not gradient.isfinite().all())
+    return Replayed(
+        step=step,
+        seed=trainer.config.seed,
+        start=start,
+        batch=batch,
+        mlm_loss=mlm / max(predictions, 1),
+        nsp_loss=nsp / sequences,
+        gradient_norm=float(norm),
+        not_finite=bad,
+        losses=_losses(trainer, batch),
+    )
+
+
+@torch.no_grad()
+def _losses(trainer: Trainer, batch: Batch) -> Tensor:
+    trainer.model.eval()
+    moved = batch.to(trainer.device)
+    with autocast(trainer.device, trainer.config.precision):
+        logits, _ = trainer.model(moved.ids, moved.segments, moved.mask, moved.positions)
+    losses, _ = cross_entropy(logits.flatten(0, 1), moved.targets.flatten())
+    weighted = losses.view(moved.weights.shape) * moved.weights
+    return (weighted.sum(dim=1) / moved.weights.sum(dim=1).clamp(min=1)).cpu()
+
+
+def describe(replayed: Replayed, vocabulary: Sequence[str]) -> Iterator[str]:
+    """What there is to see, as lines for people: the step's figures, then its sequences of the largest losses."""
+    origin = f"from the checkpoint of step {replayed.start:,}" if replayed.start else "from the beginning"
+    yield f"step {replayed.step:,} of seed {replayed.seed}, made again {origin}"
+    losses = f"MLM loss {replayed.mlm_loss:.6g}, NSP loss {replayed.nsp_loss:.6g}"
+    yield f"{losses}, gradient norm {replayed.gradient_norm:.6g}"
+    if replayed.not_finite:
+        yield f"gradients that are not finite: {', '.join(replayed.not_finite)}"
+    order = replayed.losses.nan_to_num(nan=torch.inf).argsort(descending=True)[:_SHOWN].tolist()
+    yield f"its {len(replayed.losses)} sequences, the {len(order)} of the largest losses first:"
+    for row in order:
+        yield f"  row {row}, loss {replayed.losses[row].item():.4g}: {_text(replayed.batch, row, vocabulary)}"
+
+
+def _text(batch: Batch, row: int, vocabulary: Sequence[str]) -> str:
+    """The sequence as the model saw it, with what it was asked for after each masked place."""
+    pieces = [vocabulary[number] for number in batch.ids[row][batch.mask[row]].tolist()]
+    asked = zip(batch.positions[row].tolist(), batch.targets[row].tolist(), batch.weights[row].tolist(), strict=True)
+    for place, target, weight in asked:
+        if weight:
+            pieces[place] += f"({vocabulary[target]})"
+    text = " ".join(pieces).replace(" ##", "")
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"

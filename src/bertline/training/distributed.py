@@ -1,0 +1,98 @@
+"""One run in several processes, as torchrun starts them, or in one.
+
+    with join("cpu") as world:              # of this process alone, unless torchrun says otherwise
+        world.rank, world.size, world.main
+        total = world.sum(tensor)           # over all processes
+
+Processes find each other through what torchrun puts into the environment (RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR,
+MASTER_PORT; https://docs.pytorch.org/docs/stable/elastic/run.html): NCCL joins GPUs, Gloo CPUs.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a run, and which of them this is.
+
+    Attributes:
+        rank: its number among all.
+        size: how many there are.
+        local_rank: its number on this host, which is the number of its GPU.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the one process that writes files and speaks."""
+        return self.rank == 0
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum of a tensor over all processes; in one process, the tensor itself."""
+        if self.size > 1:
+            tensor = tensor.clone()
+            dist.all_reduce(tensor)
+        return tensor
+
+    def maximum(self, tensor: Tensor) -> Tensor:
+        """The largest of each value over all processes."""
+        if self.size > 1:
+            tensor = tensor.clone()
+            dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        return tensor
+
+    def share(self, value: Any, device: torch.device) -> Any:
+        """Give every process a JSON value of the main one."""
+        if self.size == 1:
+            return value
+        content = json.dumps(value).encode() if self.main else b""
+        length = torch.tensor([len(content)], device=device)
+        dist.broadcast(length, src=0)
+        if self.main:
+            sent = torch.frombuffer(bytearray(content), dtype=torch.uint8).to(device)
+        else:
+            sent = torch.empty(int(length), dtype=torch.uint8, device=device)
+        dist.broadcast(sent, src=0)
+        return json.loads(bytes(sent.cpu().numpy()))
+
+    def share_tensors(self, tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+        """Give every process the main one's tensors, on `device`; what the others pass is not looked at."""
+        if self.size == 1:
+            return dict(tensors)
+        kinds = {name: (list(value.shape), str(value.dtype)) for name, value in tensors.items()}
+        made = {}
+        for name, (shape, kind) in self.share(kinds, device).items():
+            empty = torch.empty(shape, dtype=getattr(torch, kind.removeprefix("torch.")), device=device)
+            value = tensors[name].to(device) if self.main else empty
+            dist.broadcast(value, src=0)
+            made[name] = value
+        return made
+
+
+@contextmanager
+def join(device: str) -> Iterator[World]:
+    """Join the processes that torchrun started together with this one; leave them at the end."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield World()
+        return
+    world = World(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
+    if device == "cuda":
+        torch.cuda.set_device(world.local_rank)
+    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    try:
+        yield world
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,37 @@
+"""A small pre-training run in the processes that torchrun starts: STORES RUN OPTIONS (JSON)."""
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from bertline.base.config import SecondPhase
+from bertline.pretraining.trainer import Trainer
+from bertline.tokens.encoder import SPECIAL_TOKENS
+from bertline.tokens.store import TokenStore
+from bertline.training.distributed import join
+from pretraining.interrupted_run import CONFIG
+
+
+def main() -> None:
+    stores, run, options = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+    phase = SecondPhase(**options.pop("second_phase", {}))
+    exact = replace(CONFIG, precision="fp32", dropout=0.0, budget=12, log_every=1, evaluate_every=6)
+    config = replace(exact, second_phase=phase, **options)
+    train, validation = (TokenStore.open(stores / split) for split in ("train", "validation"))
+    words = [f"w{number}" for number in range(train.meta["vocab_size"] - len(SPECIAL_TOKENS))]
+    with (
+        join("cpu") as world,
+        Trainer(config, train, validation, [*SPECIAL_TOKENS, *words], run, world=world) as trainer,
+    ):
+        (run / f"pid-{world.rank}").write_text(str(os.getpid()))
+        trainer.train()
+        history = trainer.history
+        made = {"curve": history.curve, "validation": history.validation_curve, "metrics": trainer.metrics()}
+        if world.main:
+            (run / "result.json").write_text(json.dumps(made))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""One run in two processes: the same curve as in one, one writer, one signal for all."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertline.base.config import Pretrain, SecondPhase
+from pretraining.interrupted_run import CONFIG, open_run
+from pretraining.tiny_corpus import topic_store
+
+PROGRAM = Path(__file__).with_name("distributed_run.py")
+EXACT = replace(CONFIG, precision="fp32", dropout=0.0, budget=12, log_every=1, evaluate_every=6)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stores")
+    topic_store(folder / "train", documents=60, seed=0)
+    topic_store(folder / "validation", documents=16, seed=1)
+    return folder
+
+
+def start(stores: Path, run: Path, options: dict[str, Any], processes: int = 2) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    arguments: Sequence[str] = [*command, str(PROGRAM), str(stores), str(run), json.dumps(options)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROGRAM.parents[1])}
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    return said
+
+
+def result(run: Path) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    return made
+
+
+def alone(stores: Path, run: Path, config: Pretrain) -> dict[str, Any]:
+    with open_run(stores, run, config) as trainer:
+        trainer.train()
+        history = trainer.history
+        return {"curve": history.curve, "validation": history.validation_curve, "metrics": trainer.metrics()}
+
+
+def close(one: Any, other: Any) -> bool:
+    """Equal to a millionth; figures are logged with six decimals, the last of which may round either way."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(close, one, other))
+    return one == other if one is None else one == pytest.approx(other, rel=1e-6, abs=1.1e-6)
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "micro-batches, ramp, second phase": {
+        "accumulation": 2,
+        "ramp_from": 4,
+        "ramp_share": 0.25,
+        "second_phase": {"share": 0.25, "sequence_length": 32, "batch_size": 4},
+        "average_share": 0.5,
+        "average_every": 2,
+    },
+    "mlm alone, lamb": {"objective": "mlm", "optimizer": "lamb"},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_two_processes_give_the_curve_of_one(stores: Path, tmp_path: Path, variant: str) -> None:
+    options = VARIANTS[variant]
+    finish(start(stores, tmp_path / "two", options))
+    phase = SecondPhase(**options.get("second_phase", {}))
+    one = alone(stores, tmp_path / "one", replace(EXACT, **{**options, "second_phase": phase}))
+    two = result(tmp_path / "two")
+    assert close(one, two)
+    assert not close(one, {**two, "curve": two["curve"][::-1]})  # the comparison can fail
+
+
+def test_a_signal_to_one_process_stops_both_with_a_checkpoint_to_go_on_from(stores: Path, tmp_path: Path) -> None:
+    endless = start(stores, tmp_path, {"budget": 100_000, "evaluate_every": 100_000})
+    limit = time.monotonic() + 60
+    while not (tmp_path / "pid-1").exists() or not list(tmp_path.glob("step-*")):
+        assert time.monotonic() < limit and endless.poll() is None
+        time.sleep(0.05)
+    os.kill(int((tmp_path / "pid-1").read_text()), signal.SIGTERM)
+    said, _ = endless.communicate(timeout=60)
+    assert endless.returncode != 0
+    assert said.count("run again to go on from there") == 1, said
+    stopped = max(int(path.name.removeprefix("step-")) for path in tmp_path.glob("step-*"))
+    assert f"stopped at step {stopped:,}" in said
+    said = finish(start(stores, tmp_path, {"budget": stopped + 3, "evaluate_every": 100_000}))
+    assert f"going on from step {stopped:,}" in said
+    assert result(tmp_path)["metrics"]["steps"] == stopped + 3
+
+
+def test_a_second_run_on_the_same_directory_is_refused(stores: Path, tmp_path: Path) -> None:
+    with open_run(stores, tmp_path):
+        said, _ = (second := start(stores, tmp_path, {})).communicate(timeout=120)
+    assert second.returncode != 0 and f"already running: process {os.getpid()}" in said

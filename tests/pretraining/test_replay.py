@@ -1,0 +1,84 @@
+"""A step made again: its very batch, from the weights that the run had there."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from bertline.base.errors import BertlineError
+from bertline.pretraining.examples import Batch
+from bertline.pretraining.replay import describe, replay
+from bertline.pretraining.trainer import Trainer
+from bertline.tokens.encoder import SPECIAL_TOKENS
+from pretraining.interrupted_run import CONFIG, open_run
+from pretraining.tiny_corpus import topic_store
+
+POISONED = 10
+RECIPE = replace(CONFIG, log_every=1)
+VOCABULARY = [*SPECIAL_TOKENS, *(f"w{number}" for number in range(192)), *(f"[unused{number}]" for number in range(59))]
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stores")
+    topic_store(folder / "train", documents=60, seed=0)
+    topic_store(folder / "validation", documents=16, seed=1)
+    return folder
+
+
+class Poisoned(Trainer):
+    """A run whose loss is not finite in one step, as a row of bad luck would have it."""
+
+    def train_step(self, batch: Batch, learning_rate: float) -> list[float]:
+        if self.history.step == POISONED:
+            batch = replace(batch, weights=batch.weights * float("nan"))
+        return super().train_step(batch, learning_rate)
+
+
+def test_the_step_that_failed_is_found_again_to_the_bit(stores: Path, tmp_path: Path) -> None:
+    with (
+        pytest.raises(BertlineError, match=rf"step {POISONED} and seed 0.*bertline pretrain --replay {POISONED}"),
+        open_run(stores, tmp_path, RECIPE, Poisoned) as failing,
+    ):
+        failing.train()
+    assert failing.history.step == POISONED
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    again = open_run(stores, tmp_path, RECIPE)
+    replayed = replay(again, POISONED)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert (replayed.start, replayed.step, replayed.seed) == (8, POISONED, 0)
+    batch = failing.source.batch(POISONED)
+    assert all(torch.equal(getattr(replayed.batch, item.name), getattr(batch, item.name)) for item in fields(Batch))
+    weights = failing.model.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in again.model.state_dict().items())
+
+
+def test_its_figures_are_those_of_the_run(stores: Path, tmp_path: Path) -> None:
+    with open_run(stores, tmp_path, RECIPE) as trainer:
+        trainer.train()
+        curve = trainer.history.curve
+    replayed = replay(open_run(stores, tmp_path, RECIPE), 21)
+    assert replayed.start == 20
+    assert replayed.mlm_loss == pytest.approx(curve[21]["mlm_loss"], abs=1e-6)
+    assert replayed.nsp_loss == pytest.approx(curve[21]["nsp_loss"], abs=1e-6)
+    assert replayed.gradient_norm > 0 and not replayed.not_finite
+
+
+def test_without_a_checkpoint_it_starts_at_the_beginning(stores: Path, tmp_path: Path) -> None:
+    with open_run(stores, tmp_path / "run", RECIPE) as trainer:
+        trainer.train()
+    replayed = replay(open_run(stores, tmp_path / "none", RECIPE), 2)
+    assert replayed.start == 0 and replayed.mlm_loss == pytest.approx(trainer.history.curve[2]["mlm_loss"], abs=1e-6)
+
+
+def test_what_there_is_to_see_names_the_worst_sequences(stores: Path, tmp_path: Path) -> None:
+    trainer = open_run(stores, tmp_path, RECIPE)
+    replayed = replay(trainer, 1)
+    losses = replayed.losses.clone()
+    losses[3] = float("nan")
+    lines = list(describe(replace(replayed, losses=losses, not_finite=("mlm_bias",)), VOCABULARY))
+    assert lines[0] == "step 1 of seed 0, made again from the beginning"
+    assert any("not finite: mlm_bias" in line for line in lines)
+    rows = [line for line in lines if line.startswith("  row ")]
+    assert len(rows) == 5 and rows[0].startswith("  row 3, loss nan: [CLS]") and "[MASK](w" in " ".join(rows)
