@@ -5,8 +5,9 @@
 
 Both train the same shape on the same sequences: BertForPreTraining with both objectives, bf16 autocast, AdamW fused,
 gradient norm clipped at 1, a linear schedule, 15 % of the tokens masked anew at every use. The peer gets what helps it:
-sequences laid out beforehand in memory, a process for its batches, and the fastest of its own settings (eager attention,
-torch.compile: NOTES.md has them all). Times are of the steps after the first few, batches included; compilation, loading and start are not.
+sequences laid out beforehand in memory, a process for its batches, and the fastest of its own settings (eager
+attention, torch.compile; NOTES.md has them all). Times are of the steps after the first few, batches included;
+compilation, loading and start are not.
 """
 
 import argparse

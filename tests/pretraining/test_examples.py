@@ -123,13 +123,23 @@ def test_no_segment_begins_or_ends_inside_a_word(
 ) -> None:
     _, vocabulary = corpus
     inside = np.array([piece.startswith("##") for piece in vocabulary[SPECIALS:]] + [False])
-    cut = 0
     for _, first, second in pairs:
         for segment in (first, second):
-            if inside[segment[0]] or inside[segment[-1] + 1]:
-                cut += 1
-                assert inside[segment[1:]].all()  # a single word, which has more pieces than there is room for
-    assert cut < 0.005 * len(pairs)
+            assert not inside[segment[0]] and not inside[segment[-1] + 1]
+
+
+@pytest.mark.parametrize("objective", ["mlm+nsp", "mlm"])
+def test_words_of_more_pieces_than_there_is_room_for_are_passed_over(tmp_path: Path, objective: Any) -> None:
+    corpus = place_store(tmp_path, random_lengths(60, longest=60), inside=0.8)  # words of five pieces, and of thirty
+    source = source_of(corpus, replace(CONFIG, objective=objective, short_rate=0.5))
+    inside = np.array([piece.startswith("##") for piece in corpus[1][SPECIALS:]] + [False])
+    for step in range(60):
+        ids = source.batch(step).unmasked().numpy()
+        real = ids[:, 1:-1] >= SPECIALS
+        places = np.where(real, ids[:, 1:-1] - SPECIALS, 0)
+        begins = real & (ids[:, :-2] < SPECIALS)
+        ends = real & (ids[:, 2:] < SPECIALS)
+        assert not inside[places[begins]].any() and not inside[places[ends] + 1].any()
 
 
 def test_full_sequences_are_filled_and_a_tenth_is_shorter(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A step made again: its very batch, from the weights that the run had there."""
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -30,10 +31,10 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Poisoned(Trainer):
     """A run whose loss is not finite in one step, as a row of bad luck would have it."""
 
-    def train_step(self, batch: Batch, learning_rate: float) -> list[float]:
+    def train_step(self, parts: Sequence[Batch], learning_rate: float) -> list[float]:
         if self.history.step == POISONED:
-            batch = replace(batch, weights=batch.weights * float("nan"))
-        return super().train_step(batch, learning_rate)
+            parts = [replace(part, weights=part.weights * float("nan")) for part in parts]
+        return super().train_step(parts, learning_rate)
 
 
 def test_the_step_that_failed_is_found_again_to_the_bit(stores: Path, tmp_path: Path) -> None:

@@ -154,12 +154,12 @@ def test_accumulated_micro_batches_give_the_curve_of_one_batch(stores: Path, tmp
 def test_a_loss_that_is_not_finite_stops_before_the_optimizer_step(stores: Path, tmp_path: Path) -> None:
     with open_run(stores, tmp_path) as trainer:
         for step in range(5):
-            trainer.history.add(trainer.train_step(trainer.source.batch(step), 1e-3))
+            trainer.history.add(trainer.train_step([trainer.source.batch(step)], 1e-3))
         with torch.no_grad():
             trainer.model.mlm_bias[7] = float("inf")
         before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
         with pytest.raises(BertlineError, match=r"step 5: the loss is (nan|inf).*seed 0"):
-            trainer.train_step(trainer.source.batch(5), 1e-3)
+            trainer.train_step([trainer.source.batch(5)], 1e-3)
         assert all(torch.equal(before[name], value) for name, value in trainer.model.state_dict().items())
 
 

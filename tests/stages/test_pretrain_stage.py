@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params, Pretrain
 from bertline.base.errors import BertlineError
-from bertline.base.files import read_json, sha256_directory, sha256_file, write_json
+from bertline.base.files import exclusive_lock, read_json, sha256_directory, sha256_file, write_json
 from bertline.base.params import write_params
 from bertline.cli import app
 from bertline.model.bert import BertForPreTraining
@@ -33,6 +33,7 @@ PARAMS = replace(
     ),
 )
 MEANS = {"mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy"}
+ENDLESS = {"budget": 1_000_000, "evaluate_every": 1_000_000}
 MEASURED = MEANS | {"pseudo_perplexity"}
 
 
@@ -97,19 +98,63 @@ def test_tokens_of_another_vocabulary_are_refused(artifacts: Artifacts) -> None:
 
 
 def test_sigterm_ends_the_program_with_143_a_checkpoint_and_no_outputs(artifacts: Artifacts) -> None:
-    endless = replace(PARAMS, pretrain=replace(PARAMS.pretrain, budget=1_000_000, evaluate_every=1_000_000))
-    write_params(artifacts.params, endless, "Without end.")
-    command = [sys.executable, "-m", "bertline.stages.pretrain", "--root", str(artifacts.root)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        limit = time.monotonic() + 60
-        while not list(artifacts.runs.glob("pretrain/*/log.jsonl")) and time.monotonic() < limit:
-            time.sleep(0.05)
+    with start(artifacts, **ENDLESS) as process:
+        _wait_for_a_log(artifacts)
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=60)
     assert process.returncode == 143, said
     assert "run again to go on from there" in said
     assert list(artifacts.runs.glob("pretrain/*/step-*/manifest.json"))
     assert not artifacts.pretrained.exists() and not artifacts.metrics("pretrain").exists()
+
+
+def start(artifacts: Artifacts, **options: Any) -> subprocess.Popen[str]:
+    """The stage as a program, with options of its own."""
+    write_params(artifacts.params, replace(PARAMS, pretrain=replace(PARAMS.pretrain, **options)), "For a test.")
+    command = [sys.executable, "-m", "bertline.stages.pretrain", "--root", str(artifacts.root)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_two_processes_make_one_run_with_one_voice(artifacts: Artifacts) -> None:
+    exact = {"precision": "fp32", "perplexity_sequences": 0}
+    run(replace(PARAMS, pretrain=replace(PARAMS.pretrain, **exact)), artifacts)
+    alone = read_json(artifacts.curve("pretrain"))
+    process = start(artifacts, processes=2, **exact)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert said.count("100%") == 1 and said.count("pretrain: steps 6") == 1, said
+    for one, two in zip(alone, read_json(artifacts.curve("pretrain")), strict=True):
+        assert two == {key: pytest.approx(value, rel=1e-6, abs=1.1e-6) for key, value in one.items()}
+    failed = start(artifacts, processes=2, batch_size=9)
+    said, _ = failed.communicate(timeout=120)
+    assert failed.returncode == 1
+    assert said.count("error: ") == 1 and "9 sequences a step cannot be shared out among 2 processes" in said
+
+
+def test_sigterm_to_the_launcher_ends_its_processes_with_a_checkpoint(artifacts: Artifacts) -> None:
+    process = start(artifacts, processes=2, **ENDLESS)
+    _wait_for_a_log(artifacts)
+    process.terminate()
+    said, _ = process.communicate(timeout=25)  # the launcher would kill after 30
+    assert process.returncode == 143, said
+    assert said.count("run again to go on from there") == 1, said
+    assert list(artifacts.runs.glob("pretrain/*/step-*/manifest.json"))
+
+
+def test_when_the_launcher_is_killed_nobody_holds_the_run(artifacts: Artifacts) -> None:
+    process = start(artifacts, processes=2, **ENDLESS)
+    _wait_for_a_log(artifacts)
+    process.kill()
+    process.communicate(timeout=20)  # its output ends with the last process that could write to it
+    (lock,) = artifacts.runs.glob("pretrain/*/lock")
+    with exclusive_lock(lock, "a test"):
+        pass
+
+
+def _wait_for_a_log(artifacts: Artifacts) -> None:
+    limit = time.monotonic() + 60
+    while not list(artifacts.runs.glob("pretrain/*/log.jsonl")) and time.monotonic() < limit:
+        time.sleep(0.05)
 
 
 def test_a_step_can_be_made_again_from_the_command_line(artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """Devices and precision."""
 
+import os
+
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ def _restore():
     yield
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(False)
+    torch.set_float32_matmul_precision("highest")
 
 
 def test_prepare_sets_threads_and_determinism():
@@ -26,6 +29,17 @@ def test_a_missing_gpu_is_one_line_that_says_what_to_do(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(BertlineError, match=r"device: cuda: no CUDA device is available\. Set `device: cpu`"):
         prepare("cuda", 1)
+
+
+def test_a_gpu_computes_fp32_in_full_and_the_same_way_every_time(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    torch.set_float32_matmul_precision("high")  # as TORCH_ALLOW_TF32_CUBLAS_OVERRIDE makes it
+    assert prepare("cuda", 1) == torch.device("cuda")
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.is_deterministic_algorithms_warn_only_enabled(), "attention would take its other algorithm"
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])

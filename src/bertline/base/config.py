@@ -5,57 +5,21 @@ Plain dataclasses without dependencies, so that the training core can take them 
 """
 
 from collections.abc import Mapping
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-T = TypeVar("T")
-_STRICT = {"extra": "forbid", "strict": True}
+from bertline.base.options import STRICT, in_unit_interval, not_negative, option, positive, require, watched
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["bf16", "fp32"]
 Kind = Literal["classification", "regression", "pair", "tagging", "span"]
 
 
-def option(default: T, meaning: str, *, rare: bool = False) -> T:
-    """A field with a default and a meaning; params.yaml shows both, but leaves a rare one at its default out."""
-    metadata = {"standard": default, "meaning": meaning, "rare": rare}
-    made: Any = field(default_factory=lambda: deepcopy(default), metadata=metadata)
-    return made  # type: ignore[no-any-return]
-
-
-def require(condition: bool, key: str, reason: str) -> None:
-    """Refuse a value: `key` is the option inside its section, `reason` says what it must be."""
-    if not condition:
-        raise ValueError(f"{key}: {reason}")
-
-
-def _in_unit_interval(section: object, *keys: str) -> None:
-    for key in keys:
-        require(0 <= getattr(section, key) < 1, key, "must be at least 0 and below 1")
-
-
-def _positive(section: object, *keys: str) -> None:
-    for key in keys:
-        require(getattr(section, key) > 0, key, "must be above 0")
-
-
-def _watched(section: object, key: str) -> None:
-    """A directory to start from must lie where DVC sees that it changes."""
-    value = getattr(section, key)
-    require(not value or value.startswith("data/initial/"), key, "must be a directory under data/initial, or empty")
-
-
-def _not_negative(section: object, *keys: str) -> None:
-    for key in keys:
-        require(getattr(section, key) >= 0, key, "must be at least 0")
-
-
 @dataclass(frozen=True)
 class Source:
     """A place to fetch text from."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     address: str = option("", "python-docs:[package+package], file:PATH, https://…, or mirror:NAME")
     sha256: str = option("", "expected hash of the file; empty: not checked", rare=True)
     licence: str = option("", "recorded in manifest.json", rare=True)
@@ -65,7 +29,7 @@ class Source:
 class Download:
     """Stage download."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     sources: list[Source] = option(
         [Source("python-docs:", licence="as each package")], "where the corpus comes from, in order"
     )
@@ -78,14 +42,14 @@ class Download:
 class Documents:
     """Stage documents."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     language: str = option("en", "ISO 639 code, for sentence splitting")
     min_characters: int = option(100, "drop documents shorter than this")
     min_sentences: int = option(2, "drop documents with fewer sentences (next-sentence prediction needs two)")
     validation_fraction: float = option(0.05, "share of documents held out, chosen by a hash of their text")
 
     def __post_init__(self) -> None:
-        _positive(self, "min_characters", "min_sentences")
+        positive(self, "min_characters", "min_sentences")
         require(0 < self.validation_fraction <= 0.5, "validation_fraction", "must be above 0 and at most 0.5")
 
 
@@ -93,7 +57,7 @@ class Documents:
 class GateCorpus:
     """Stage gate_corpus: the thresholds of its expectations."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     min_documents: int = option(1000, "training documents, at least")
     max_markup_share: float = option(0.02, "share of sentences with left-over markup, at most")
     max_duplicate_share: float = option(0.01, "share of documents whose text occurs twice, at most")
@@ -106,7 +70,7 @@ class GateCorpus:
 class Vocab:
     """Stage vocab."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     size: int = option(8192, "entries, special tokens included; rounded up to a multiple of 64")
     lowercase: bool = option(True, "lower-case and strip accents, as bert-base-uncased")
     reuse: str = option(
@@ -117,14 +81,14 @@ class Vocab:
 
     def __post_init__(self) -> None:
         require(self.size >= 256, "size", "must be at least 256")
-        _watched(self, "reuse")
+        watched(self, "reuse")
 
 
 @dataclass(frozen=True)
 class GateTokens:
     """Stage gate_tokens: the thresholds of its expectations."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     max_unknown_share: float = option(0.001, "share of [UNK] among the tokens, at most")
     max_tokens_per_word: float = option(2.0, "tokens per whitespace-delimited word, at most")
     min_tokens: int = option(1_000_000, "training tokens, at least")
@@ -135,14 +99,14 @@ class GateTokens:
 class SecondPhase:
     """The last part of pre-training, on longer sequences: the paper trains 90 % at 128 tokens, the rest at 512."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     share: float = option(0.0, "of the budget; 0: no second phase")
     sequence_length: int = option(512, "tokens a sequence, special tokens included")
     batch_size: int = option(64, "sequences an optimizer step, over all processes")
 
     def __post_init__(self) -> None:
-        _in_unit_interval(self, "share")
-        _positive(self, "batch_size")
+        in_unit_interval(self, "share")
+        positive(self, "batch_size")
         require(16 <= self.sequence_length <= 512, "sequence_length", "must be between 16 and 512")
 
 
@@ -150,7 +114,7 @@ class SecondPhase:
 class Pretrain:
     """Stage pretrain."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     model: Literal["tiny", "mini", "small", "medium", "base", "large"] = option("tiny", "size by name")
     positions: Literal["learned", "sinusoidal"] = option("learned", "position embeddings")
     objective: Literal["mlm+nsp", "mlm"] = option("mlm+nsp", "what the examples ask for")
@@ -186,6 +150,8 @@ class Pretrain:
     precision: Precision = option("bf16", "of matrix products; weights stay in fp32")
     device: Device = option("cpu", "where to train")
     threads: int = option(2, "CPU threads; sums depend on it, so it is part of the recipe")
+    processes: int = option(1, "on this machine, one a GPU; sums depend on it, so it is part of the recipe", rare=True)
+    packed: bool = option(False, "leave padding out of the encoder: for GPUs and bf16; needs a dropout of 0", rare=True)
     compile: bool = option(False, "torch.compile: a slower start, then faster steps on a GPU", rare=True)
     checkpoint_every: int = option(500, "steps between checkpoints")
     log_every: int = option(50, "steps between points of the curve")
@@ -196,13 +162,14 @@ class Pretrain:
     )
 
     def __post_init__(self) -> None:
-        _positive(self, "batch_size", "accumulation", "budget", "learning_rate", "clip", "threads")
-        _positive(self, "checkpoint_every", "log_every", "evaluate_every", "evaluation_batches", "average_every")
-        _in_unit_interval(self, "warmup", "dropout", "short_rate", "weight_decay", "ramp_share", "average_share")
-        _not_negative(self, "perplexity_sequences")
+        positive(self, "batch_size", "accumulation", "budget", "learning_rate", "clip", "threads", "processes")
+        positive(self, "checkpoint_every", "log_every", "evaluate_every", "evaluation_batches", "average_every")
+        in_unit_interval(self, "warmup", "dropout", "short_rate", "weight_decay", "ramp_share", "average_share")
+        not_negative(self, "perplexity_sequences")
         require(16 <= self.sequence_length <= 512, "sequence_length", "must be between 16 and 512")
-        _watched(self, "init_from")
+        watched(self, "init_from")
         self._check_stages()
+        require(not (self.packed and self.dropout), "packed", "needs a dropout of 0: its attention has none")
         require(0 < self.mask_rate <= 0.5, "mask_rate", "must be above 0 and at most 0.5")
         divides = self.batch_size % self.accumulation == 0
         require(divides, "accumulation", f"must divide batch_size ({self.batch_size})")
@@ -225,7 +192,7 @@ class Pretrain:
 class GatePretrain:
     """Stage gate_pretrain: the thresholds of its expectations."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     min_gain_over_unigram: float = option(0.5, "nats of validation MLM loss under the unigram entropy, at least")
     min_nsp_accuracy: float = option(0.55, "on validation documents, at least (chance is 0.5)")
 
@@ -234,7 +201,7 @@ class GatePretrain:
 class TaskData:
     """Where the rows of a task come from."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     builder: str = option("files", "files, or a name of the catalogue: docs_topic, docs_pair, docs_params, docs_qa")
     train: str = option(
         "", "builder files: path of the training rows (CSV, TSV or JSONL), under data/sources", rare=True
@@ -252,7 +219,7 @@ class TaskData:
 class Task:
     """One downstream task."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     kind: Kind = option("classification", "classification | regression | pair | tagging | span")
     data: TaskData = option(TaskData(train="?"), "the rows")
     finetune: dict[str, Any] = option({}, "options of section finetune to override for this task")
@@ -262,7 +229,7 @@ class Task:
 class GateTask:
     """Stage gate_task: the thresholds of its expectations."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     min_rows: int = option(100, "rows of each split, at least")
     max_label_share: float = option(0.95, "share of the commonest label, at most")
     max_leaked_share: float = option(0.0, "share of rows whose text is also in train, at most", rare=True)
@@ -274,7 +241,7 @@ class GateTask:
 class Finetune:
     """Stage finetune: one setting for all tasks; `tasks.NAME.finetune` overrides single options."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     epochs: int = option(3, "passes over the training rows")
     batch_size: int = option(32, "rows an optimizer step")
     learning_rate: float = option(5e-4, "peak; linear decay to 0")
@@ -290,30 +257,30 @@ class Finetune:
     threads: int = option(2, "CPU threads; sums depend on it, so it is part of the recipe")
 
     def __post_init__(self) -> None:
-        _positive(self, "epochs", "batch_size", "learning_rate", "clip", "threads")
-        _in_unit_interval(self, "warmup", "weight_decay", "dropout")
+        positive(self, "epochs", "batch_size", "learning_rate", "clip", "threads")
+        in_unit_interval(self, "warmup", "weight_decay", "dropout")
         require(8 <= self.max_length <= 512, "max_length", "must be between 8 and 512")
-        _positive(self, "stride")
+        positive(self, "stride")
 
 
 @dataclass(frozen=True)
 class Evaluate:
     """Stage evaluate."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     batch_size: int = option(64, "rows a forward pass")
     device: Device = option("cpu", "where to predict")
     threads: int = option(2, "CPU threads")
 
     def __post_init__(self) -> None:
-        _positive(self, "batch_size", "threads")
+        positive(self, "batch_size", "threads")
 
 
 @dataclass(frozen=True)
 class Register:
     """Stage register."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     experiment: str = option("bertline", "MLflow experiment of the runs")
     prefix: str = option("bertline", "registered models are named PREFIX-TASK")
     min_gain_over_majority: float = option(0.02, "a champion beats the majority baseline by this, at least")
@@ -323,14 +290,14 @@ class Register:
         require(bool(self.experiment.strip()), "experiment", "must not be empty")
         named = bool(self.prefix.strip()) and not set(self.prefix) & set("/:'\"")
         require(named, "prefix", "must be a name without slashes, colons and quotes")
-        _not_negative(self, "min_gain_over_majority", "tolerance")
+        not_negative(self, "min_gain_over_majority", "tolerance")
 
 
 @dataclass(frozen=True)
 class Params:
     """The whole of params.yaml."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     download: Download = option(Download(), "")
     documents: Documents = option(Documents(), "")
     gate_corpus: GateCorpus = option(GateCorpus(), "")

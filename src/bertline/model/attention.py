@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bertline.model.dropout import kept
+from bertline.model.packing import Mask, Packing, attend_packed
 
 
 class SelfAttention(nn.Module):
@@ -24,24 +25,30 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
         self.output = nn.Linear(hidden_size, hidden_size)
 
-    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Mask) -> Tensor:
         """Attend.
 
         Args:
-            hidden: (batch, sequence, hidden).
-            mask: bool (batch, sequence), True = look there; None: everywhere.
+            hidden: (batch, sequence, hidden); packed (tokens, hidden).
+            mask: bool (batch, sequence), True = look there; None: everywhere; a packing: everywhere in one's sequence.
 
         Returns:
-            (batch, sequence, hidden), after the output projection.
+            The shape of `hidden`, after the output projection.
+
+        Raises:
+            ValueError: dropout is asked of packed sequences, whose kernel has none.
         """
-        batch, sequence, size = hidden.shape
-        qkv = self.qkv(hidden).view(batch, sequence, 3, self.heads, size // self.heads)
+        qkv = self.qkv(hidden).unflatten(-1, (3, self.heads, -1))
         dropout = self.dropout if self.training else 0.0
-        if qkv.device.type == "cpu" and qkv.dtype == torch.bfloat16 and torch.is_grad_enabled():
+        if isinstance(mask, Packing):
+            if dropout:
+                raise ValueError("attention over packed sequences has no dropout: train with a dropout of 0")
+            attended = attend_packed(qkv, mask)
+        elif qkv.device.type == "cpu" and qkv.dtype == torch.bfloat16 and torch.is_grad_enabled():
             attended = _Products.apply(qkv, mask, dropout)  # type: ignore[no-untyped-call]
         else:
             attended = _attend_fused(qkv, mask, dropout)
-        projected: Tensor = self.output(attended.reshape(batch, sequence, size))
+        projected: Tensor = self.output(attended.reshape(hidden.shape))
         return projected
 
 

@@ -6,8 +6,9 @@
     mlm_logits, nsp_logits = model(ids, segments, mask, positions)
 
 Every model takes `ids` and `segments`, int64 (batch, sequence), and `mask`, bool (batch, sequence), True = a real
-token, at least one in a row; None when nothing is padded, which is faster. The weights are those of Hugging Face's
-classes of the same names; `hf.py` reads and writes them.
+token, at least one in a row; None when nothing is padded, which is faster. Pre-training also takes a `Packing` in place
+of the mask (packing.py). The weights are those of Hugging Face's classes of the same names; `hf.py` reads and writes
+them.
 """
 
 import math
@@ -20,6 +21,8 @@ from torch.nn import functional
 
 from bertline.model.attention import SelfAttention
 from bertline.model.dropout import dropout
+from bertline.model.embedding import embed
+from bertline.model.packing import Mask, Packing
 
 INITIAL_DEVIATION = 0.02  # standard deviation of initial weights, as published
 LAYER_NORM_EPSILON = 1e-12
@@ -133,8 +136,8 @@ class BertLayer(nn.Module):
         self.output_norm = _layer_norm(config.hidden_size)
         self.dropout = dropout(config.dropout)
 
-    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        """Map (batch, sequence, hidden) to the same shape; mask as SelfAttention takes it."""
+    def forward(self, hidden: Tensor, mask: Mask) -> Tensor:
+        """Map hidden states to the same shape; both as SelfAttention takes them."""
         hidden = self.attention_norm(_add(hidden, self.dropout(self.attention(hidden, mask))))
         expanded = functional.gelu(self.intermediate(hidden))
         hidden = self.output_norm(_add(hidden, self.dropout(self.output(expanded))))
@@ -166,10 +169,13 @@ class BertModel(nn.Module):
         self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.layers))
         self.pooler = nn.Linear(size, size) if pooler else None
 
-    def forward(self, ids: Tensor, segments: Tensor, mask: Tensor | None) -> Tensor:
-        """Encode: (batch, sequence) to hidden states, (batch, sequence, hidden)."""
+    def forward(self, ids: Tensor, segments: Tensor, mask: Mask) -> Tensor:
+        """Encode: (batch, sequence) to hidden states, (batch, sequence, hidden); packed, to (tokens, hidden)."""
         positions = self.position_embeddings[: ids.shape[1]]
-        embedded = self.token_embeddings(ids) + self.segment_embeddings(segments) + positions
+        if isinstance(mask, Packing):
+            ids, segments, positions = mask.of(ids), mask.of(segments), embed(mask.columns, positions)
+        tokens, kinds = self.token_embeddings.weight, self.segment_embeddings.weight
+        embedded = embed(ids, tokens) + embed(segments, kinds) + positions
         hidden: Tensor = self.dropout(self.embedding_norm(embedded))
         for layer in self.layers:
             hidden = layer(hidden, mask)
@@ -209,22 +215,34 @@ class BertForPreTraining(BertWithHead):
         self.mlm_bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.nsp = nn.Linear(config.hidden_size, 2)
 
-    def forward(self, ids: Tensor, segments: Tensor, mask: Tensor | None, positions: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, ids: Tensor, segments: Tensor, mask: Mask, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Predict the tokens at some positions, and whether the second segment follows the first.
 
         Args:
-            ids, segments, mask: as every model takes them.
+            ids, segments, mask: as every model takes them; or a packing of that batch in place of the mask.
             positions: int64 (batch, predictions), places in the sequence; the MLM head runs there only.
 
         Returns:
             MLM logits (batch, predictions, vocab_size) and NSP logits (batch, 2); NSP class 0 = follows, 1 = random.
         """
         hidden = self.bert(ids, segments, mask)
-        chosen = hidden.take_along_dim(positions.unsqueeze(-1), dim=1)
-        transformed = self.mlm_norm(functional.gelu(self.mlm_transform(chosen)))
+        transformed = self.mlm_norm(functional.gelu(self.mlm_transform(_at(positions, hidden, mask))))
         # The decoder's weights are the token embeddings (tied): no copy, one gradient.
         mlm_logits = functional.linear(transformed, self.bert.token_embeddings.weight, self.mlm_bias)
+        if isinstance(mask, Packing):
+            hidden = _at(torch.zeros_like(positions[:, :1]), hidden, mask)
         return mlm_logits, self.nsp(self.bert.pool(hidden))
+
+
+def _at(positions: Tensor, hidden: Tensor, mask: Mask) -> Tensor:
+    """The hidden states at places of each sequence: int64 (batch, n) to (batch, n, hidden)."""
+    if isinstance(mask, Packing):
+        return hidden[mask.offsets[: len(positions), None] + positions]
+    if hidden.device.type == "cpu":
+        return hidden.take_along_dim(positions.unsqueeze(-1), dim=1)
+    # By whole rows: the deterministic gradient of the line above sorts every single number.
+    starts = hidden.shape[1] * torch.arange(len(positions), device=hidden.device)
+    return hidden.flatten(0, 1)[starts[:, None] + positions]
 
 
 class BertForSequenceClassification(BertWithHead):

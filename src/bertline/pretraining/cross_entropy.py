@@ -4,13 +4,15 @@
 
 Stock PyTorch turns logits into fp32, keeps their log-probabilities, makes a one-hot gradient of the same size, and
 casts it back. Here the probabilities are made once, in the logits' own type (inside, PyTorch's softmax computes in
-fp32), and turned in place into the gradient.
+fp32), and turned in place into the gradient. That is for CPUs: a GPU has the bandwidth, and `torch.compile` fuses those
+passes, so that both compute the stock function, in fp32.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _BLOCK = 64  # a maximum within blocks is fast; the place of it is then sought among few
 
@@ -18,13 +20,16 @@ _BLOCK = 64  # a maximum within blocks is fast; the place of it is then sought a
 def cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Losses in nats, fp32 (predictions,), and whether the largest logit is the target's, bool (predictions,).
 
-    The losses of bfloat16 logits that are being trained with are good to 1/256 each, and their rounding errors average
-    out; those of an evaluation, which asks for no gradient, are exact.
+    On a CPU, the losses of bfloat16 logits that are being trained with are good to 1/256 each, and their rounding
+    errors average out; those of an evaluation, which asks for no gradient, are exact.
 
     Args:
         logits: (predictions, vocabulary), of any floating-point type; its gradient has the same type.
         targets: int64 (predictions,).
     """
+    if logits.device.type != "cpu" or torch.compiler.is_compiling():
+        losses = functional.cross_entropy(logits.float(), targets, reduction="none")
+        return losses, logits.detach().argmax(dim=1) == targets
     if not logits.requires_grad:
         logits = logits.float()
     losses, right = _CrossEntropy.apply(logits, targets)  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ sequence; in half of the sequences the second follows the first, in the others i
 of a random shorter length. Every epoch begins a sequence about each place of the corpus once, in a random order.
 """
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -26,14 +27,17 @@ from torch import Tensor
 
 from bertline.base.config import Pretrain
 from bertline.base.errors import BertlineError
+from bertline.model.packing import Packing
 from bertline.pretraining.masking import MaskRandomness, Pieces, mask_tokens, predictions_of
 from bertline.pretraining.plan import Plan
-from bertline.pretraining.randomness import Places, Words, below, random_words, uniform
+from bertline.pretraining.randomness import Places, Words, below, random_words, scramble, uniform
 from bertline.pretraining.segments import LEAST_SHARE, Segments, Text, segment_pairs, single_segments, slot_places
 from bertline.tokens.store import TokenStore
 
 T = TypeVar("T")
 _CONTROLS = 8  # random words a row before those of its tokens
+_TRIES = 20  # places for a sequence that would cut a word
+_SWITCH_SECONDS = 0.0002
 _MIN_ROOM = 8  # tokens of a short sequence without its special ones, at least: fewer would often cut a word
 
 
@@ -53,7 +57,7 @@ class Batch:
 
     ids: Tensor
     segments: Tensor
-    mask: Tensor
+    mask: Tensor | Packing
     positions: Tensor
     targets: Tensor
     weights: Tensor
@@ -62,6 +66,21 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
         return Batch(*(getattr(self, item.name).to(device, non_blocking=True) for item in fields(self)))
+
+    @property
+    def padding(self) -> Tensor:
+        """The mask of a batch that is padded.
+
+        Raises:
+            TypeError: it is packed.
+        """
+        if isinstance(self.mask, Packing):
+            raise TypeError("a packed batch has no padding")
+        return self.mask
+
+    def pin_memory(self) -> "Batch":
+        """The same in memory from which a GPU copies on its own, while the CPU goes on."""
+        return Batch(*(getattr(self, item.name).pin_memory() for item in fields(self)))
 
     def rows(self, which: slice) -> "Batch":
         """Some of the rows."""
@@ -153,9 +172,20 @@ class ExampleSource:
         places = slot_places(text, example, room, self.seed)
         shorter = _MIN_ROOM + below(words[:, 2], room - _MIN_ROOM + 1)
         rooms = np.where(uniform(words[:, 1]) < self.config.short_rate, shorter, room)
-        if self.pairs:
-            return segment_pairs(text, places, rooms, random_second, words[:, 3:7])
-        return single_segments(text, places, rooms)
+        choices = words[:, 3:_CONTROLS]
+        for _ in range(_TRIES):
+            if self.pairs:
+                found = segment_pairs(text, places, rooms, random_second, choices)
+            else:
+                found = single_segments(text, places, rooms)
+            cut = text.cuts_a_word(found)
+            if not cut.any():
+                break
+            # A word has more pieces than there is room for: that row takes another place, and more room.
+            rooms = np.where(cut, np.minimum(2 * rooms, room), rooms)
+            choices = np.where(cut[:, None], scramble(choices), choices)
+            places = np.where(cut, below(choices[:, -1], text.tokens), places)
+        return found
 
     def _assemble(self, found: Segments, length: int, random_second: NDArray[np.bool_], words: Words) -> Batch:
         """Lay the segments out between the special tokens, and mask them."""
@@ -202,6 +232,7 @@ class Prefetcher(Generic[T]):
         self._make, self._next = make, first
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="examples")
         self._ahead: deque[Future[T]] = deque()
+        self._switched = sys.getswitchinterval()
         self.waited = 0.0  # seconds that the consumer has spent waiting
         for _ in range(depth):
             self._submit()
@@ -221,7 +252,10 @@ class Prefetcher(Generic[T]):
         return value
 
     def __enter__(self) -> "Prefetcher[T]":
+        # Python lets a thread run for 5 ms while another waits: a tenth of a small model's step.
+        sys.setswitchinterval(_SWITCH_SECONDS)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._pool.shutdown(cancel_futures=True)
+        sys.setswitchinterval(self._switched)

@@ -1,7 +1,7 @@
 """What learns: the model, its optimizer and the average of its weights; one step of it, in one process or several.
 
     learner = Learner(model, config, world, device)
-    sums = learner.step(batch, step=7, learning_rate=1e-3)
+    sums = learner.step(learner.ready(batch), step=7, learning_rate=1e-3)
     learner.tensors()                   # for a checkpoint
     learner.restore(tensors)
 
@@ -10,8 +10,9 @@ over sequences, divided by the counts of the whole step, and gradients add up.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bertline.base.config import Pretrain
 from bertline.model.bert import BertForPreTraining
+from bertline.model.packing import Packing, pack
 from bertline.pretraining.examples import Batch
 from bertline.pretraining.objective import objective_sums, total_loss
 from bertline.pretraining.randomness import DROPOUT, seed_of
@@ -66,22 +68,22 @@ class Learner:
             self.model, config.optimizer, learning_rate=config.learning_rate, weight_decay=config.weight_decay
         )
         self.average = WeightAverage()
-        self.network: Any = torch.compile(self.model) if config.compile else self.model
-        if world.size > 1:
-            self.network = DistributedDataParallel(self.network)
+        self.network: Any = DistributedDataParallel(self.model) if world.size > 1 else self.model
+        if config.compile:
+            self.network = torch.compile(self.network)
 
-    def step(self, batch: Batch, step: int, learning_rate: float) -> list[float]:
+    def step(self, parts: Sequence[Batch], step: int, learning_rate: float) -> list[float]:
         """One optimizer step; return the sums of the whole step, in the order of SUMS.
 
         Args:
-            batch: this process's rows of it.
+            parts: this process's rows of its batch, in micro-batches (`ready`).
             step: its number, which names the random numbers of dropout.
             learning_rate: of it.
 
         Raises:
             NotFiniteError: in every process alike.
         """
-        sums, norm = self.gradients(batch, step)
+        sums, norm = self.gradients(parts, step)
         *values, gradient_norm = torch.cat((sums, norm.reshape(1))).tolist()
         if not all(map(math.isfinite, (*values, gradient_norm))):
             self.optimizer.zero_grad()
@@ -91,24 +93,37 @@ class Learner:
         self.optimizer.zero_grad()
         return values
 
-    def gradients(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
+    def gradients(self, parts: Sequence[Batch], step: int) -> tuple[Tensor, Tensor]:
         """The gradients of a step, clipped, into the parameters; its sums and the norm before clipping."""
         self.network.train()
         torch.manual_seed(seed_of(self.config.seed, DROPOUT, step * self.world.size + self.world.rank))
-        predictions = self.world.sum(batch.weights.sum().to(self.device)).clamp(min=1)
-        sequences = len(batch.labels) * self.world.size
+        asked = torch.stack([part.weights.sum() for part in parts]).sum()
+        predictions = self.world.sum(asked.to(self.device)).clamp(min=1)
+        sequences = sum(len(part.labels) for part in parts) * self.world.size
         total = torch.zeros((), device=self.device)
-        parts = self.micro_batches(batch)
-        for number, part in enumerate(batch.split(parts), start=1):
-            apart = self.world.size > 1 and number < parts
+        for number, part in enumerate(parts, start=1):
+            apart = self.world.size > 1 and number < len(parts)
             with self.network.no_sync() if apart else nullcontext():
-                found = objective_sums(self.network, part.to(self.device), self.config.precision)
+                found = objective_sums(self.network, self._on_device(part), self.config.precision)
                 loss = total_loss(found, predictions=predictions, sequences=sequences, pairs=self.pairs)
                 # Times the processes: their gradients are averaged, and are to be added.
                 torch.autograd.backward(loss * self.world.size)
             total = total + found.detach()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         return self.world.sum(total), norm
+
+    def ready(self, batch: Batch) -> list[Batch]:
+        """Its micro-batches, laid out as the model takes them; a background thread may do it."""
+        parts = list(batch.split(self.micro_batches(batch)))
+        if self.config.packed:
+            parts = [replace(part, mask=pack(part.padding)) for part in parts]
+        return [part.pin_memory() for part in parts] if self.device.type == "cuda" else parts
+
+    def _on_device(self, part: Batch) -> Batch:
+        part = part.to(self.device)
+        if self.config.compile and isinstance(part.mask, Packing):
+            torch._dynamo.mark_dynamic(part.mask.places, 0)
+        return part
 
     def micro_batches(self, batch: Batch) -> int:
         """Into how many parts a batch is cut: as few as keep each within the tokens of one of the main part."""

@@ -67,7 +67,7 @@ def _pseudo_log_likelihood(
         rows, columns = (which[first : first + config.batch_size] for which in (row, column))
         masked = ids[rows].scatter(1, columns[:, None], source.pieces.special.mask).to(device)
         targets = ids[rows, columns].to(device)
-        inputs = (masked, batch.segments[rows].to(device), batch.mask[rows].to(device), columns[:, None].to(device))
+        inputs = (masked, batch.segments[rows].to(device), batch.padding[rows].to(device), columns[:, None].to(device))
         with autocast(device, config.precision):
             logits, _ = network(*inputs)
         losses, _ = cross_entropy(logits[:, 0], targets)

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bertline.model.packing import Packing
 from bertline.pretraining.cross_entropy import cross_entropy
 from bertline.pretraining.examples import Batch
 from bertline.training.device import autocast
 
 SUMS = ("mlm_loss", "mlm_correct", "predictions", "nsp_loss", "nsp_correct", "sequences")
 Means = dict[str, float | None]
-Network = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]  # a BertForPreTraining, or what runs it
+# A BertForPreTraining, or what runs it.
+Network = Callable[[Tensor, Tensor, Tensor | Packing, Tensor], tuple[Tensor, Tensor]]
 
 
 def objective_sums(network: Network, batch: Batch, precision: str) -> Tensor:

@@ -58,8 +58,9 @@ def replay(trainer: Trainer, step: int) -> Replayed:
     with trainer.batches(start) as batches:
         while trainer.history.step < step:
             trainer.advance(next(batches), trainer.learning_rate())
-        batch = next(batches)
-    sums, norm = trainer.learner.gradients(batch, step)
+        parts = next(batches)
+    sums, norm = trainer.learner.gradients(parts, step)
+    batch = trainer.source.batch(step)
     mlm, _, predictions, nsp, _, sequences = sums.tolist()
     gradients = ((name, parameter.grad) for name, parameter in trainer.model.named_parameters())
     bad = tuple(name for name, gradient in gradients if gradient is not None and not gradient.isfinite().all())
@@ -103,7 +104,7 @@ def describe(replayed: Replayed, vocabulary: Sequence[str]) -> Iterator[str]:
 
 def _text(batch: Batch, row: int, vocabulary: Sequence[str]) -> str:
     """The sequence as the model saw it, with what it was asked for after each masked place."""
-    pieces = [vocabulary[number] for number in batch.ids[row][batch.mask[row]].tolist()]
+    pieces = [vocabulary[number] for number in batch.ids[row][batch.padding[row]].tolist()]
     asked = zip(batch.positions[row].tolist(), batch.targets[row].tolist(), batch.weights[row].tolist(), strict=True)
     for place, target, weight in asked:
         if weight:

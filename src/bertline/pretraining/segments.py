@@ -17,7 +17,7 @@ from bertline.base.errors import BertlineError
 from bertline.pretraining.randomness import Places, Words, below, permute, scramble, uniform
 
 LEAST_SHARE = 4  # each segment of a pair gets a fourth of the room at least, if its document has so much
-_LONGEST_WORD = 32  # pieces: a word longer than this may be cut
+_LONGEST_WORD = 32  # pieces: so far a word's start is sought
 _CHUNK = 1 << 22  # sentences looked at together
 
 Offsets = NDArray[np.int64]
@@ -113,8 +113,17 @@ class Text:
         """Where unit number `unit` of a sentence begins: units of about equal length, cut between words."""
         even: Places = start + np.minimum(unit, units) * (end - start) // units
         inside = (unit > 0) & (unit < units)
-        even[inside] = self.word_before(even[inside], start[inside])
+        if inside.any():  # few sentences are that long
+            even[inside] = self.word_before(even[inside], start[inside])
         return even
+
+    def cuts_a_word(self, segments: "Segments") -> NDArray[np.bool_]:
+        """Which rows have a segment that begins or ends inside a word: (batch,)."""
+        bounds = np.stack([bound for start_end in (segments.first, segments.second) for bound in start_end])
+        piece = self.ids[np.minimum(bounds, len(self.ids) - 1)]
+        inside = self.continuation[piece] & (bounds < len(self.ids))
+        cut: NDArray[np.bool_] = np.logical_or.reduce(inside, axis=0)
+        return cut
 
     def word_before(self, position: Places, low: Places) -> Places:
         """The last start of a word at or before each position and after `low`; the position where there is none."""
@@ -126,7 +135,7 @@ class Text:
 
     def _word_start(self, position: Places, direction: int, low: Places | None, high: Places | None) -> Places:
         window = position[:, None] + direction * np.arange(_LONGEST_WORD)
-        piece = self.ids[np.clip(window, 0, len(self.ids) - 1)]
+        piece = self.ids[np.minimum(np.maximum(window, 0), len(self.ids) - 1)]  # np.clip costs more than both
         begins = ~self.continuation[piece]
         if low is not None:
             begins &= window > low[:, None]

@@ -18,14 +18,6 @@ class StopRequest:
         self.signal = 0
         self._previous: dict[int, Any] = {}
 
-    def __bool__(self) -> bool:
-        return self.signal != 0
-
-    @property
-    def exit_status(self) -> int:
-        """What a shell would say of a process that the signal ended: 143 for SIGTERM, 130 for SIGINT."""
-        return 128 + self.signal
-
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}

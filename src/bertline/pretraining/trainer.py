@@ -101,6 +101,7 @@ class Trainer:
         self.history = History()
         self.train_means: Means | None = None
         self._stop = StopRequest()
+        self._agreed = 0
         self._clock_start = 0.0  # when the run would have begun, had it been made in one sitting
         self._saved_step = -1
         self._held = ExitStack()
@@ -176,19 +177,21 @@ class Trainer:
             self.batches(self.history.step) as batches,
         ):
             self._clock_start = time.perf_counter() - self.history.seconds
-            while self.done() < 1.0 and not self._stop:
+            while self.done() < 1.0 and not self._stopping:
                 if self.history.step % config.evaluate_every == 0:
                     self._evaluate()
                 self._one_step(batches, progress)
-                if self.history.step % config.checkpoint_every == 0 and not self._stop:
+                if self.history.step % config.checkpoint_every == 0 and not self._stopping:
                     self.save_checkpoint()
             self._finish()
 
-    def batches(self, first: int) -> Prefetcher[Batch]:
+    def batches(self, first: int) -> Prefetcher[list[Batch]]:
         """This process's rows of the batches from a step on, made in the background."""
-        return Prefetcher(lambda step: self.source.batch(step, self.world.rank, self.world.size), first=first)
+        return Prefetcher(
+            lambda step: self.learner.ready(self.source.batch(step, self.world.rank, self.world.size)), first=first
+        )
 
-    def _one_step(self, batches: Prefetcher[Batch], progress: Progress) -> None:
+    def _one_step(self, batches: Prefetcher[list[Batch]], progress: Progress) -> None:
         started, waited = time.perf_counter(), batches.waited
         stage, rate = self.plan.stage(self.history.step), self.learning_rate()
         self.advance(next(batches), rate)
@@ -210,22 +213,22 @@ class Trainer:
                     stream.write(json.dumps(row) + "\n")
                 progress.point(row, self.done())
 
-    def advance(self, batch: Batch, learning_rate: float) -> None:
+    def advance(self, parts: Sequence[Batch], learning_rate: float) -> None:
         """Take the next step, and count it."""
-        self.history.add(self.train_step(batch, learning_rate))
+        self.history.add(self.train_step(parts, learning_rate))
         averaging = self.config.average_share and self.done() > 1 - self.config.average_share
         if averaging and (self.history.step % self.config.average_every == 0 or self.done() >= 1.0):
             self.learner.average.add(self.model)
 
-    def train_step(self, batch: Batch, learning_rate: float) -> list[float]:
-        """One optimizer step on this process's rows of a batch; return the sums of it all, in the order of SUMS.
+    def train_step(self, parts: Sequence[Batch], learning_rate: float) -> list[float]:
+        """One optimizer step on this process's rows of a batch, in micro-batches; return the sums of it all.
 
         Raises:
             BertlineError: the loss or the gradient is not finite; the weights are then as before.
         """
         step = self.history.step
         try:
-            return self.learner.step(batch, step, learning_rate)
+            return self.learner.step(parts, step, learning_rate)
         except NotFiniteError as error:
             what = f"{error}, in the batch of step {step} and seed {self.config.seed}"
             fix = (
@@ -239,8 +242,13 @@ class Trainer:
         if self.world.size > 1:
             heard = torch.tensor([seconds if self.world.main else 0.0, float(self._stop.signal)], dtype=torch.float64)
             seconds, signal_number = self.world.maximum(heard.to(self.device)).tolist()
-            self._stop.signal = int(signal_number)
+            self._agreed = int(signal_number)
         self.history.seconds = seconds
+
+    @property
+    def _stopping(self) -> int:
+        """The signal to stop for, 0 for none: that which was heard, or of several processes, that which all know of."""
+        return self._stop.signal if self.world.size == 1 else self._agreed
 
     def _evaluate(self) -> None:
         """Measure the model on the validation documents, unless that was done at this step or a signal has come."""
@@ -251,19 +259,20 @@ class Trainer:
             self.history.add_evaluation(result)
 
     def _measure(self, name: str) -> Means | None:
-        return measure(self.model, self.measured[name], self.config, self.world, lambda: bool(self._stop))
+        return measure(self.model, self.measured[name], self.config, self.world, lambda: bool(self._stopping))
 
     def _finish(self) -> None:
         """Write a checkpoint of the last step; leave, if a signal asked for it; else take the final measurements."""
         self.save_checkpoint()
-        if not self._stop:
+        if not self._stopping:
             if self.learner.average.count:
                 self.learner.average.average_into(self.model)
             self._evaluate()
             self.train_means = self._measure("train")
-        if self._stop:
+            self._agree(self.history.seconds)
+        if self._stopping:
             self._say(f"pretrain: stopped at step {self.history.step:,}; run again to go on from there")
-            raise SystemExit(self._stop.exit_status)
+            raise SystemExit(128 + self._stopping)  # as a shell says of a process that the signal ended
 
     def save_checkpoint(self) -> None:
         """Write a checkpoint of the step reached, unless there is one.

@@ -1,7 +1,8 @@
 """Stage pretrain: masked language model and next-sentence prediction, from token ids to data/models/pretrained.
 
-Interrupt it as you like: run again, it goes on from its last checkpoint under data/runs/pretrain. Several processes
-make one run of it, as `torchrun … -m bertline.stages.pretrain`: README.md, "GPU and cluster".
+Interrupt it as you like: run again, it goes on from its last checkpoint under data/runs/pretrain. With
+`pretrain.processes` several processes make one run; on several hosts, torchrun starts them (README.md, "GPU and
+cluster").
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
-from bertline.base.files import atomic_directory, sha256_file, write_json, write_json_rows, write_text
+from bertline.base.files import atomic_directory, read_json, sha256_file, write_json, write_json_rows, write_text
 from bertline.base.stage import main
 from bertline.model.hf import save_model
 from bertline.pretraining.model_card import pretraining_card
@@ -19,12 +20,16 @@ from bertline.pretraining.replay import replay as replay_step
 from bertline.pretraining.trainer import Trainer, fingerprint
 from bertline.tokens.encoder import VOCAB, copy_tokenizer, read_vocab
 from bertline.tokens.store import TokenStore
-from bertline.training.distributed import World, join
+from bertline.training.distributed import World, join, launch, launched
 
 
 def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
     """Pre-train on data/tokens; write the model, its card, metrics and curves."""
-    with join(params.pretrain.device) as world, _trainer(params, artifacts, world) as trainer:
+    if params.pretrain.processes > 1 and not launched():
+        launch(params.pretrain.processes, "bertline.stages.pretrain", "--root", str(artifacts.root))
+        metrics: dict[str, Any] = read_json(artifacts.metrics("pretrain"))
+        return metrics
+    with join(params.pretrain.device) as world, world.one_voice(), _trainer(params, artifacts, world) as trainer:
         trainer.train()
         metrics = trainer.metrics()
         if world.main:

@@ -20,8 +20,9 @@ def prepare(device: str, threads: int) -> torch.device:
     """Set this process up to compute deterministically on "cpu" or "cuda".
 
     `threads` are the CPU threads of an operation: how a sum is split among them changes its last bits. On a GPU,
-    kernels that add in an arbitrary order are replaced by deterministic ones
-    (https://docs.pytorch.org/docs/stable/notes/randomness.html).
+    kernels that add in an arbitrary order are replaced by deterministic ones, those of attention and of `torch.compile`
+    included; an operation that had none would raise (https://docs.pytorch.org/docs/stable/notes/randomness.html). The
+    same run is then the same to the bit on the same model of GPU with the same driver and PyTorch, not across them.
 
     Raises:
         BertlineError: "cuda" is asked for where there is none.
@@ -36,6 +37,8 @@ def prepare(device: str, threads: int) -> torch.device:
             raise BertlineError("no CUDA device is available", where="device: cuda", fix=fix)
         # cuBLAS reads it when it starts, which is at the first matrix product.
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        # The default, but for images that set TORCH_ALLOW_TF32_CUBLAS_OVERRIDE: fp32 is fp32, not TF32's ten bits.
+        torch.set_float32_matmul_precision("highest")
     else:
         _keep_freed_memory()
     return torch.device(device)

@@ -1,5 +1,6 @@
 """One run in several processes, as torchrun starts them, or in one.
 
+    launch(8, "bertline.stages.pretrain")   # what `torchrun --standalone --nproc-per-node 8 -m …` does
     with join("cpu") as world:              # of this process alone, unless torchrun says otherwise
         world.rank, world.size, world.main
         total = world.sum(tensor)           # over all processes
@@ -8,8 +9,12 @@ Processes find each other through what torchrun puts into the environment (RANK,
 MASTER_PORT; https://docs.pytorch.org/docs/stable/elastic/run.html): NCCL joins GPUs, Gloo CPUs.
 """
 
+import ctypes
 import json
+import logging
 import os
+import signal
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +23,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from bertline.base.errors import BertlineError
+
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,18 @@ class World:
     def main(self) -> bool:
         """Whether this is the one process that writes files and speaks."""
         return self.rank == 0
+
+    @contextmanager
+    def one_voice(self) -> Iterator[None]:
+        """Leave it to the main process to say how it went; what only another one knows (any other error) is raised."""
+        if self.main:
+            yield
+            return
+        try:
+            yield
+        except BertlineError:
+            raise SystemExit(1) from None
+        raise SystemExit(0)
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor over all processes; in one process, the tensor itself."""
@@ -88,6 +109,7 @@ def join(device: str) -> Iterator[World]:
     if size == 1:
         yield World()
         return
+    _end_with_parent()
     world = World(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
     if device == "cuda":
         torch.cuda.set_device(world.local_rank)
@@ -96,3 +118,47 @@ def join(device: str) -> Iterator[World]:
         yield world
     finally:
         dist.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """Have Linux kill this process when the launcher dies: a run that nobody waits for must not go on holding its lock.
+
+    SIGKILL, since the signal is sent once for each thread of the launcher, and the second SIGTERM would kill as well.
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def launched() -> bool:
+    """Whether this process is one of several that were started together."""
+    return "WORLD_SIZE" in os.environ
+
+
+def launch(processes: int, module: str, *arguments: str) -> None:
+    """Run `python -m module arguments…` in some processes on this machine, one run; wait for them.
+
+    A signal that would end this process ends them, each in its own way, before it.
+
+    Raises:
+        SystemExit: a signal came (143 or 130), or one of them failed (its exit status) and has said why.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException  # noqa: PLC0415 - slow to import
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # noqa: PLC0415
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # noqa: PLC0415
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes speak for themselves
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", module, *arguments)
+    except SignalException as stopped:
+        raise SystemExit(128 + stopped.sigval) from None
+    except ChildFailedError as failed:
+        raise SystemExit(failed.get_first_failure()[1].exitcode) from None

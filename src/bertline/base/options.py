@@ -1,0 +1,45 @@
+"""What an option of params.yaml is: a dataclass field with a default and a meaning; and checks that sections share."""
+
+from copy import deepcopy
+from dataclasses import field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+STRICT = {"extra": "forbid", "strict": True}  # for pydantic, where it is there
+
+
+def option(default: T, meaning: str, *, rare: bool = False) -> T:
+    """A field with a default and a meaning; params.yaml shows both, but leaves a rare one at its default out."""
+    metadata = {"standard": default, "meaning": meaning, "rare": rare}
+    made: Any = field(default_factory=lambda: deepcopy(default), metadata=metadata)
+    return made  # type: ignore[no-any-return]
+
+
+def require(condition: bool, key: str, reason: str) -> None:
+    """Refuse a value: `key` is the option inside its section, `reason` says what it must be."""
+    if not condition:
+        raise ValueError(f"{key}: {reason}")
+
+
+def in_unit_interval(section: object, *keys: str) -> None:
+    """Refuse shares that are not at least 0 and below 1."""
+    for key in keys:
+        require(0 <= getattr(section, key) < 1, key, "must be at least 0 and below 1")
+
+
+def positive(section: object, *keys: str) -> None:
+    """Refuse numbers that are not above 0."""
+    for key in keys:
+        require(getattr(section, key) > 0, key, "must be above 0")
+
+
+def watched(section: object, key: str) -> None:
+    """Refuse a directory to start from that does not lie where DVC sees that it changes."""
+    value = getattr(section, key)
+    require(not value or value.startswith("data/initial/"), key, "must be a directory under data/initial, or empty")
+
+
+def not_negative(section: object, *keys: str) -> None:
+    """Refuse numbers below 0."""
+    for key in keys:
+        require(getattr(section, key) >= 0, key, "must be at least 0")
