@@ -125,7 +125,7 @@ class Pretrain:
     sequence_length: int = option(64, "tokens a sequence, special tokens included")
     batch_size: int = option(64, "sequences an optimizer step, over all processes")
     accumulation: int = option(1, "micro-batches an optimizer step")
-    budget: float = option(4000, "how much training, in budget_unit")
+    budget: float = option(6000, "how much training, in budget_unit")
     budget_unit: Literal["steps", "tokens", "minutes"] = option(
         "steps", "minutes depend on the machine: the same run then gives other weights elsewhere"
     )

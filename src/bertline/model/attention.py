@@ -44,12 +44,16 @@ class SelfAttention(nn.Module):
             if dropout:
                 raise ValueError("attention over packed sequences has no dropout: train with a dropout of 0")
             attended = attend_packed(qkv, mask)
-        elif qkv.device.type == "cpu" and qkv.dtype == torch.bfloat16 and torch.is_grad_enabled():
+        elif _trains_on_cpu(qkv) and not (dropout and torch.compiler.is_compiling()):
             attended = _Products.apply(qkv, mask, dropout)  # type: ignore[no-untyped-call]
         else:
             attended = _attend_fused(qkv, mask, dropout)
         projected: Tensor = self.output(attended.reshape(hidden.shape))
         return projected
+
+
+def _trains_on_cpu(qkv: Tensor) -> bool:
+    return qkv.device.type == "cpu" and qkv.dtype == torch.bfloat16 and torch.is_grad_enabled()
 
 
 def _attend_fused(qkv: Tensor, mask: Tensor | None, dropout: float) -> Tensor:

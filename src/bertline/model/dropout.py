@@ -2,7 +2,8 @@
 
 PyTorch's own draws a number for every element, in one thread: a third of a small BERT's training step. Here a fast
 generator gives 64 bits at a time, for four elements. Its seed is drawn from PyTorch's generator: `torch.manual_seed`
-decides everything, as it does with nn.Dropout, though on which elements differs. On other devices PyTorch's is used.
+decides everything, as it does with nn.Dropout, though on which elements differs. On other devices, and where code is
+compiled, PyTorch's is used.
 """
 
 import numpy as np
@@ -28,7 +29,7 @@ class Dropout(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Any shape to the same shape."""
-        if not self.training or hidden.device.type != "cpu":
+        if not self.training or hidden.device.type != "cpu" or torch.compiler.is_compiling():
             return functional.dropout(hidden, self.share, self.training)
         return hidden * kept(hidden.shape, self.share).to(hidden.dtype) * (1 / (1 - self.share))
 
