@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--sequence-length", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tokens", type=Path, default=Path("data/tokens/train"), help="a token store")
@@ -76,7 +76,7 @@ def compare(options: argparse.Namespace) -> None:
             rounds.append({side: _measure_apart(options, shape, side) for side in sides})
         rows[shape] = summarize(rounds)
         print(describe_row(shape, rows[shape]), flush=True)
-    settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+    settings = {key: value for key, value in vars(options).items() if not isinstance(value, Path)}
     print(f"written: {write_result('pretrain', {'settings': settings, 'shapes': rows})}")
 
 
