@@ -1,11 +1,13 @@
 """Embedding lookup by the kernels of a GPU, as far as a CPU can tell."""
 
+import pytest
 import torch
 from torch.nn import functional
 
 from bertline.model.embedding import _Embed, embed
 
 
+@pytest.mark.own_process
 def test_the_gradient_for_gpus_is_that_of_the_stock_embedding():
     generator = torch.Generator().manual_seed(0)
     table = torch.randn(11, 6, generator=generator)
@@ -19,6 +21,7 @@ def test_the_gradient_for_gpus_is_that_of_the_stock_embedding():
     torch.testing.assert_close(ours.grad, stock.grad)
 
 
+@pytest.mark.own_process
 def test_the_operator_is_one_that_compilers_can_take():
     gradient, ids = torch.randn(5, 7, 6), torch.randint(0, 9, (5, 7))
     torch.library.opcheck(torch.ops.bertline.embedding_gradient.default, (gradient, ids, 11))

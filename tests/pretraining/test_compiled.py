@@ -50,6 +50,7 @@ def sums_and_gradients(model, sums_of, batch):
     return sums.detach(), torch.cat([weight.grad.flatten() for weight in model.parameters()])
 
 
+@pytest.mark.own_process
 @pytest.mark.parametrize("packed", [False, True])
 def test_one_graph_serves_every_batch_and_computes_what_eager_does(as_on_a_gpu, packed):
     model = BertForPreTraining(CONFIG)

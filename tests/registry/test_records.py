@@ -21,7 +21,7 @@ def test_every_stage_of_the_dag_but_the_last_has_a_record(records: dict[str, Sta
 
 
 def test_a_stage_has_the_options_that_dvc_ties_to_it(records: dict[str, StageRecord]) -> None:
-    assert records["vocab"].params == {"vocab.size": "8192", "vocab.lowercase": "True"}
+    assert records["vocab"].params == {"vocab.size": "8192", "vocab.lowercase": "True", "vocab.reuse": ""}
     assert records["download"].params["download.sources.0.address"] == "python-docs:"
     assert records["task@topic"].params["tasks.topic.kind"] == "classification"
     assert not any(key.startswith("finetune") for key in records["task@topic"].params)
