@@ -132,6 +132,10 @@ class Learner:
         fitting = (parts for parts in range(1, rows + 1) if rows % parts == 0 and rows * length / parts <= most)
         return next(fitting, rows)
 
+    def leave(self) -> None:
+        """Let go of the other processes: what reduces gradients must go before the group that it speaks through."""
+        self.network = self.model
+
     def tensors(self) -> Tensors:
         """Everything that a later process needs to go on from here, by group and name."""
         return {

@@ -119,6 +119,7 @@ class Trainer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.learner.leave()
         self._held.close()
 
     def resume(self, before: int | None = None) -> None:

@@ -10,6 +10,7 @@ MASTER_PORT; https://docs.pytorch.org/docs/stable/elastic/run.html): NCCL joins 
 """
 
 import ctypes
+import gc
 import json
 import logging
 import os
@@ -116,8 +117,19 @@ def join(device: str) -> Iterator[World]:
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
         yield world
+        _part()
+    except SystemExit as ended:
+        if ended.code != 1:  # all end alike: done, or stopped by a signal; a failure may be of this one alone
+            _part()
+        raise
     finally:
         dist.destroy_process_group()
+
+
+def _part() -> None:
+    """Leave the group together: a process whose peer had gone could hang when its interpreter ended (PyTorch 2.13)."""
+    gc.collect()  # what still speaks through the group
+    dist.barrier()
 
 
 def _end_with_parent() -> None:
