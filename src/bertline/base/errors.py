@@ -1,5 +1,8 @@
 """Errors for people: what is wrong, where, and what to do about it, on one line."""
 
+from functools import partial
+from typing import Any
+
 
 class BertlineError(Exception):
     """A fault the user can act on; shown without a traceback, with exit status 1.
@@ -13,6 +16,9 @@ class BertlineError(Exception):
     def __init__(self, what: str, *, where: str, fix: str) -> None:
         super().__init__(what)
         self.what, self.where, self.fix = what, where, fix
+
+    def __reduce__(self) -> tuple[Any, ...]:  # worker processes send it to the one that asked
+        return partial(BertlineError, where=self.where, fix=self.fix), (self.what,)
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}. {self.fix}."
