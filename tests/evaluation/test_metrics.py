@@ -8,13 +8,14 @@ from scipy.stats import pearsonr, rankdata, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from bertline.evaluation.metrics import (
+    binary_f1,
     classification_scores,
     gold_value,
     ranks,
     regression_scores,
     score,
 )
-from bertline.tasks.schema import METRICS
+from bertline.tasks.schema import METRICS, TaskInfo
 from toy_tasks import KINDS, toy_task
 
 labels = st.sampled_from(["a", "b", "c", "d"])
@@ -31,6 +32,27 @@ def test_classification_scores_equal_scikit_learn(pairs: list[tuple[str, str]]) 
     assert scores["accuracy"] == pytest.approx(accuracy_score(gold, predicted))
     assert scores["f1_macro"] == pytest.approx(f1_score(gold, predicted, average="macro", zero_division=0))
     assert scores["matthews"] == pytest.approx(matthews_corrcoef(gold, predicted))
+
+
+@settings(deadline=None)
+@given(label_pairs)
+def test_f1_of_one_label_equals_scikit_learn(pairs: list[tuple[str, str]]) -> None:
+    gold, predicted = ([label == "a" for label in side] for side in zip(*pairs, strict=True))
+    expected = f1_score(gold, predicted, zero_division=0)
+    assert binary_f1(*zip(*pairs, strict=True), "a") == pytest.approx(expected)
+
+
+def test_a_benchmark_with_a_positive_label_is_scored_by_its_f1() -> None:
+    rows = [
+        {"id": str(n), "text": "x", "text_pair": "y", "label": label} for n, label in enumerate(("no", "yes", "yes"))
+    ]
+    splits = {"train": rows, "validation": rows, "test": rows}
+    task = TaskInfo.of("t", "pair", splits, "", metrics=("f1", "accuracy"), positive="yes")
+    guesses = [{"label": "no"}, {"label": "no"}, {"label": "yes"}]
+    assert score(task, rows, guesses) == {
+        "f1": pytest.approx(2 / 3, abs=1e-6),
+        "accuracy": pytest.approx(2 / 3, abs=1e-6),
+    }
 
 
 def test_matthews_of_two_classes_is_the_textbook_formula() -> None:

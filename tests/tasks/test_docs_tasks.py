@@ -19,6 +19,7 @@ from bertline.tasks.docs_params import words
 from bertline.tasks.hashing import sample
 from bertline.tasks.schema import SPLITS, TaskInfo, read_rows
 from tasks.docs_corpus import raw_rows, write_raw
+from tasks.published_files import no_fetch
 
 KINDS: dict[str, Kind] = {
     "docs_topic": "classification",
@@ -31,7 +32,7 @@ PINNED = {"numpy": "train", "torch.nn": "validation", "logging": "test"}
 
 
 def built(artifacts: Artifacts, name: str, **options: Any) -> dict[str, list[dict[str, Any]]]:
-    build_task(name, Task(kind=KINDS[name], data=TaskData(builder=name, **options)), artifacts)
+    build_task(name, Task(kind=KINDS[name], data=TaskData(builder=name, **options)), artifacts, no_fetch)
     return {split: read_rows(artifacts.task(name), split) for split in SPLITS}
 
 
@@ -79,7 +80,7 @@ def test_the_same_corpus_gives_the_same_bytes_in_every_process(artifacts: Artifa
         "from bertline.base.config import Task, TaskData\n"
         "from bertline.tasks.catalog import build_task\n"
         f"build_task({name!r}, Task(kind={KINDS[name]!r}, data=TaskData(builder={name!r})),"
-        f" Artifacts(Path({str(artifacts.root)!r})))\n"
+        f" Artifacts(Path({str(artifacts.root)!r})), None)\n"
     )
     environment = os.environ | {"PYTHONHASHSEED": "123"}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)

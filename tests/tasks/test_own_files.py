@@ -10,8 +10,9 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind, Task, TaskData
 from bertline.base.errors import BertlineError
 from bertline.tasks.catalog import build_task
-from bertline.tasks.own_files import to_bio2
+from bertline.tasks.conll import to_bio2
 from bertline.tasks.schema import SPLITS, TaskInfo, read_rows
+from tasks.published_files import no_fetch
 
 Rows = dict[str, list[dict[str, Any]]]
 CSV = "text,label\n" + "".join(f"text number {n},{'yes' if n % 2 else 'no'}\n" for n in range(200))
@@ -19,7 +20,7 @@ CSV = "text,label\n" + "".join(f"text number {n},{'yes' if n % 2 else 'no'}\n" f
 
 def build(artifacts: Artifacts, kind: Kind, train: str, **options: Any) -> Rows:
     data = TaskData(builder="files", train=f"data/sources/{train}", **options)
-    build_task("mine", Task(kind=kind, data=data), artifacts)
+    build_task("mine", Task(kind=kind, data=data), artifacts, no_fetch)
     return {split: read_rows(artifacts.task("mine"), split) for split in SPLITS}
 
 
@@ -251,9 +252,9 @@ def test_a_field_longer_than_csv_allows_by_itself_is_read(artifacts: Artifacts) 
 
 def test_a_builder_of_another_kind_names_the_key(artifacts: Artifacts) -> None:
     with pytest.raises(BertlineError, match=r"key tasks\.mine\.kind: .*makes rows of kind classification, not span"):
-        build_task("mine", Task(kind="span", data=TaskData(builder="docs_topic")), artifacts)
+        build_task("mine", Task(kind="span", data=TaskData(builder="docs_topic")), artifacts, no_fetch)
 
 
 def test_an_unknown_builder_is_named_with_the_nearest(artifacts: Artifacts) -> None:
     with pytest.raises(BertlineError, match=r"no builder named 'doc_topic'.*Did you mean docs_topic"):
-        build_task("mine", Task(data=TaskData(builder="doc_topic")), artifacts)
+        build_task("mine", Task(data=TaskData(builder="doc_topic")), artifacts, no_fetch)

@@ -85,6 +85,11 @@ class Artifacts:
         return self.data / "registry" / "registered.json"
 
     @property
+    def downloads(self) -> Path:
+        """Files of published benchmarks, laid out <host>/<path>: outside DVC, their hashes checked, safe to delete."""
+        return self.data / "downloads"
+
+    @property
     def runs(self) -> Path:
         """Checkpoints, live logs, locks and stage timings: outside DVC, safe to delete when nothing runs."""
         return self.data / "runs"

@@ -21,7 +21,7 @@ class Source:
 
     __pydantic_config__ = STRICT
     address: str = option("", "python-docs:[package+package], file:PATH, https://…, or mirror:NAME")
-    sha256: str = option("", "expected hash of the file; empty: not checked", rare=True)
+    sha256: str = option("", "expected hash of the file (any of several, with spaces); empty: not checked", rare=True)
     licence: str = option("", "recorded in manifest.json", rare=True)
 
 
@@ -202,7 +202,7 @@ class TaskData:
     """Where the rows of a task come from."""
 
     __pydantic_config__ = STRICT
-    builder: str = option("files", "files, or a name of the catalogue: docs_topic, docs_pair, docs_params, docs_qa")
+    builder: str = option("files", "files, or a name of the catalogue (README, Tasks)")
     train: str = option(
         "", "builder files: path of the training rows (CSV, TSV or JSONL), under data/sources", rare=True
     )

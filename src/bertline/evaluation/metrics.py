@@ -67,6 +67,8 @@ def score(task: TaskInfo, rows: Sequence[Row], predictions: Sequence[Prediction]
     gold = [gold_value(task.kind, row) for row in rows]
     guess = [predicted_value(task.kind, prediction) for prediction in predictions]
     scores = _SCORERS[task.kind](gold, guess)
+    if task.positive:
+        scores["f1"] = binary_f1(gold, guess, task.positive)
     return {name: round(scores[name], _DIGITS) for name in task.metrics}
 
 
@@ -78,6 +80,13 @@ def classification_scores(gold: Sequence[str], predicted: Sequence[str]) -> dict
         "f1_macro": f1_macro(matrix),
         "matthews": matthews(matrix),
     }
+
+
+def binary_f1(gold: Sequence[str], predicted: Sequence[str], positive: str) -> float:
+    """F1 of one label, 2 TP / (actual + predicted), as GLUE scores MRPC and QQP; 0 if it is on neither side."""
+    right = sum(a == b == positive for a, b in zip(gold, predicted, strict=True))
+    total = sum(label == positive for label in (*gold, *predicted))
+    return 2 * right / total if total else 0.0
 
 
 def confusion_matrix(gold: Sequence[str], predicted: Sequence[str]) -> Matrix:

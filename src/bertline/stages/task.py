@@ -1,18 +1,27 @@
-"""Stage task@T: the rows of one downstream task, from the raw corpus or the user's own files, into data/tasks/T/."""
+"""Stage task@T: the rows of one downstream task, a benchmark's, the raw corpus's or the user's, into data/tasks/T/."""
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Params
+from bertline.base.config import Params, Source
 from bertline.base.stage import main
+from bertline.corpus.sources import MIRROR_VARIABLE, fetch, parse_mirrors
 from bertline.tasks.catalog import build_task
+from bertline.tasks.schema import SPLITS
 
 
 def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
-    """Build the train, validation and test rows of one task."""
-    info = build_task(task, params.tasks[task], artifacts)
-    return {"kind": info.kind, "labels": len(info.labels), **{f"{split}_rows": n for split, n in info.rows.items()}}
+    """Build the train, validation and test rows of one task; a benchmark's files are fetched."""
+    mirrors = parse_mirrors(os.environ.get(MIRROR_VARIABLE, ""))
+
+    def fetch_into(source: Source, directory: Path) -> None:
+        fetch(source, directory, root=artifacts.root, mirrors=mirrors)
+
+    info = build_task(task, params.tasks[task], artifacts, fetch_into)
+    return {"kind": info.kind, "labels": len(info.labels), **{f"{split}_rows": info.rows[split] for split in SPLITS}}
 
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
 """The catalogue of tasks: which builders there are, and how a task of params.yaml becomes `data/tasks/T/`.
 
-A new builder is a line in `_DOCS` or a branch of `_rows`: a function that gives the rows of each split.
+Builders are "files" (the user's own, own_files.py), the benchmarks (benchmarks.py), and docs_*, made from the corpus.
 """
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind, Task
 from bertline.base.errors import BertlineError
 from bertline.tasks import docs_pair, docs_params, docs_qa, docs_topic, own_files
+from bertline.tasks.benchmarks import BENCHMARKS, benchmark_rows
 from bertline.tasks.docs import RAW_FILE, Doc, Split, read_docs
 from bertline.tasks.hashing import stable_hash
+from bertline.tasks.published import Downloads, Fetch
 from bertline.tasks.schema import SPLITS, Row, Rows, TaskInfo, targets, write_task
 
 _DOCS: Mapping[str, tuple[Kind, Callable[[Sequence[Doc]], dict[Split, list[Row]]]]] = {
@@ -20,45 +23,63 @@ _DOCS: Mapping[str, tuple[Kind, Callable[[Sequence[Doc]], dict[Split, list[Row]]
     "docs_params": ("tagging", docs_params.build),
     "docs_qa": ("span", docs_qa.build),
 }
-BUILDERS = ("files", *_DOCS)
+BUILDERS = ("files", *BENCHMARKS, *_DOCS)
 
 
-def build_task(name: str, task: Task, artifacts: Artifacts) -> TaskInfo:
+@dataclass(frozen=True)
+class _Built:
+    """What a builder makes: rows by split, where they come from, and what a benchmark says beside."""
+
+    rows: Rows
+    source: str
+    submission: Rows = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
+    positive: str = ""
+
+
+def build_task(name: str, task: Task, artifacts: Artifacts, fetch: Fetch) -> TaskInfo:
     """Make the rows of a task, check them, and write `artifacts.task(name)` atomically.
 
     Args:
         name: the T of task@T.
         task: its section of params.yaml.
         artifacts: where the raw data are and the rows go; paths of the user's files are relative to its root.
+        fetch: gets the files of a benchmark.
 
     Raises:
-        BertlineError: an unknown builder, a kind the builder does not make, or wrong rows; nothing is written then.
+        BertlineError: an unknown builder, a kind the builder does not make, a file that cannot be fetched, or wrong
+            rows; nothing is written then.
     """
-    rows, source = _rows(name, task, artifacts)
+    built = _build(name, task, artifacts, fetch)
+    rows = built.rows
     if task.data.max_train_rows:
         rows = {**rows, "train": cap_rows(rows["train"], task.data.max_train_rows, task.kind)}
     _check_enough(name, task, rows, artifacts)
-    info = TaskInfo.of(name, task.kind, rows, source)
-    write_task(artifacts.task(name), info, rows)
+    info = TaskInfo.of(name, task.kind, rows, built.source, metrics=built.metrics, positive=built.positive)
+    write_task(artifacts.task(name), info, rows, built.submission)
     return info
 
 
-def _rows(name: str, task: Task, artifacts: Artifacts) -> tuple[Rows, str]:
+def _build(name: str, task: Task, artifacts: Artifacts, fetch: Fetch) -> _Built:
     builder, key = task.data.builder, f"{artifacts.params}, key tasks.{name}"
     if builder == "files":
         files = [file for split in SPLITS if (file := str(getattr(task.data, split)))]
-        return own_files.build(name, task, artifacts), ", ".join(files)
-    if builder not in _DOCS:
+        return _Built(own_files.build(name, task, artifacts), ", ".join(files))
+    if builder not in BUILDERS:
         close = difflib.get_close_matches(builder, BUILDERS, n=1)
         fix = f"Did you mean {close[0]}? " if close else ""
         fix += f"Builders are: {', '.join(BUILDERS)}"
         raise BertlineError(f"no builder named {builder!r}", where=f"{key}.data.builder", fix=fix)
-    kind, build = _DOCS[builder]
+    kind = BENCHMARKS[builder].kind if builder in BENCHMARKS else _DOCS[builder][0]
     if task.kind != kind:
         what = f"builder {builder} makes rows of kind {kind}, not {task.kind}"
         raise BertlineError(what, where=f"{key}.kind", fix=f"Write kind: {kind}")
-    parts = build(read_docs(artifacts.raw))
-    return {str(split): rows for split, rows in parts.items()}, f"{builder} of {RAW_FILE}"
+    if builder in BENCHMARKS:
+        benchmark = BENCHMARKS[builder]
+        rows, submission = benchmark_rows(name, benchmark, Downloads(artifacts.downloads, fetch))
+        return _Built(rows, benchmark.source, submission, benchmark.metrics, benchmark.positive)
+    parts = _DOCS[builder][1](read_docs(artifacts.raw))
+    return _Built({str(split): rows for split, rows in parts.items()}, f"{builder} of {RAW_FILE}")
 
 
 def cap_rows(rows: Sequence[Row], count: int, kind: Kind) -> list[Row]:

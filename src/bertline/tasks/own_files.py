@@ -17,9 +17,11 @@ from typing import Any
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind, Task
 from bertline.base.errors import BertlineError
+from bertline.tasks.conll import to_bio2
 from bertline.tasks.hashing import stable_hash
 from bertline.tasks.readers import Record, read_records
 from bertline.tasks.schema import COLUMNS, SPLITS, Row, check_row, targets
+from bertline.tasks.squad import our_answers
 
 Located = tuple[str, Row]
 
@@ -101,7 +103,7 @@ def _value(column: str, value: Any, kind: Kind, where: str) -> Any:
     if column == "tags" and isinstance(value, list) and all(isinstance(tag, str) for tag in value):
         return to_bio2(value)
     if column == "answers":
-        return _answers(value)
+        return our_answers(value)
     return value
 
 
@@ -116,30 +118,6 @@ def _number(value: Any, where: str) -> float:
 def _text_of(value: Any) -> str:
     """Labels are texts: 1 is "1", true is "true", nothing is ""."""
     return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def to_bio2(tags: Sequence[str]) -> list[str]:
-    """Tags in BIO2 from IOB1 (CoNLL-2003) or BIO2: an I-X that begins an entity becomes B-X."""
-    before = ["O", *tags]
-    return [
-        f"B-{tag[2:]}" if tag.startswith("I-") and (last[:2] not in ("B-", "I-") or last[2:] != tag[2:]) else tag
-        for last, tag in zip(before, tags, strict=False)
-    ]
-
-
-def _answers(value: Any) -> Any:
-    """Our answers from SQuAD's ([{text, answer_start}]) or Hugging Face's ({text: […], answer_start: […]})."""
-    if isinstance(value, dict) and {"text", "answer_start"} <= value.keys():
-        pairs = zip(value["text"], value["answer_start"], strict=False)
-        return [{"text": text, "start": start} for text, start in pairs]
-    if isinstance(value, list):
-        return [
-            {"text": answer["text"], "start": answer["answer_start"]}
-            if isinstance(answer, dict) and {"text", "answer_start"} <= answer.keys()
-            else answer
-            for answer in value
-        ]
-    return value
 
 
 def _cut(located: dict[str, list[Located]], missing: Sequence[str], kind: Kind) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bertline.base.errors import BertlineError
-from bertline.base.files import read_json, read_jsonl
+from bertline.base.files import read_jsonl
+from bertline.tasks.conll import conll_records
+from bertline.tasks.squad import squad_records
 
 Record = tuple[str, dict[str, Any]]
 _FIELD_LIMIT = 1 << 30  # characters; csv's own limit of 131,072 is below a long document
@@ -25,7 +27,7 @@ def read_records(path: Path, shown: str) -> list[Record]:
     Raises:
         BertlineError: the file is missing, of another suffix, not UTF-8 or malformed.
     """
-    readers = {".csv": _csv, ".tsv": _tsv, ".jsonl": _jsonl, ".conll": _conll, ".json": _squad}
+    readers = {".csv": _csv, ".tsv": _tsv, ".jsonl": _jsonl, ".conll": _conll, ".json": squad_records}
     if path.suffix.lower() not in readers:
         fix = f"Convert it to one of: {', '.join(readers)}"
         raise BertlineError(f"files of type {path.suffix or 'without suffix'} are not read", where=shown, fix=fix)
@@ -83,37 +85,5 @@ def _jsonl(path: Path, shown: str) -> Iterator[Record]:
 
 
 def _conll(path: Path, shown: str) -> Iterator[Record]:
-    """A word a line, its tag in the last column, a blank line between sentences."""
-    words: list[str] = []
-    tags: list[str] = []
-    first = 1
-    with path.open(encoding="utf-8-sig") as stream:
-        for number, line in enumerate((*stream, ""), start=1):
-            columns = line.split()
-            if columns and columns[0] == "-DOCSTART-":
-                continue
-            if len(columns) == 1:
-                what = f"one column ({columns[0]!r}), where a word and its tag belong"
-                raise BertlineError(what, where=f"{shown}, line {number}", fix="Write `word tag`")
-            if columns:
-                first = first if words else number
-                words.append(columns[0])
-                tags.append(columns[-1])
-            elif words:
-                yield f"{shown}, line {first}", {"words": words, "tags": tags}
-                words, tags = [], []
-
-
-def _squad(path: Path, shown: str) -> Iterator[Record]:
-    """SQuAD v1.1 and v2.0: data, paragraphs, qas; https://rajpurkar.github.io/SQuAD-explorer."""
-    where = shown
-    try:
-        for article in read_json(path)["data"]:
-            for paragraph in article["paragraphs"]:
-                for question in paragraph["qas"]:
-                    where = f"{shown}, question {question['id']}"
-                    row = {"id": question["id"], "question": question["question"], "context": paragraph["context"]}
-                    yield where, row | {"answers": [] if question.get("is_impossible") else question["answers"]}
-    except (KeyError, TypeError) as error:
-        fix = "Write it as SQuAD: data[].paragraphs[].{context, qas[].{id, question, answers}}"
-        raise BertlineError(f"not in the form of SQuAD ({error!r})", where=where, fix=fix) from None
+    with path.open(encoding="utf-8-sig") as lines:
+        yield from conll_records(lines, shown)

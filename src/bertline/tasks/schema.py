@@ -1,5 +1,8 @@
 """The form of a task on disk, `data/tasks/T/`: task.json and {train,validation,test}.jsonl, one schema a kind.
 
+Some benchmarks have more: test_mismatched.jsonl (MNLI), and submission/NAME.jsonl, rows without labels for the
+leaderboard.
+
 | kind | a row |
 |---|---|
 | classification | id, text, label |
@@ -26,6 +29,7 @@ Row = dict[str, Any]
 Rows = Mapping[str, Sequence[Row]]
 
 SPLITS = ("train", "validation", "test")
+SUBMISSION = "submission"
 
 METRICS: Mapping[Kind, tuple[str, ...]] = {
     "classification": ("accuracy", "f1_macro", "matthews"),
@@ -43,7 +47,7 @@ COLUMNS: Mapping[Kind, tuple[str, ...]] = {
     "tagging": ("words", "tags"),
     "span": ("question", "context", "answers"),
 }
-"""What a row of each kind has beside its id."""
+"""What a row of each kind has beside its id; the last is what is to be predicted."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,9 @@ class TaskInfo:
         metric: the primary metric, higher is better.
         metrics: all metrics, the primary one included.
         pair: rows have a second text.
-        rows: split -> number of rows.
+        rows: split -> number of rows; a submission's rows are not counted.
         source: where the rows come from, in words.
+        positive: the label that metric f1 is of, for classification and pair; empty: there is no such metric.
     """
 
     name: str
@@ -69,16 +74,29 @@ class TaskInfo:
     pair: bool
     rows: Mapping[str, int]
     source: str
+    positive: str = ""
 
     @classmethod
-    def of(cls, name: str, kind: Kind, rows: Rows, source: str) -> "TaskInfo":
-        """Describe a task by its rows; the labels are those that occur in the training rows."""
+    def of(
+        cls,
+        name: str,
+        kind: Kind,
+        rows: Rows,
+        source: str,
+        *,
+        metrics: Sequence[str] = (),
+        positive: str = "",
+    ) -> "TaskInfo":
+        """Describe a task by its rows; the labels are those that occur in the training rows.
+
+        `metrics`, the primary one first, are those of the kind unless a benchmark has its own.
+        """
         train = rows["train"]
         labels = {label for row in train for label in targets(row, kind)}
-        counts = {split: len(rows[split]) for split in SPLITS}
+        counts = {split: len(some) for split, some in rows.items()}
         pair = kind == "pair" or (kind == "regression" and bool(train) and "text_pair" in train[0])
-        metrics = METRICS[kind]
-        return cls(name, kind, tuple(sorted(labels)), metrics[0], metrics, pair, counts, source)
+        chosen = tuple(metrics) or METRICS[kind]
+        return cls(name, kind, tuple(sorted(labels)), chosen[0], chosen, pair, counts, source, positive)
 
     @classmethod
     def read(cls, directory: Path) -> "TaskInfo":
@@ -113,22 +131,23 @@ def targets(row: Row, kind: Kind) -> set[str]:
 _REBUILD = "Build the task anew with `dvc repro task`"
 
 
-def write_task(directory: Path, info: TaskInfo, rows: Rows) -> None:
+def write_task(directory: Path, info: TaskInfo, rows: Rows, submission: Rows | None = None) -> None:
     """Check every row and write the whole task directory atomically.
 
     Raises:
         BertlineError: a row does not fit the kind; nothing is written then.
     """
-    for split in SPLITS:
-        check_rows(rows[split], info, str(directory / f"{split}.jsonl"))
+    unlabelled = {f"{SUBMISSION}/{name}": some for name, some in (submission or {}).items()}
+    for name, some in {**rows, **unlabelled}.items():
+        check_rows(some, info, str(directory / f"{name}.jsonl"), labelled=name in rows)
     with atomic_directory(directory) as temporary:
-        for split in SPLITS:
-            write_jsonl(temporary / f"{split}.jsonl", rows[split])
+        for name, some in {**rows, **unlabelled}.items():
+            write_jsonl(temporary / f"{name}.jsonl", some)
         info.write(temporary)
 
 
 def read_rows(directory: Path, split: str) -> list[Row]:
-    """Read and check the rows of one split of a task.
+    """Read and check the rows of one split of a task; `submission/NAME` is one without labels.
 
     Raises:
         BertlineError: a file is missing, or a row does not fit the task; names file and line.
@@ -136,24 +155,24 @@ def read_rows(directory: Path, split: str) -> list[Row]:
     info = TaskInfo.read(directory)
     path = directory / f"{split}.jsonl"
     rows = list(read_jsonl(path))
-    check_rows(rows, info, str(path))
+    check_rows(rows, info, str(path), labelled=not split.startswith(f"{SUBMISSION}/"))
     return rows
 
 
-def check_rows(rows: Iterable[Row], info: TaskInfo, file: str) -> None:
+def check_rows(rows: Iterable[Row], info: TaskInfo, file: str, *, labelled: bool = True) -> None:
     """Check the rows of one split against a task: each by itself, and that ids are unique."""
     seen: dict[str, str] = {}
     labels = frozenset(info.labels)
     for number, row in enumerate(rows, start=1):
         where = f"{file}, line {number}"
-        check_row(row, info.kind, labels, where)
+        check_row(row, info.kind, labels, where, labelled=labelled)
         if row["id"] in seen:
             fix = "Give every row of the split an id of its own"
             raise BertlineError(f"id {row['id']!r} occurs twice (first in {seen[row['id']]})", where=where, fix=fix)
         seen[row["id"]] = where
 
 
-def check_row(row: Row, kind: Kind, labels: frozenset[str] | None, where: str) -> None:
+def check_row(row: Row, kind: Kind, labels: frozenset[str] | None, where: str, *, labelled: bool = True) -> None:
     """Check one row against its kind.
 
     Args:
@@ -161,17 +180,20 @@ def check_row(row: Row, kind: Kind, labels: frozenset[str] | None, where: str) -
         kind: the kind of its task.
         labels: the labels a row may have; None: any.
         where: file and line, for messages.
+        labelled: the row has its label, tags or answers.
 
     Raises:
         BertlineError: what is wrong with the row, where, and the fix.
     """
-    for column in ("id", *COLUMNS[kind]):
+    for column in ("id", *COLUMNS[kind][: None if labelled else -1]):
         if column not in row:
             fix = f"A row of kind {kind} has: id, {', '.join(COLUMNS[kind])}"
             raise BertlineError(f"no column {column!r}", where=where, fix=fix)
     for column in ("id", "text", "text_pair", "question", "context"):
         if column in row:
             _check_text(row[column], column, where)
+    if not labelled:
+        return
     if kind in ("classification", "pair"):
         _check_label(row["label"], "label", labels, where)
     elif kind == "regression":

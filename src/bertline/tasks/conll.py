@@ -1,0 +1,93 @@
+"""Files of columns, a word a line, as in the CoNLL shared tasks; their tag schemes; and CoNLL-2003's named entities."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bertline.base.errors import BertlineError
+from bertline.tasks.published import Benchmark, Parts, PublishedFile
+from bertline.tasks.schema import Row
+
+Record = tuple[str, dict[str, Any]]
+
+_DATA = "https://raw.githubusercontent.com/synalp/NER/c0ea07c81ec3512b5047dcd804b0ac2b10a3bdfc/corpus/CoNLL-2003"
+_ENTITY_TAG = re.compile(r"O|[BIESLU]-.+")
+_SINGLE = {"S": "B", "U": "B", "E": "I", "L": "I"}
+
+
+def conll_records(lines: Iterable[str], shown: str) -> Iterator[Record]:
+    """The sentences of a file: words from the first column, tags from the last; blank or -DOCSTART- lines between.
+
+    Raises:
+        BertlineError: a line has no tag, or another number of columns than the lines before.
+    """
+    words: list[str] = []
+    tags: list[str] = []
+    first = width = 0
+    for number, line in enumerate((*lines, ""), start=1):
+        columns = line.split()
+        ends = not columns or columns[0] == "-DOCSTART-"
+        if ends and words:
+            yield f"{shown}, line {first}", {"words": words, "tags": tags}
+            words, tags = [], []
+        if ends:
+            continue
+        where = f"{shown}, line {number}"
+        if len(columns) == 1:
+            what = f"one column ({columns[0]!r}), where a word and its tag belong"
+            raise BertlineError(what, where=where, fix="Write `word tag`")
+        if width and len(columns) != width:
+            what = f"{len(columns)} columns, and {width} in the lines before"
+            raise BertlineError(what, where=where, fix="Give every line the same columns, the tag last")
+        first, width = first if words else number, len(columns)
+        words.append(columns[0])
+        tags.append(columns[-1])
+
+
+def to_bio2(tags: Sequence[str]) -> list[str]:
+    """Tags in BIO2 from IOB1 (CoNLL-2003), BIO2, BIOES or BILOU; other tags (parts of speech) stay as they are.
+
+    B-X begins an entity, I-X goes on with it. In IOB1 an entity begins with I-X unless it follows another of its type.
+    """
+    if all(_ENTITY_TAG.fullmatch(tag) for tag in tags):
+        tags = [_SINGLE.get(tag[0], tag[0]) + tag[1:] for tag in tags]
+    before = ["O", *tags]
+    return [
+        f"B-{tag[2:]}" if tag.startswith("I-") and (last[:2] not in ("B-", "I-") or last[2:] != tag[2:]) else tag
+        for last, tag in zip(before, tags, strict=False)
+    ]
+
+
+def _read(files: Mapping[str, Path]) -> Parts:
+    return Parts({split: list(_rows(path)) for split, path in files.items()})
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8") as lines:
+        for number, (_, record) in enumerate(conll_records(lines, path.name)):
+            name = path.suffix.removeprefix(".")
+            yield {"id": f"{name}-{number}", "words": record["words"], "tags": to_bio2(record["tags"])}
+
+
+CONLL: Mapping[str, Benchmark] = {
+    "conll2003": Benchmark(
+        "CoNLL-2003 NER, English",
+        "tagging",
+        {
+            "train": PublishedFile.at(
+                f"{_DATA}/eng.train", 3_281_528, "eac0822f501353f265383ddf1edb0dcd42a1b6eefd3e383d7074db98c38eb41c"
+            ),
+            "validation": PublishedFile.at(
+                f"{_DATA}/eng.testa", 827_012, "aedc4ccbd1ae9795feaa0e86fe72d195b0258abed9d705b630d1c889276fac1e"
+            ),
+            "test": PublishedFile.at(
+                f"{_DATA}/eng.testb", 748_096, "0632f32c090ef31c223135b7fee3187a7cf8e65c4015c7866bb7783428cdd9a6"
+            ),
+        },
+        _read,
+        {"train": 14_041, "validation": 3250, "test": 3453},
+        ("f1", "precision", "recall", "accuracy"),
+        licence="research",
+    )
+}

@@ -1,0 +1,86 @@
+"""Reviews, good or bad: IMDB (Maas et al. 2011), and in Chinese ChnSentiCorp (Tan Songbo; hotels, laptops, books)."""
+
+import io
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bertline.base.config import Source
+from bertline.base.errors import BertlineError
+from bertline.tasks.published import Benchmark, Parts, PublishedFile
+from bertline.tasks.schema import Row
+from bertline.tasks.tsv import tsv_records
+
+_IMDB = "https://huggingface.co/datasets/stanfordnlp/imdb/resolve/e6281661ce1c48d982bc483cf8a173c1bbeb5d31/plain_text"
+_LABELS = {"0": "negative", "1": "positive"}
+
+
+def _read_imdb(files: Mapping[str, Path]) -> Parts:
+    return Parts({split: list(_parquet_rows(path, split)) for split, path in files.items()})
+
+
+def _parquet_rows(path: Path, split: str) -> Iterator[Row]:
+    try:
+        table = pq.read_table(path, columns=["text", "label"])
+    except pa.ArrowException as error:
+        fix = "Fetch it anew: remove the file, and run the task again"
+        raise BertlineError(f"not a readable table ({error})", where=str(path), fix=fix) from None
+    texts, labels = table["text"].to_pylist(), table["label"].to_pylist()
+    for number, (text, label) in enumerate(zip(texts, labels, strict=True)):
+        # Lines end in <br />, the only markup there is.
+        yield {"id": f"{split}-{number}", "text": text.replace("<br />", "\n"), "label": _LABELS[str(label)]}
+
+
+def _read_chnsenticorp(files: Mapping[str, Path]) -> Parts:
+    rows: dict[str, list[Row]] = {}
+    with tarfile.open(files["tar"]) as packed:
+        for split, name in (("train", "train.tsv"), ("validation", "dev.tsv"), ("test", "test.tsv")):
+            stream = packed.extractfile(f"chnsenticorp/{name}")
+            assert stream is not None  # a folder has none
+            lines = io.TextIOWrapper(stream, encoding="utf-8-sig")
+            records = tsv_records(lines, f"{files['tar'].name}, {name}")
+            rows[split] = [
+                {"id": f"{split}-{number}", "text": record["text_a"].strip(), "label": _LABELS[record["label"]]}
+                for number, (_, record) in enumerate(records)
+            ]
+    return Parts(rows)
+
+
+REVIEWS: Mapping[str, Benchmark] = {
+    "imdb": Benchmark(
+        "IMDB",
+        "classification",
+        {
+            split: PublishedFile(
+                (
+                    Source(f"mirror:derived/imdb-{split}.parquet", sha256=derived),
+                    Source(f"{_IMDB}/{split}-00000-of-00001.parquet", sha256=published),
+                )
+            )
+            for split, published, derived in (
+                ("train", "", "f1ac447c5c8c8c9b6cb6a3d133c35d546b5eb252a9d68f3600e2b1a72607cc5a"),
+                (
+                    "test",
+                    "b52e26e2f872d282ffac460bf9770b25ac6f102cda0e6ca7158df98c94e8b3da",
+                    "17745c2fc18776f768d89b089353464a10e53564a0dcdbda2a7a0590080cb0f1",
+                ),
+            )
+        },
+        _read_imdb,
+        {"train": 25_000, "test": 25_000},
+        ("accuracy",),
+        licence="academic use",
+    ),
+    "chnsenticorp": Benchmark(
+        "ChnSentiCorp",
+        "classification",
+        {"tar": PublishedFile.at("https://bj.bcebos.com/paddlehub-dataset/chnsenticorp.tar.gz")},
+        _read_chnsenticorp,
+        {"train": 9600, "validation": 1200, "test": 1200},
+        ("accuracy",),
+        licence="research",
+    ),
+}
