@@ -1,10 +1,11 @@
 """Pre-training speed on the CPU, ours beside Hugging Face's Trainer, in turn, each run in a process of its own.
 
-    python -m benchmarks.pretrain --peer             # every shape, three rounds; writes results/pretrain.json
+    python -m benchmarks.pretrain --peer             # every shape, three rounds; writes results/pretrain-PRECISION.json
     python -m benchmarks.pretrain --shapes tiny      # ours alone
 
-Both train the same shape on the same sequences: BertForPreTraining with both objectives, bf16 autocast, AdamW fused,
-gradient norm clipped at 1, a linear schedule, 15 % of the tokens masked anew at every use. The peer runs twice: as one
+Both train the same shape on the same sequences: BertForPreTraining with both objectives, bf16 autocast (fp32 on both
+sides where the processor has no bf16: there Trainer takes hundreds of times as long in it), AdamW fused, gradient norm
+clipped at 1, a linear schedule, 15 % of the tokens masked anew at every use. The peer runs twice: as one
 gets it (SDPA), and with the fastest of its own settings that NOTES.md tells of (torch.compile, eager attention, a
 process for its batches). It finds its sequences laid out in memory. Times are of the steps after the first few, batches
 included; compilation, loading and start are not.
@@ -36,6 +37,7 @@ from bertline.pretraining.randomness import TRAINING
 from bertline.pretraining.trainer import Trainer
 from bertline.tokens.encoder import SPECIAL_TOKENS, VOCAB, read_vocab, write_tokenizer
 from bertline.tokens.store import TokenBatch, TokenStore, write_store
+from bertline.training.device import usable_precision
 
 STEPS = {"tiny": (20, 80), "mini": (6, 24), "small": (4, 12)}  # of the warm-up, and those that are timed
 PEER_STEPS = {"tiny": (4, 10), "mini": (3, 6), "small": (2, 4)}
@@ -77,7 +79,9 @@ def compare(options: argparse.Namespace) -> None:
         rows[shape] = summarize(rounds)
         print(describe_row(shape, rows[shape]), flush=True)
     settings = {key: value for key, value in vars(options).items() if not isinstance(value, Path)}
-    print(f"written: {write_result('pretrain', {'settings': settings, 'shapes': rows})}")
+    precision = usable_precision("cpu", "bf16")
+    result = {"settings": settings, "precision": precision, "shapes": rows}
+    print(f"written: {write_result(f'pretrain-{precision}', result)}")
 
 
 def _measure_apart(options: argparse.Namespace, shape: str, side: str) -> dict[str, Any]:
@@ -134,7 +138,7 @@ def corpus(options: argparse.Namespace) -> Iterator[tuple[TokenStore, list[str],
         sentences = random.integers(5, 40, size=60_000)
         ids = len(SPECIAL_TOKENS) + random.zipf(1.2, size=int(sentences.sum())) % (8192 - len(SPECIAL_TOKENS))
         batch = TokenBatch(ids.astype(np.uint32), sentences.astype(np.int64), np.full(3000, 20), words=len(ids))
-        write_store(tokens, [batch], vocab_size=8192, vocab_sha256=sha256_file(vocab / VOCAB))
+        write_store(tokens, [batch], vocab_size=8192, vocab_sha256=sha256_file(vocab / VOCAB), unknown_id=1)
         yield TokenStore.open(tokens), vocabulary, vocab
 
 
@@ -213,7 +217,7 @@ def measure_peer(options: argparse.Namespace, shape: str) -> dict[str, Any]:
             weight_decay=config.weight_decay,
             max_grad_norm=config.clip,
             optim="adamw_torch_fused",
-            bf16=True,
+            bf16=usable_precision("cpu", "bf16") == "bf16",
             use_cpu=True,
             dataloader_num_workers=PEERS[options.side]["workers"],
             remove_unused_columns=False,  # keeps the special tokens' mask, which the collator would make anew, slowly

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from bertline.base import processor
 from bertline.cli import checks
 from bertline.cli.checks import CHECKS, Finding
 from checkout import ROOT, run_in
@@ -152,7 +153,9 @@ def test_the_limits_of_a_container_count(ready: Path, monkeypatch: pytest.Monkey
 def test_bf16_in_hardware_is_read_from_the_processors_flags(
     cpu: str, level: str, ready: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "_read", lambda path: cpu)
+    listed = ready / "cpuinfo"
+    listed.write_text(cpu)
+    monkeypatch.setattr(processor, "CPU_INFORMATION", listed)
     assert finding(checks.accelerators, "bf16", ready).level == level
     text = (ready / "params.yaml").read_text().replace("precision: bf16", "precision: fp32")
     (ready / "params.yaml").write_text(text)

@@ -5,8 +5,9 @@ import os
 import pytest
 import torch
 
+from bertline.base import processor as room
 from bertline.base.errors import BertlineError
-from bertline.training.device import autocast, prepare
+from bertline.training.device import autocast, note_precision, prepare, usable_precision
 
 
 @pytest.fixture(autouse=True)
@@ -42,12 +43,43 @@ def test_a_gpu_computes_fp32_in_full_and_the_same_way_every_time(monkeypatch):
     assert not torch.is_deterministic_algorithms_warn_only_enabled(), "attention would take its other algorithm"
 
 
-@pytest.mark.parametrize(("precision", "expected"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
-def test_autocast_is_about_matrix_products_and_leaves_weights_alone(precision, expected):
+@pytest.fixture
+def processor(monkeypatch, tmp_path):
+    """Makes the processor one with the given instruction sets."""
+
+    def pretend(flags):
+        (tmp_path / flags).write_text(f"processor : 0\nflags : fpu avx2 {flags}\n")
+        monkeypatch.setattr(room, "CPU_INFORMATION", tmp_path / flags)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision", "expected"),
+    [
+        ("avx512_bf16", "bf16", torch.bfloat16),
+        ("avx512_bf16", "fp32", torch.float32),
+        ("avx512f", "bf16", torch.float32),
+    ],
+)
+def test_autocast_is_about_matrix_products_and_leaves_weights_alone(flags, precision, expected, processor):
+    processor(flags)
     layer = torch.nn.Linear(4, 4)
     with autocast(torch.device("cpu"), precision):
         assert layer(torch.ones(2, 4)).dtype is expected
     assert layer.weight.dtype is torch.float32
+
+
+def test_a_processor_without_bf16_computes_in_fp32_and_says_so(processor, capsys):
+    processor("avx512f")
+    assert usable_precision("cpu", "bf16") == "fp32"
+    assert usable_precision("cuda", "bf16") == "bf16"
+    note_precision("cpu", "bf16", "pretrain")
+    assert capsys.readouterr().err == "pretrain: this processor has no bf16 instructions; computing in fp32\n"
+    note_precision("cpu", "fp32", "pretrain")
+    processor("amx_bf16")
+    note_precision("cpu", "bf16", "pretrain")
+    assert capsys.readouterr().err == ""
 
 
 def test_an_unknown_precision_names_the_known_ones():

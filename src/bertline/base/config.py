@@ -147,7 +147,7 @@ class Pretrain:
     whole_word: bool = option(False, "mask whole words")
     short_rate: float = option(0.1, "share of sequences of a random shorter length")
     seed: int = option(0, "of initialisation, examples and dropout")
-    precision: Precision = option("bf16", "of matrix products; weights stay in fp32")
+    precision: Precision = option("bf16", "of matrix products (fp32 on processors without bf16); weights stay in fp32")
     device: Device = option("cpu", "where to train")
     threads: int = option(2, "CPU threads; sums depend on it, so it is part of the recipe")
     processes: int = option(1, "on this machine, one a GPU; sums depend on it, so it is part of the recipe", rare=True)
@@ -252,7 +252,7 @@ class Finetune:
     max_length: int = option(128, "tokens a row; longer texts are cut, longer contexts are windowed")
     stride: int = option(32, "span: tokens that two windows of a context share")
     seed: int = option(0, "of head, order and dropout")
-    precision: Precision = option("bf16", "of matrix products; weights stay in fp32")
+    precision: Precision = option("bf16", "of matrix products (fp32 on processors without bf16); weights stay in fp32")
     device: Device = option("cpu", "where to train")
     threads: int = option(2, "CPU threads; sums depend on it, so it is part of the recipe")
 

@@ -20,6 +20,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
 from bertline.base.params import load_params
+from bertline.base.processor import bf16_instructions
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -144,13 +145,13 @@ def machine(root: Path) -> Iterator[Finding]:
 def accelerators(root: Path) -> Iterator[Finding]:
     """The processor multiplies bf16 in hardware, and there is a GPU where params.yaml asks for one."""
     params = _params(root)
-    hardware = _flags() & {"avx512_bf16", "amx_bf16", "bf16"}
+    hardware = bf16_instructions()
     wanted = "bf16" in (params.pretrain.precision, params.finetune.precision)
     on_cpu = "cpu" in (params.pretrain.device, params.finetune.device)
     if hardware or not (wanted and on_cpu):
         yield Finding("bf16", "ok", f"in hardware ({', '.join(sorted(hardware))})" if hardware else "not needed")
     else:
-        fix = "It is emulated, slowly: set pretrain.precision and finetune.precision to fp32"
+        fix = "Training computes in fp32 here: slower, and its scores differ a little from those in bf16"
         yield Finding("bf16", "warn", "this processor has none", fix)
     sections = ("pretrain", "finetune", "evaluate")
     users = [section for section in sections if getattr(params, section).device == "cuda"]
@@ -239,15 +240,6 @@ def _cores() -> float:
     cores = len(os.sched_getaffinity(0))
     quota, _, period = _read("/sys/fs/cgroup/cpu.max").strip().partition(" ")
     return min(cores, int(quota) / int(period)) if quota.isdigit() and period.isdigit() else cores
-
-
-def _flags() -> set[str]:
-    """What the processor can do, as the kernel names it (flags on x86, Features on ARM)."""
-    for line in _read("/proc/cpuinfo").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            return set(value.split())
-    return set()
 
 
 def _read(path: str) -> str:

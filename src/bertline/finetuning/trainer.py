@@ -30,7 +30,7 @@ from bertline.inference.predictor import predict_features
 from bertline.model.bert import BertConfig, BertForSequenceClassification, BertWithHead, initialize
 from bertline.model.hf import load_encoder
 from bertline.tasks.batches import Batch
-from bertline.training.device import autocast, prepare
+from bertline.training.device import autocast, note_precision, prepare
 from bertline.training.optimizer import learning_rate_factor, make_optimizer, set_learning_rate
 
 _CHECK_EVERY = 20  # steps between looks at the loss: on a GPU each look waits for it
@@ -78,6 +78,8 @@ def finetune(
     """
     _check_length(config, shape, data.task.name)
     device = prepare(config.device, config.threads)
+    if title:
+        note_precision(config.device, config.precision, title)
     # Layers and dropout draw from torch's global generator: it is seeded in every step, and given back as it was.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), Progress(title) as progress:
         model = build_model(data.task, replace(shape, dropout=config.dropout))

@@ -83,6 +83,7 @@ def pretraining_card(
         start=f"the weights of {config.init_from}" if config.init_from else _STARTS[config.embedding_init],
         parameters=metrics["parameters"],
         steps=metrics["steps"],
+        precision=metrics["precision"],
         tokens=metrics["tokens"],
         **{key: getattr(config, key) for key in _OPTIONS},
     )
@@ -90,7 +91,7 @@ def pretraining_card(
 
 _OPTIONS = (
     *("evaluation_batches", "mask_rate", "objective", "sequence_length", "batch_size", "learning_rate", "schedule"),
-    *("warmup", "weight_decay", "clip", "dropout", "seed", "precision", "perplexity_sequences"),
+    *("warmup", "weight_decay", "clip", "dropout", "seed", "perplexity_sequences"),
 )
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from bertline.base.files import JsonRow
 from bertline.model.bert import BertConfig
+from bertline.training.device import usable_precision
 
 _EVERY = 10.0  # seconds between plain lines
 _PEAK_SIZE = {"cpu": 2048, "cuda": 8192}  # of the square matrices that the peak is measured with
@@ -33,7 +34,7 @@ def flops_of_sequence(config: BertConfig, sequence: int, predictions: int) -> fl
 def measure_peak(device: torch.device, precision: str) -> float:
     """The machine's matrix-product speed, in operations a second: the best of a few large products."""
     size = _PEAK_SIZE[device.type]
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    kind = torch.bfloat16 if usable_precision(device.type, precision) == "bf16" else torch.float32
     matrix = torch.randn(size, size, device=device).to(kind)  # constant numbers can be multiplied faster than real ones
     best = float("inf")
     for _ in range(_PEAK_TRIES):

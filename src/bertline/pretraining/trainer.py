@@ -41,7 +41,7 @@ from bertline.pretraining.stopping import StopRequest
 from bertline.pretraining.warm_start import warm_start
 from bertline.tokens.store import TokenStore
 from bertline.training import checkpoint
-from bertline.training.device import prepare
+from bertline.training.device import note_precision, prepare, usable_precision
 from bertline.training.distributed import World
 from bertline.training.optimizer import learning_rate_factor
 
@@ -171,6 +171,8 @@ class Trainer:
         """
         config = self.config
         log = self.directory / "log.jsonl" if self.world.main else None
+        if self.world.main:
+            note_precision(self.device.type, config.precision, "pretrain")
         peak = measure_peak(self.device, config.precision) if self.world.main else 1.0
         with (
             self._stop,
@@ -298,6 +300,7 @@ class Trainer:
         return {
             "steps": self.history.step,
             "tokens": self.plan.tokens(self.history.step),
+            "precision": usable_precision(self.device.type, self.config.precision),
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "train": self.train_means,
             "validation": {key: value for key, value in self.history.validation_curve[-1].items() if key != "step"},
