@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertline.evaluation.squad import answer_scores, normalise_answer, squad_scores
+from bertline.evaluation.squad import answer_scores, best_thresholds, normalise_answer, squad_scores
 
 words = st.lists(st.sampled_from(["The", "an", "Denver", "Broncos,", "a", "won", "-", "U.S.", "1999"]), max_size=6)
 texts = words.map(" ".join)
@@ -58,4 +58,55 @@ def test_a_question_without_answer_is_all_or_nothing(golds: list[str], predictio
 
 
 def test_scores_are_means_over_questions() -> None:
-    assert squad_scores([["x"], ["x y"]], ["x", "x"]) == {"exact_match": 0.5, "f1": pytest.approx((1 + 2 / 3) / 2)}
+    scores = squad_scores([["x"], ["x y"], [], []], ["x", "x", "", "z"])
+    assert scores == {
+        "exact_match": 0.5,
+        "f1": pytest.approx((1 + 2 / 3 + 1) / 4),
+        "has_answer_exact_match": 0.5,
+        "has_answer_f1": pytest.approx((1 + 2 / 3) / 2),
+        "no_answer_accuracy": 0.5,
+    }
+
+
+def official_threshold(
+    has_answer: list[bool], spans: list[str], scores: list[float], nulls: list[float]
+) -> tuple[float, float]:
+    """evaluate-v2.0.py of the SQuAD page: find_best_thresh, statement by statement, in shares instead of percent."""
+    current = sum(1 for has in has_answer if not has)
+    best, threshold = float(current), 0.0
+    for place in sorted(range(len(nulls)), key=lambda place: nulls[place]):
+        gained = -1 if spans[place] else 0
+        current += scores[place] if has_answer[place] else gained
+        if current > best:
+            best, threshold = current, nulls[place]
+    return best / len(scores), threshold
+
+
+questions = st.tuples(st.booleans(), texts.filter(normalise_answer), texts.filter(normalise_answer), st.floats(0, 1))
+
+
+@settings(deadline=None)
+@given(st.lists(questions, min_size=1, max_size=30, unique_by=lambda question: question[3]))
+def test_thresholds_equal_the_official_search(drawn: list[tuple[bool, str, str, float]]) -> None:
+    has_answer, answers, spans, nulls = (list(column) for column in zip(*drawn, strict=True))
+    golds = [[answer] if has else [] for has, answer in zip(has_answer, answers, strict=True)]
+    found = best_thresholds(golds, spans, nulls)
+    for place, name in enumerate(("exact_match", "f1")):
+        scores = [answer_scores(gold, span)[place] for gold, span in zip(golds, spans, strict=True)]
+        best, threshold = official_threshold(has_answer, spans, scores, nulls)
+        assert found[name].score == pytest.approx(best)
+        if best > 1 - sum(has_answer) / len(has_answer) + 1e-9:
+            assert found[name].value == threshold
+
+
+def test_a_threshold_gives_the_score_that_it_promises_even_where_questions_tie() -> None:
+    golds, spans, nulls = [["x"], [], ["y"], []], ["x", "z", "y", "z"], [0.5, 0.5, -2.0, 3.0]
+    found = best_thresholds(golds, spans, nulls)["f1"]
+    answers = ["" if null > found.value else span for span, null in zip(spans, nulls, strict=True)]
+    assert squad_scores(golds, answers)["f1"] == found.score == 0.75
+
+
+def test_where_nothing_should_be_answered_the_threshold_is_below_every_question() -> None:
+    found = best_thresholds([[], []], ["x", "y"], [-3.0, 2.0])["f1"]
+    assert found.value < -3
+    assert found.score == 1

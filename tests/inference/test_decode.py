@@ -52,6 +52,61 @@ def by_hand(
     return answer, math.exp(top) / total
 
 
+def decode(rows: list[dict[str, str]], features: Features, inference: InferenceSettings, seed: int) -> list[dict]:
+    """Predictions from random logits of the features, decoded in batches of 3."""
+    random = np.random.Generator(np.random.Philox(seed))
+    logits = [tuple(random.normal(0, 3, (2, LENGTH)).astype(np.float32)) for _ in features.examples]
+    decoder = make_decoder(TASK, features, rows, inference)
+    for indices in features.evaluation_batches(3):
+        batch = features.batch(indices)
+        length = batch.ids.shape[1]
+        start, end = (np.stack([logits[index][side][:length] for index in indices]) for side in (0, 1))
+        decoder.add(batch, (torch.from_numpy(start), torch.from_numpy(end)))
+    return decoder.finish()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.integers(2, 30), st.booleans(), st.integers(0, 2**32 - 1))
+def test_the_n_best_answers_are_different_verbatim_and_ranked(
+    words: int, n_best: int, unanswerable: bool, seed: int
+) -> None:
+    rows, features = span_features(words)
+    inference = InferenceSettings(LENGTH, STRIDE, max_answer_tokens=4, may_be_unanswerable=unanswerable)
+    one = decode(rows, features, inference, seed)
+    for row, single, many in zip(
+        rows, one, decode(rows, features, replace(inference, n_best=n_best), seed), strict=True
+    ):
+        listed = many.pop("n_best")
+        assert many == single
+        assert 1 <= len(listed) <= n_best
+        assert len({answer["answer"] for answer in listed}) == len(listed)
+        assert [answer["score"] for answer in listed] == sorted((answer["score"] for answer in listed), reverse=True)
+        assert all(row["context"][answer["start"] : answer["end"]] == answer["answer"] for answer in listed)
+        assert sum(answer["score"] for answer in listed) <= 1 + 1e-5
+        if not unanswerable:
+            assert listed[0] == single
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_the_threshold_on_the_null_difference_decides_whether_there_is_an_answer(words: int, seed: int) -> None:
+    rows, features = span_features(words)
+    inference = InferenceSettings(LENGTH, STRIDE, may_be_unanswerable=True)
+    for place, prediction in enumerate(decode(rows, features, inference, seed)):
+        difference, best = prediction["null_difference"], prediction["best_answer"]
+        assert prediction["answer"] == ("" if difference > 0 else best)
+        assert best in rows[place]["context"]
+        for threshold, expected in ((difference - 0.01, ""), (difference + 0.01, best)):
+            other = decode(rows, features, replace(inference, null_threshold=threshold), seed)[place]
+            assert other["answer"] == expected
+            assert other["null_difference"] == difference
+
+
+def test_a_prediction_without_unanswerable_rows_says_nothing_of_them() -> None:
+    rows, features = span_features(5)
+    assert set(decode(rows, features, InferenceSettings(LENGTH, STRIDE), 0)[0]) == {"answer", "start", "end", "score"}
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 8), st.booleans(), st.integers(0, 2**32 - 1))
 def test_the_answer_is_the_best_of_all_spans_of_all_windows(

@@ -17,8 +17,8 @@ from bertline.base.config import Evaluate, Kind, Params, Task, TaskData
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_json, read_jsonl, sha256_directory, write_json, write_jsonl
 from bertline.stages import evaluate, finetune, report
-from bertline.tasks.schema import METRICS
-from toy_tasks import KINDS, RECIPE, VOCAB, write_pretrained, write_toy_task
+from bertline.tasks.schema import METRICS, TaskInfo, read_rows, write_task
+from toy_tasks import KINDS, RECIPE, VOCAB, Row, toy_task, write_pretrained, write_toy_task
 
 STARTS = ("pretrained", "from_random")
 SHAPES: dict[str, type] = {
@@ -102,6 +102,57 @@ def test_evaluate_scores_the_test_rows_beside_the_baselines(kind: Kind, done: Ar
         for start in STARTS:
             right = sum(row[start] == row["label"] for row in rows)
             assert right / len(rows) == pytest.approx(primary[start], abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_have_intervals_around_them(kind: Kind, done: Artifacts) -> None:
+    metrics = read_json(done.metrics("evaluate", f"toy_{kind}"))
+    for start in STARTS:
+        found = metrics["intervals"][start]
+        assert set(found) == set(METRICS[kind])
+        assert all(low - 1e-6 <= metrics[start][name] <= high + 1e-6 for name, (low, high) in found.items())
+
+
+def test_further_test_rows_are_scored_by_themselves(params: Params, done: Artifacts, tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "models").symlink_to(done.data / "models")
+    info = TaskInfo.read(done.task("toy_pair"))
+    rows = {split: read_rows(done.task("toy_pair"), split) for split in info.rows}
+    more = {**rows, "test_mismatched": rows["test"][:7]}
+    write_task(artifacts.task("toy_pair"), TaskInfo.of("toy_pair", "pair", more, "here"), more)
+    metrics = evaluate.run(params, artifacts, "toy_pair")
+    assert metrics["test_mismatched"]["rows"] == 7
+    assert metrics["test_mismatched"]["pretrained"]["accuracy"] > 0.8
+    assert metrics["pretrained"] == read_json(done.metrics("evaluate", "toy_pair"))["pretrained"]
+
+
+def test_questions_without_answer_are_learned_and_answered_with_nothing(params: Params, tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path)
+    write_pretrained(artifacts.pretrained)
+    rows = {
+        split: [unanswerable(row) if n % 2 else row for n, row in enumerate(some)] for split, some in spans().items()
+    }
+    metrics = ("f1", "exact_match", "has_answer_f1", "no_answer_accuracy", "best_f1", "best_exact_match")
+    write_task(artifacts.task("toy_span"), TaskInfo.of("toy_span", "span", rows, "here", metrics=metrics), rows)
+    finetune.run(params, artifacts, "toy_span")
+    scores = evaluate.run(params, artifacts, "toy_span")["pretrained"]
+    assert set(scores) == set(metrics)
+    assert min(scores["has_answer_f1"], scores["no_answer_accuracy"]) > 0.7
+    assert scores["best_f1"] >= scores["f1"]
+    settings = read_json(artifacts.finetuned("toy_span") / "inference.json")
+    assert settings["may_be_unanswerable"]
+    assert settings["null_threshold"] != 0
+
+
+def spans() -> dict[str, list[Row]]:
+    return toy_task("span")[1]
+
+
+def unanswerable(row: Row) -> Row:
+    """Ask for something of which the context has none."""
+    kept = [word for word in row["context"].split() if word != row["answers"][0]["text"]]
+    return {**row, "context": " ".join(kept) or "here", "answers": []}
 
 
 def test_the_majority_is_that_of_the_training_rows(params: Params, done: Artifacts, tmp_path: Path) -> None:

@@ -57,12 +57,21 @@ def entity_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[st
     Source:
         conlleval.pl of the CoNLL-2000 shared task, https://www.clips.uantwerpen.be/conll2000/chunking/output.html
     """
-    right = found = wanted = same = words = 0
-    for gold_tags, predicted_tags in zip(gold, predicted, strict=True):
-        true, guessed = set(entities(gold_tags)), set(entities(predicted_tags))
-        right, found, wanted = right + len(true & guessed), found + len(guessed), wanted + len(true)
-        same += sum(a == b for a, b in zip(gold_tags, predicted_tags, strict=True))
-        words += len(gold_tags)
+    counts = [entity_counts(*pair) for pair in zip(gold, predicted, strict=True)]
+    return scores_of_counts(*(sum(column) for column in zip(*counts, strict=True))) if counts else scores_of_counts()
+
+
+def entity_counts(gold: Sequence[str], predicted: Sequence[str]) -> tuple[int, int, int, int, int]:
+    """Of one sequence: entities that are right, found, and wanted; words with the right tag, and words."""
+    true, guessed = set(entities(gold)), set(entities(predicted))
+    same = sum(a == b for a, b in zip(gold, predicted, strict=True))
+    return len(true & guessed), len(guessed), len(true), same, len(gold)
+
+
+def scores_of_counts(
+    right: float = 0, found: float = 0, wanted: float = 0, same: float = 0, words: float = 0
+) -> dict[str, float]:
+    """The four figures from sums of `entity_counts`."""
     return {
         "f1": _share(2 * right, found + wanted),
         "precision": _share(right, found),
@@ -71,5 +80,5 @@ def entity_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[st
     }
 
 
-def _share(part: int, whole: int) -> float:
+def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from bertline.base.config import Kind
 from bertline.evaluation.entities import entity_scores
-from bertline.evaluation.squad import squad_scores
+from bertline.evaluation.squad import best_thresholds, squad_scores
 from bertline.tasks.schema import TaskInfo
 
 Row = Mapping[str, Any]
@@ -69,7 +69,23 @@ def score(task: TaskInfo, rows: Sequence[Row], predictions: Sequence[Prediction]
     scores = _SCORERS[task.kind](gold, guess)
     if task.positive:
         scores["f1"] = binary_f1(gold, guess, task.positive)
+    if task.kind == "span":
+        scores |= _best_span_scores(gold, predictions, scores)
     return {name: round(scores[name], _DIGITS) for name in task.metrics}
+
+
+def _best_span_scores(
+    gold: Sequence[Sequence[str]], predictions: Sequence[Prediction], scores: Mapping[str, float]
+) -> dict[str, float]:
+    """best_f1 and best_exact_match: with the threshold on the null difference that would have been best.
+
+    Predictions without a null difference have no threshold: their best scores are their scores.
+    """
+    if not all("null_difference" in prediction for prediction in predictions):
+        return {f"best_{name}": scores[name] for name in ("f1", "exact_match")}
+    spans = [prediction["best_answer"] for prediction in predictions]
+    found = best_thresholds(gold, spans, [prediction["null_difference"] for prediction in predictions])
+    return {f"best_{name}": threshold.score for name, threshold in found.items()}
 
 
 def classification_scores(gold: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:

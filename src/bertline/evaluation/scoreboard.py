@@ -20,6 +20,10 @@ _METRIC_NAMES = {
     "precision": "precision",
     "recall": "recall",
     "exact_match": "exact match",
+    "has_answer_f1": "F1 with an answer",
+    "no_answer_accuracy": "accuracy without an answer",
+    "best_f1": "F1 at its best threshold",
+    "best_exact_match": "exact match at its best threshold",
 }
 
 

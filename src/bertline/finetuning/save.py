@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bertline.base.files import atomic_directory
 from bertline.finetuning.data import FinetuningData
+from bertline.finetuning.threshold import fitted_settings
 from bertline.inference.heads import PROBLEM_TYPES
 from bertline.model.bert import BertWithHead
 from bertline.model.hf import save_model
@@ -26,4 +27,4 @@ def save_finetuned(destination: Path, model: BertWithHead, data: FinetuningData,
         save_model(model, directory, labels=data.task.labels, problem_type=PROBLEM_TYPES[data.task.kind])
         copy_tokenizer(tokenizer_source, directory)
         data.task.write(directory)
-        data.settings.write(directory)
+        fitted_settings(model, data).write(directory)

@@ -6,6 +6,8 @@
 | regression | value |
 | tagging | words, tags, entities [{text, type, start, end}] (characters of the text, or of words joined by spaces) |
 | span | answer (verbatim from the context, "" for none), start, end (characters), score (its probability) |
+| | where questions without answer were learned: null_difference, best_answer (the best one, if there had to be one) |
+| | on request: n_best, the best different answers, each with answer, start, end and score |
 
 A decoder takes one batch at a time (`add`), in any order, and gives the predictions in the order of the rows
 (`finish`): the order and size of the batches decide nothing.
@@ -29,6 +31,7 @@ Prediction = dict[str, Any]
 Floats = npt.NDArray[np.float64]
 
 _DIGITS = 6  # of scores: further ones change with the size of the batch
+_NEVER = 1e6  # the null difference of a context without a token: it has no answer, whatever the threshold
 
 
 class Decoder(Protocol):
@@ -133,28 +136,32 @@ class SpanDecoder:
 
     A window answers only with spans that start where it shows most context (`counts`). Its probability is the share of
     the span among all possible ones of all windows, the empty answer included where rows without answer were learned.
+    The empty answer is [CLS] as first and last token; its score is the least over the windows: any may hold an answer.
     """
 
     def __init__(self, features: Features, rows: Sequence[Row], settings: InferenceSettings) -> None:
         self._rows = rows
         self._settings = settings
         self._examples = features.examples
-        size = len(features.examples)
-        self._best, self._all, self._empty = (np.full(size, -np.inf) for _ in range(3))
-        self._spans = np.zeros((size, 2), dtype=np.int64)
+        size, kept = len(features.examples), max(settings.n_best, 1)
+        self._all, self._empty = (np.full(size, -np.inf) for _ in range(2))
+        self._best = np.full((size, kept), -np.inf)
+        self._spans = np.zeros((size, kept, 2), dtype=np.int64)
 
     def add(self, batch: Batch, outputs: tuple[Tensor, Tensor]) -> None:
         """`outputs`: logits of first and last token, each (batch, length)."""
         assert batch.offsets is not None and batch.counts is not None
         start, end = (logits.double().cpu() for logits in outputs)
         self._empty[batch.examples] = (start[:, 0] + end[:, 0]).numpy()
-        scores = self._span_scores(batch, start, end)
-        best, where = scores.flatten(1).max(1)
-        self._best[batch.examples] = best.numpy()
-        self._all[batch.examples] = scores.flatten(1).logsumexp(1).numpy()
+        scores = self._span_scores(batch, start, end).flatten(1)
+        kept = min(self._best.shape[1], scores.shape[1])
+        best, where = scores.max(1, keepdim=True) if kept == 1 else scores.topk(kept)
+        self._best[batch.examples, :kept] = best.numpy()
+        self._all[batch.examples] = scores.logsumexp(1).numpy()
         first, last = np.divmod(where.numpy(), start.shape[1])
-        each = np.arange(len(first))
-        self._spans[batch.examples] = np.stack((batch.offsets[each, first, 0], batch.offsets[each, last, 1]), axis=1)
+        each = np.arange(len(first))[:, None]
+        spans = np.stack((batch.offsets[each, first, 0], batch.offsets[each, last, 1]), axis=2)
+        self._spans[batch.examples, :kept] = spans
 
     def _span_scores(self, batch: Batch, start: Tensor, end: Tensor) -> Tensor:
         """Sum of logits of every (first, last) token, (batch, length, length); -inf where that is no answer."""
@@ -174,15 +181,37 @@ class SpanDecoder:
         return [self._answer(row["context"], some) for row, some in zip(self._rows, examples, strict=True)]
 
     def _answer(self, context: str, examples: Sequence[int]) -> Prediction:
-        chosen = max(examples, key=lambda example: self._best[example])  # of equals the first window
-        best, total = self._best[chosen], np.logaddexp.reduce(self._all[examples])
-        start, end = self._spans[chosen].tolist()
+        # Sorted stably: of equals the first window goes first.
+        places = np.argsort(-self._best[examples].ravel(), kind="stable")
+        scores = self._best[examples].ravel()[places]
+        spans = self._spans[examples].reshape(-1, 2)[places]
+        total, empty = np.logaddexp.reduce(self._all[examples]), float(self._empty[examples].min())
         if self._settings.may_be_unanswerable:
-            empty = self._empty[examples].min()
             total = np.logaddexp(total, empty)
-            if empty >= best:
-                best, start, end = empty, 0, 0
-        if best == -np.inf:  # a context without a token
-            return {"answer": "", "start": 0, "end": 0, "score": 0.0}
-        score = round(float(np.exp(best - total)), _DIGITS)
-        return {"answer": context[start:end], "start": start, "end": end, "score": score}
+        answers = [
+            _span_answer(context, start, end, score - total)
+            for score, (start, end) in zip(scores.tolist(), spans.tolist(), strict=True)
+            if score > -np.inf
+        ]
+        none = _span_answer(context, 0, 0, empty - total if self._settings.may_be_unanswerable else -np.inf)
+        best = answers[0] if answers else none  # a context without a token has no span
+        if not self._settings.may_be_unanswerable:
+            return best | self._list(answers)
+        difference = round(empty - float(scores[0]), _DIGITS) if answers else _NEVER
+        chosen = none if difference > self._settings.null_threshold else best
+        ranked = sorted([*answers, none], key=lambda answer: -float(answer["score"]))
+        return chosen | {"null_difference": difference, "best_answer": best["answer"]} | self._list(ranked)
+
+    def _list(self, answers: Sequence[Prediction]) -> Prediction:
+        """n_best: of equal texts the likeliest."""
+        if not self._settings.n_best:
+            return {}
+        different: dict[str, Prediction] = {}
+        for answer in answers:
+            different.setdefault(answer["answer"], answer)
+        return {"n_best": list(different.values())[: self._settings.n_best]}
+
+
+def _span_answer(context: str, start: int, end: int, log_probability: float) -> Prediction:
+    score = round(float(np.exp(log_probability)), _DIGITS)
+    return {"answer": context[start:end], "start": start, "end": end, "score": score}

@@ -10,6 +10,7 @@ batch size; fp32 is the default for that reason: rounding to bf16 lets a row's s
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,8 @@ class Predictor:
         self._batch_size = batch_size
         self._precision = precision
 
-    def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
-        """Answer every input, in their order.
+    def predict(self, inputs: Sequence[Input], *, n_best: int = 0) -> list[Prediction]:
+        """Answer every input, in their order; `n_best`: list so many answers to each question (span).
 
         Raises:
             BertlineError: an input has not what the kind of the task needs.
@@ -74,7 +75,7 @@ class Predictor:
             self.tokenizer,
             self.task,
             inputs,
-            self.settings,
+            replace(self.settings, n_best=n_best),
             batch_size=self._batch_size,
             precision=self._precision,
         )

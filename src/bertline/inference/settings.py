@@ -18,6 +18,9 @@ class InferenceSettings:
         stride: tokens that two examples of a long row share.
         max_answer_tokens: span: no answer is longer (the longest of the training rows).
         may_be_unanswerable: span: some training rows have no answer, so "" is a possible one.
+        null_threshold: span: the answer is "" where the score of no answer exceeds that of the best span by more than
+            this; the value that was best on the validation rows.
+        n_best: span: how many different answers a prediction lists beside the best.
         punctuation_words: tagging: punctuation marks are words of the training rows, and so of a plain text.
     """
 
@@ -25,6 +28,8 @@ class InferenceSettings:
     stride: int
     max_answer_tokens: int = 512
     may_be_unanswerable: bool = False
+    null_threshold: float = 0.0
+    n_best: int = 0
     punctuation_words: bool = True
 
     @classmethod

@@ -124,7 +124,7 @@ SQUAD: Mapping[str, Benchmark] = {
         },
         _read,
         {"train": 130_319, "test": 11_873},
-        _METRICS,
+        (*_METRICS, "has_answer_f1", "no_answer_accuracy", "best_f1", "best_exact_match"),
         licence="CC BY-SA 4.0",
     ),
 }

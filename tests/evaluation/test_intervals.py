@@ -1,0 +1,100 @@
+"""Bootstrap intervals: each draw scored as `score` scores it, and intervals that hold what they promise."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import bootstrap
+
+from bertline.evaluation import intervals as module
+from bertline.evaluation.intervals import intervals
+from bertline.evaluation.metrics import score
+from bertline.tasks.schema import TaskInfo
+from toy_tasks import KINDS, toy_rows
+
+KEYS = {"regression": "value", "tagging": "tags", "span": "answer"}
+
+
+def task_of(kind: Any, rows: list[dict[str, Any]]) -> TaskInfo:
+    metrics = {
+        "pair": ("f1", "accuracy", "f1_macro", "matthews"),
+        "span": ("f1", "exact_match", "has_answer_f1", "no_answer_accuracy"),
+    }.get(kind, ())
+    splits = {"train": rows, "validation": rows, "test": rows}
+    return TaskInfo.of("t", kind, splits, "", metrics=metrics, positive="dog" if kind == "pair" else "")
+
+
+def guesses(kind: str, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """Predictions of which about half are right."""
+    random = np.random.Generator(np.random.Philox(seed))
+    others = random.permutation(len(rows))
+    found = []
+    for row, other in zip(rows, others, strict=True):
+        source = row if random.integers(2) else rows[other]
+        if kind == "regression":
+            found.append({"value": float(row["label"] + random.normal(0, 5))})
+        elif kind == "tagging":
+            length = len(row["words"])
+            found.append({"tags": (source["tags"] + ["O"] * length)[:length]})
+        elif kind == "span":
+            found.append({"answer": source["answers"][0]["text"] if source["answers"] else ""})
+        else:
+            found.append({"label": source["label"]})
+    return found
+
+
+def rows_of(kind: Any, count: int) -> list[dict[str, Any]]:
+    rows = toy_rows(kind, count, 0)
+    if kind == "span":
+        rows = [{**row, "answers": []} if place % 3 == 0 else row for place, row in enumerate(rows)]
+    return rows
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_draw_is_scored_as_the_rows_that_were_drawn(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of(kind, 40)
+    task, predictions = task_of(kind, rows), guesses(kind, rows, 1)
+    places = np.random.Generator(np.random.Philox(3)).integers(40, size=40)
+    if kind in ("classification", "pair"):
+        pairs = [(rows[place]["label"], predictions[place]["label"]) for place in places]
+        labels = sorted({row["label"] for row in rows} | {prediction["label"] for prediction in predictions})
+        counts = [[pairs.count((a, b)) for b in labels] for a in labels]
+
+        class Fixed:
+            def multinomial(self, total: int, shares: Any, size: int) -> Any:
+                return np.array([np.array(counts).ravel()])
+
+        monkeypatch.setattr(module.np.random, "Generator", lambda _: Fixed())
+    else:
+        monkeypatch.setattr(module, "_places", lambda *_: [places[None, :]])
+    found = intervals(task, rows, predictions, draws=1)
+    expected = score(task, [rows[place] for place in places], [predictions[place] for place in places])
+    assert {name: low for name, (low, _) in found.items()} == pytest.approx(expected, abs=2e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.sampled_from(KINDS), st.integers(5, 60), st.integers(0, 100))
+def test_every_metric_has_an_interval_that_its_seed_repeats(kind: Any, count: int, seed: int) -> None:
+    rows = rows_of(kind, count)
+    task, predictions = task_of(kind, rows), guesses(kind, rows, seed)
+    found = intervals(task, rows, predictions, draws=200)
+    assert found == intervals(task, rows, predictions, draws=200)
+    assert list(found) == list(task.metrics)
+    assert all(-1 <= low <= high <= 1 for low, high in found.values())
+
+
+def test_the_interval_of_an_accuracy_is_that_of_scipy() -> None:
+    rows = [{"id": str(n), "text": "x", "label": "ab"[n % 2]} for n in range(400)]
+    predictions = [{"label": "a"} if n % 3 else {"label": row["label"]} for n, row in enumerate(rows)]
+    right = np.array([row["label"] == some["label"] for row, some in zip(rows, predictions, strict=True)], dtype=float)
+    theirs = bootstrap((right,), np.mean, n_resamples=5000, method="percentile", rng=0).confidence_interval
+    ours = intervals(task_of("classification", rows), rows, predictions, draws=5000)["accuracy"]
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.005)
+
+
+def test_the_intervals_of_one_right_row_are_points() -> None:
+    rows = rows_of("classification", 1)
+    found = intervals(task_of("classification", rows), rows, [{"label": rows[0]["label"]}])
+    assert found["accuracy"] == (1, 1)
