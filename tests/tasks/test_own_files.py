@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Kind, Task, TaskData
+from bertline.base.config import Kind, Source, Task, TaskData
 from bertline.base.errors import BertlineError
 from bertline.tasks.catalog import build_task
 from bertline.tasks.conll import to_bio2
@@ -136,6 +139,99 @@ def test_conll_columns_become_bio2(artifacts: Artifacts) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ("B-A E-A O S-B B-A I-A E-A", "B-A I-A O B-B B-A I-A I-A"),
+        ("B-A L-A O U-B U-B", "B-A I-A O B-B B-B"),
+        ("E-A O", "B-A O"),
+        ("NN S-BAR VB", "NN S-BAR VB"),
+    ],
+)
+def test_bioes_and_bilou_become_bio2_and_other_tags_stay(tags: str, expected: str) -> None:
+    assert to_bio2(tags.split()) == expected.split()
+
+
+def test_columns_of_a_conll_file_are_chosen_by_number(artifacts: Artifacts) -> None:
+    put(artifacts, "a.conll", "# sent_id = 1\n1 Ada NNP I-PER\n2 sang VBD O\n\n1 # # O\n")
+    files = {"validation": "data/sources/a.conll", "test": "data/sources/a.conll"}
+    rows = build(artifacts, "tagging", "a.conll", columns={"words": "2", "tags": "3"}, **files)["train"]
+    assert [(row["words"], row["tags"]) for row in rows] == [(["Ada", "sang"], ["NNP", "VBD"]), (["#"], ["#"])]
+
+
+def test_a_parquet_file_is_read_with_its_lists_and_nothing_missing(artifacts: Artifacts) -> None:
+    table = pa.table({"tokens": [["Ada", "sang"], ["so"]], "tags": [["B-PER", "O"], ["O"]]})
+    pq.write_table(table, artifacts.data / "sources" / "a.parquet")
+    files = {"validation": "data/sources/a.parquet", "test": "data/sources/a.parquet"}
+    rows = build(artifacts, "tagging", "a.parquet", columns={"words": "tokens"}, **files)["train"]
+    assert rows[0] == {"id": "train-1", "words": ["Ada", "sang"], "tags": ["B-PER", "O"]}
+    pq.write_table(pa.table({"text": ["a", None], "label": [1, 2]}), artifacts.data / "sources" / "b.parquet")
+    with pytest.raises(BertlineError, match=r"data/sources/b\.parquet, row 2: text is None"):
+        build(artifacts, "classification", "b.parquet")
+
+
+def saved(artifacts: Artifacts) -> datasets.DatasetDict:
+    """A dataset with named labels, saved as `datasets` does, in two files a split."""
+    features = datasets.Features(
+        {"review": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "good"])}
+    )
+    made = datasets.DatasetDict(
+        {
+            split: datasets.Dataset.from_dict(
+                {"review": [f"{split} {n}" for n in range(20)], "label": [n % 2 for n in range(20)]}, features=features
+            )
+            for split in SPLITS
+        }
+    )
+    made.save_to_disk(str(artifacts.data / "sources" / "mine"), num_shards=dict.fromkeys(SPLITS, 2))
+    return made
+
+
+def test_a_dataset_of_hugging_face_is_read_from_where_it_was_saved(artifacts: Artifacts) -> None:
+    saved(artifacts)
+    files = {"validation": "data/sources/mine", "test": "data/sources/mine/test"}
+    rows = build(artifacts, "classification", "mine", columns={"text": "review"}, **files)
+    assert [len(rows[split]) for split in SPLITS] == [20, 20, 20]
+    assert rows["validation"][3] == {"id": "validation-4", "text": "validation 3", "label": "good"}
+
+
+def test_numbered_tags_of_a_dataset_come_out_by_name_also_from_its_parquet_file(artifacts: Artifacts) -> None:
+    features = datasets.Features(
+        {
+            "words": datasets.List(datasets.Value("string")),
+            "tags": datasets.List(datasets.ClassLabel(names=["O", "B-PER"])),
+        }
+    )
+    made = datasets.Dataset.from_dict({"words": [["Ada", "sang"]], "tags": [[1, 0]]}, features=features)
+    made.to_parquet(str(artifacts.data / "sources" / "a.parquet"))
+    files = {"validation": "data/sources/a.parquet", "test": "data/sources/a.parquet"}
+    assert build(artifacts, "tagging", "a.parquet", **files)["train"][0]["tags"] == ["B-PER", "O"]
+
+
+def test_a_directory_without_the_split_or_without_a_dataset_is_named(artifacts: Artifacts) -> None:
+    saved(artifacts)
+    (artifacts.data / "sources" / "mine" / "dataset_dict.json").write_text('{"splits": ["test"]}', encoding="utf-8")
+    with pytest.raises(BertlineError, match=r"data/sources/mine: no split 'train' in this dataset.*: test\."):
+        build(artifacts, "classification", "mine")
+    (artifacts.data / "sources" / "empty").mkdir()
+    with pytest.raises(BertlineError, match=r"data/sources/empty: a directory that is no saved dataset"):
+        build(artifacts, "classification", "empty")
+
+
+def test_rows_may_come_from_an_address_and_are_fetched_once(artifacts: Artifacts) -> None:
+    asked: list[str] = []
+
+    def fetch(source: Source, directory: Path) -> None:
+        asked.append(source.address)
+        (directory / "rows.csv").write_text(CSV, encoding="utf-8")
+
+    task = Task(data=TaskData(train="hf://datasets/someone/something/rows.csv"))
+    for _ in range(2):
+        info = build_task("mine", task, artifacts, fetch)
+        assert sum(info.rows.values()) == 200
+    assert asked == ["hf://datasets/someone/something/rows.csv"]
+
+
 def test_bio2_stays_and_iob1_becomes_bio2() -> None:
     assert to_bio2(["O", "B-A", "I-A", "I-A", "B-A"]) == ["O", "B-A", "I-A", "I-A", "B-A"]
     assert to_bio2(["I-A", "I-A", "I-B", "O", "I-B"]) == ["B-A", "I-A", "B-B", "O", "B-B"]
@@ -198,9 +294,16 @@ BAD = [
     ("classification", "a.csv", "text,label\nx,1\n  ,2\n", "a.csv, line 3: text is empty"),
     ("classification", "a.csv", "text,label\nx,1\ny,\n", "a.csv, line 3: label is ''"),
     ("classification", "a.csv", "text,label\nx,1\ny\n", "a.csv, line 3: 1 fields under 2 headings"),
-    ("classification", "a.csv", 'text,label\nx,1\n"y,2\nz,3\n', "a.csv, line 3: malformed row"),
+    ("classification", "a.csv", 'text,label\nx,1\n"y,2\nz,3\n', "a.csv, line 3: a quote opens here and never closes"),
     ("classification", "a.csv", 'text,label\n"a"b,1\n', "a.csv, line 2: malformed row"),
-    ("classification", "a.csv", b"text,label\n\xff,1\n", "a.csv: not valid UTF-8"),
+    ("classification", "a.csv", b"text,label\n\xff,1\n", "a.csv, line 2: not valid UTF-8"),
+    ("classification", "a.csv", 'text,label\n"one\ntwo",1\n"a ""b\nc"",2\nz,3\n', "a.csv, line 4: a quote opens here"),
+    ("classification", "a.csv", 'text,label\nx,"1\n2",y"\n', "a.csv, line 2: 3 fields under 2"),
+    ("classification", "a.csv", "text,text\nx,1\n", "a.csv, line 1: two columns are called 'text'"),
+    ("classification", "a.jsonl", b'{"text": "x", "label": "\xff"}\n', "line 1: not valid JSON"),
+    ("classification", "a.parquet", "x", "a.parquet: not a readable Parquet file"),
+    ("tagging", "a.conll", "Ada NNP I-PER\nKing I-PER\n", "a.conll, line 2: 2 columns, and 3 in the lines before"),
+    ("regression", "a.jsonl", '{"text": "x", "label": NaN}\n', "a.jsonl, row 1: label nan is not a number"),
     ("classification", "a.csv", "text,label\n", "a.csv: no rows"),
     ("classification", "a.xlsx", "x", "files of type .xlsx are not read"),
     ("classification", "a.csv", "id,text,label\n1,x,1\n1,y,2\n", "line 3: id '1' occurs twice"),

@@ -203,11 +203,9 @@ class TaskData:
 
     __pydantic_config__ = STRICT
     builder: str = option("files", "files, or a name of the catalogue (README, Tasks)")
-    train: str = option(
-        "", "builder files: path of the training rows (CSV, TSV or JSONL), under data/sources", rare=True
-    )
-    validation: str = option("", "builder files: path of the validation rows; empty: cut from train by hash", rare=True)
-    test: str = option("", "builder files: path of the test rows; empty: cut from train by hash", rare=True)
+    train: str = option("", "builder files: the training rows, a path under data/sources or an address", rare=True)
+    validation: str = option("", "builder files: the validation rows; empty: cut from train by hash", rare=True)
+    test: str = option("", "builder files: the test rows; empty: cut from train by hash", rare=True)
     columns: dict[str, str] = option({}, "builder files: our column name -> yours, where they differ", rare=True)
     max_train_rows: int = option(0, "keep this many training rows, chosen by hash; 0: all", rare=True)
 

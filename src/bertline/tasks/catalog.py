@@ -62,9 +62,10 @@ def build_task(name: str, task: Task, artifacts: Artifacts, fetch: Fetch) -> Tas
 
 def _build(name: str, task: Task, artifacts: Artifacts, fetch: Fetch) -> _Built:
     builder, key = task.data.builder, f"{artifacts.params}, key tasks.{name}"
+    downloads = Downloads(artifacts.downloads, fetch)
     if builder == "files":
         files = [file for split in SPLITS if (file := str(getattr(task.data, split)))]
-        return _Built(own_files.build(name, task, artifacts), ", ".join(files))
+        return _Built(own_files.build(name, task, artifacts, downloads), ", ".join(files))
     if builder not in BUILDERS:
         close = difflib.get_close_matches(builder, BUILDERS, n=1)
         fix = f"Did you mean {close[0]}? " if close else ""
@@ -76,7 +77,7 @@ def _build(name: str, task: Task, artifacts: Artifacts, fetch: Fetch) -> _Built:
         raise BertlineError(what, where=f"{key}.kind", fix=f"Write kind: {kind}")
     if builder in BENCHMARKS:
         benchmark = BENCHMARKS[builder]
-        rows, submission = benchmark_rows(name, benchmark, Downloads(artifacts.downloads, fetch))
+        rows, submission = benchmark_rows(name, benchmark, downloads)
         return _Built(rows, benchmark.source, submission, benchmark.metrics, benchmark.positive)
     parts = _DOCS[builder][1](read_docs(artifacts.raw))
     return _Built({str(split): rows for split, rows in parts.items()}, f"{builder} of {RAW_FILE}")

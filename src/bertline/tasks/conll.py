@@ -17,21 +17,23 @@ _SINGLE = {"S": "B", "U": "B", "E": "I", "L": "I"}
 
 
 def conll_records(lines: Iterable[str], shown: str) -> Iterator[Record]:
-    """The sentences of a file: words from the first column, tags from the last; blank or -DOCSTART- lines between.
+    """The sentences of a file: words from the first column, tags from the last; each column under its number, from 1.
+
+    Blank lines, -DOCSTART- lines and comments of CoNLL-U (`# …` before a sentence) stand between sentences.
 
     Raises:
         BertlineError: a line has no tag, or another number of columns than the lines before.
     """
-    words: list[str] = []
-    tags: list[str] = []
+    sentence: list[list[str]] = []
     first = width = 0
     for number, line in enumerate((*lines, ""), start=1):
         columns = line.split()
         ends = not columns or columns[0] == "-DOCSTART-"
-        if ends and words:
-            yield f"{shown}, line {first}", {"words": words, "tags": tags}
-            words, tags = [], []
-        if ends:
+        if ends and sentence:
+            numbered = {str(place): list(column) for place, column in enumerate(zip(*sentence, strict=True), start=1)}
+            yield f"{shown}, line {first}", {"words": numbered["1"], "tags": numbered[str(width)], **numbered}
+            sentence = []
+        if ends or (line.startswith("# ") and not sentence):
             continue
         where = f"{shown}, line {number}"
         if len(columns) == 1:
@@ -40,9 +42,8 @@ def conll_records(lines: Iterable[str], shown: str) -> Iterator[Record]:
         if width and len(columns) != width:
             what = f"{len(columns)} columns, and {width} in the lines before"
             raise BertlineError(what, where=where, fix="Give every line the same columns, the tag last")
-        first, width = first if words else number, len(columns)
-        words.append(columns[0])
-        tags.append(columns[-1])
+        first, width = first if sentence else number, len(columns)
+        sentence.append(columns)
 
 
 def to_bio2(tags: Sequence[str]) -> list[str]:

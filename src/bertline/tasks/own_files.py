@@ -3,9 +3,10 @@
     tasks:
       sentiment:
         kind: classification
-        data: {builder: files, train: data/sources/reviews.csv, columns: {text: review, label: stars}}
+        data: {train: data/sources/reviews.csv, columns: {text: review, label: stars}}
 
-A missing validation or test file is cut from the training rows, 10 % each, by a hash of the text.
+What is read: readers.py. In the place of a path may stand an address (https://…, hf://datasets/…, mirror:…), which is
+fetched once. A missing validation or test file is cut from the training rows, 10 % each, by a hash of the text.
 """
 
 import json
@@ -19,11 +20,13 @@ from bertline.base.config import Kind, Task
 from bertline.base.errors import BertlineError
 from bertline.tasks.conll import to_bio2
 from bertline.tasks.hashing import stable_hash
+from bertline.tasks.published import Downloads, PublishedFile
 from bertline.tasks.readers import Record, read_records
 from bertline.tasks.schema import COLUMNS, SPLITS, Row, check_row, targets
 from bertline.tasks.squad import our_answers
 
 Located = tuple[str, Row]
+_ADDRESSES = ("https://", "hf://", "mirror:")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class _Source:
         return f"{self.params}, key tasks.{self.task}.data.{option}"
 
 
-def build(name: str, task: Task, artifacts: Artifacts) -> dict[str, list[Row]]:
+def build(name: str, task: Task, artifacts: Artifacts, downloads: Downloads) -> dict[str, list[Row]]:
     """Rows of each split from the files that `task.data` names.
 
     Raises:
@@ -54,7 +57,7 @@ def build(name: str, task: Task, artifacts: Artifacts) -> dict[str, list[Row]]:
     located: dict[str, list[Located]] = {}
     for split in SPLITS:
         file = str(getattr(task.data, split))
-        located[split] = _read(file, split, source, artifacts) if file else []
+        located[split] = _read(_Place(file, split, artifacts, downloads), source) if file else []
     # The test rows are cut first: they stay the same when a validation file is added.
     _cut(located, [split for split in ("test", "validation") if not getattr(task.data, split)], task.kind)
     labels = frozenset(label for _, row in located["train"] for label in targets(row, task.kind))
@@ -64,15 +67,31 @@ def build(name: str, task: Task, artifacts: Artifacts) -> dict[str, list[Row]]:
     return {split: [row for _, row in located[split]] for split in SPLITS}
 
 
-def _read(file: str, split: str, source: _Source, artifacts: Artifacts) -> list[Located]:
-    path = artifacts.root / file
-    if not path.resolve().is_relative_to((artifacts.data / "sources").resolve()):
-        fix = "Put the file there: DVC watches that folder, and re-runs the task when the file changes"
-        raise BertlineError(f"{file} is not under data/sources", where=source.key(split), fix=fix)
+@dataclass(frozen=True)
+class _Place:
+    """Where the rows of a split are: a path under data/sources, or an address."""
+
+    file: str
+    split: str
+    artifacts: Artifacts
+    downloads: Downloads
+
+    def path(self, source: _Source) -> Path:
+        """The file on this machine, fetched if need be."""
+        if self.file.startswith(_ADDRESSES):
+            return self.downloads.path(PublishedFile.at(self.file), source.task)
+        path = self.artifacts.root / self.file
+        if not path.resolve().is_relative_to((self.artifacts.data / "sources").resolve()):
+            fix = "Put the file there: DVC watches that folder, and re-runs the task when the file changes"
+            raise BertlineError(f"{self.file} is not under data/sources", where=source.key(self.split), fix=fix)
+        return path
+
+
+def _read(place: _Place, source: _Source) -> list[Located]:
     located: list[Located] = []
     seen: dict[str, str] = {}
-    for number, record in enumerate(read_records(path, file), start=1):
-        row = _row(record, f"{split}-{number}", source)
+    for number, record in enumerate(read_records(place.path(source), place.file, place.split), start=1):
+        row = _row(record, f"{place.split}-{number}", source)
         check_row(row, source.kind, None, record[0])
         if row["id"] in seen:
             fix = "Give every row an id of its own, or leave the column out"

@@ -1,15 +1,26 @@
-"""Reads the user's own files for the builder "files": CSV, TSV, JSONL, CoNLL columns and SQuAD JSON.
+"""Reads the user's own files for the builder "files".
+
+| suffix | what it is |
+|---|---|
+| .csv | RFC 4180: quotes around texts with commas or line ends, quotes inside doubled |
+| .tsv | nothing is quoted, as in GLUE |
+| .jsonl | an object a line |
+| .parquet | a table; lists and structures as they are |
+| .conll | a word a line, columns separated by spaces, blank lines between sentences |
+| .json | SQuAD, v1.1 or v2.0 |
+| a directory | a dataset of Hugging Face's `datasets`, saved with `save_to_disk` |
 
 Each reader yields (where, record): the file and line, for messages, and the record as the file has it.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_jsonl
+from bertline.tasks.arrow import dataset_records, parquet_records
 from bertline.tasks.conll import conll_records
 from bertline.tasks.squad import squad_records
 
@@ -17,30 +28,53 @@ Record = tuple[str, dict[str, Any]]
 _FIELD_LIMIT = 1 << 30  # characters; csv's own limit of 131,072 is below a long document
 
 
-def read_records(path: Path, shown: str) -> list[Record]:
-    """Read a file by its suffix: .csv, .tsv, .jsonl, .conll or .json (SQuAD).
+def read_records(path: Path, shown: str, split: str) -> list[Record]:
+    """Read a file by its suffix, or a saved dataset.
 
     Args:
-        path: the file.
+        path: the file or directory.
         shown: how messages call it.
+        split: which one is wanted of a saved dataset with several.
 
     Raises:
         BertlineError: the file is missing, of another suffix, not UTF-8 or malformed.
     """
-    readers = {".csv": _csv, ".tsv": _tsv, ".jsonl": _jsonl, ".conll": _conll, ".json": squad_records}
+    try:
+        records = list(dataset_records(path, shown, split) if path.is_dir() else _reader(path, shown)(path, shown))
+    except UnicodeDecodeError:
+        fix = "Save the file as UTF-8"
+        raise BertlineError("not valid UTF-8", where=f"{shown}, line {_undecodable(path)}", fix=fix) from None
+    if not records:
+        raise BertlineError("no rows", where=shown, fix="Fill the file, or correct the path in params.yaml")
+    return records
+
+
+def _reader(path: Path, shown: str) -> Callable[[Path, str], Iterator[Record]]:
+    readers = {
+        ".csv": _csv,
+        ".tsv": _tsv,
+        ".jsonl": _jsonl,
+        ".parquet": parquet_records,
+        ".conll": _conll,
+        ".json": squad_records,
+    }
     if path.suffix.lower() not in readers:
         fix = f"Convert it to one of: {', '.join(readers)}"
         raise BertlineError(f"files of type {path.suffix or 'without suffix'} are not read", where=shown, fix=fix)
     if not path.is_file():
         raise BertlineError("file not found", where=shown, fix="Put it there, or correct the path in params.yaml")
-    try:
-        records = list(readers[path.suffix.lower()](path, shown))
-    except UnicodeDecodeError as error:
-        fix = "Save the file as UTF-8"
-        raise BertlineError(f"not valid UTF-8 (byte {error.start})", where=shown, fix=fix) from None
-    if not records:
-        raise BertlineError("no rows", where=shown, fix="Fill the file, or correct the path in params.yaml")
-    return records
+    return readers[path.suffix.lower()]
+
+
+def _undecodable(path: Path) -> int:
+    """The first line that is not UTF-8."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1
 
 
 def _csv(path: Path, shown: str) -> Iterator[Record]:
@@ -61,15 +95,39 @@ def _table(path: Path, shown: str, *, delimiter: str, quoting: Any) -> Iterator[
             reader = csv.reader(stream, delimiter=delimiter, quoting=quoting, strict=True)
             header: list[str] = []
             for fields in reader:
-                if fields and header:
+                if fields and not header:
+                    _check_header(fields, f"{shown}, line {line}")
+                elif fields:
                     yield f"{shown}, line {line}", _record(header, fields, f"{shown}, line {line}")
                 header = header or fields
                 line = reader.line_num + 1
     except csv.Error as error:
         fix = 'Close the quote; write quotes inside a quoted text twice ("")'
-        raise BertlineError(f"malformed row ({error})", where=f"{shown}, line {line}", fix=fix) from None
+        opened = _open_quote(path, line)
+        what = "a quote opens here and never closes" if opened else f"malformed row ({error})"
+        raise BertlineError(what, where=f"{shown}, line {opened or line}", fix=fix) from None
     finally:
         csv.field_size_limit(before)
+
+
+def _open_quote(path: Path, first: int) -> int:
+    """The line of the quote that is still open at the end of the file, read from line `first` on; 0 if none is."""
+    opened = 0
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        for number, line in enumerate(lines, start=1):
+            place = line.find('"') if number >= first else -1
+            while place >= 0:
+                doubled = opened and line.startswith('""', place)
+                if not doubled:
+                    opened = 0 if opened else number
+                place = line.find('"', place + 1 + bool(doubled))
+    return opened
+
+
+def _check_header(header: Sequence[str], where: str) -> None:
+    for name in header:
+        if header.count(name) > 1:
+            raise BertlineError(f"two columns are called {name!r}", where=where, fix="Give each a name of its own")
 
 
 def _record(header: Sequence[str], fields: Sequence[str], where: str) -> dict[str, Any]:

@@ -5,17 +5,14 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from bertline.base.config import Source
-from bertline.base.errors import BertlineError
+from bertline.tasks.arrow import parquet_records
 from bertline.tasks.published import Benchmark, Parts, PublishedFile
 from bertline.tasks.schema import Row
 from bertline.tasks.tsv import tsv_records
 
 _IMDB = "https://huggingface.co/datasets/stanfordnlp/imdb/resolve/e6281661ce1c48d982bc483cf8a173c1bbeb5d31/plain_text"
-_LABELS = {"0": "negative", "1": "positive"}
+_LABELS = {"0": "negative", "1": "positive", "neg": "negative", "pos": "positive"}
 
 
 def _read_imdb(files: Mapping[str, Path]) -> Parts:
@@ -23,15 +20,10 @@ def _read_imdb(files: Mapping[str, Path]) -> Parts:
 
 
 def _parquet_rows(path: Path, split: str) -> Iterator[Row]:
-    try:
-        table = pq.read_table(path, columns=["text", "label"])
-    except pa.ArrowException as error:
-        fix = "Fetch it anew: remove the file, and run the task again"
-        raise BertlineError(f"not a readable table ({error})", where=str(path), fix=fix) from None
-    texts, labels = table["text"].to_pylist(), table["label"].to_pylist()
-    for number, (text, label) in enumerate(zip(texts, labels, strict=True)):
+    for number, (_, record) in enumerate(parquet_records(path, str(path))):
         # Lines end in <br />, the only markup there is.
-        yield {"id": f"{split}-{number}", "text": text.replace("<br />", "\n"), "label": _LABELS[str(label)]}
+        text, label = record["text"].replace("<br />", "\n"), str(record["label"])
+        yield {"id": f"{split}-{number}", "text": text, "label": _LABELS[label]}
 
 
 def _read_chnsenticorp(files: Mapping[str, Path]) -> Parts:
