@@ -66,6 +66,15 @@ def test_a_question_is_answered_from_its_context(type_in: Type, model_of: Model)
     assert answer["answer"].split()[0] in type_in("predict", task, "which colour", "--context", context).stdout
 
 
+def test_a_question_may_list_several_answers(type_in: Type, model_of: Model) -> None:
+    task = model_of("span")
+    asked = ("predict", task, "which colour", "--context", "the red cat. the blue dog.", "--n-best", "4")
+    (answer,) = rows(type_in(*asked, "--json"))
+    assert len(answer["n_best"]) == 4
+    shown = type_in(*asked).stdout
+    assert all(other["answer"] in shown for other in answer["n_best"])
+
+
 @pytest.mark.parametrize(
     ("kind", "arguments", "message"),
     [

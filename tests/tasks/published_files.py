@@ -5,13 +5,18 @@ import json
 import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from bertline.base.config import Source
+from bertline.tasks import glue
+from bertline.tasks.benchmarks import BENCHMARKS
+from bertline.tasks.published import PublishedFile
 
 GLUE = "dl.fbaipublicfiles.com/glue/data"
 TRAIN, DEV, TEST = 40, 6, 5
@@ -25,6 +30,23 @@ def write_mirror(mirror: Path) -> None:
     _write_squad(mirror)
     _write_conll(mirror)
     _write_reviews(mirror)
+
+
+def use_small_files(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The catalogue with the counts of the small files, and without the hashes of the real ones."""
+    monkeypatch.setenv("BERTLINE_MIRROR", str(mirror))
+    for name, benchmark in BENCHMARKS.items():
+        labelled = name in ("conll2003", "chnsenticorp", "imdb")
+        expected = {"train": TRAIN, "validation": DEV, "test": TEST if labelled else DEV, "test_mismatched": DEV}
+        files = {
+            role: PublishedFile(tuple(Source(place.address) for place in file.places))
+            for role, file in benchmark.files.items()
+        }
+        counts = {split: expected.get(split, TEST) for split in benchmark.rows}
+        small = replace(benchmark, rows=counts, files=files)
+        monkeypatch.setitem(BENCHMARKS, name, small)  # type: ignore[arg-type]
+        if name in glue.GLUE:
+            monkeypatch.setitem(glue.GLUE, name, small)  # type: ignore[arg-type]
 
 
 def no_fetch(source: Source, directory: Path) -> None:

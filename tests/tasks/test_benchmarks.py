@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,14 @@ from typing import Any
 import pytest
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Params, Source, Task, TaskData
+from bertline.base.config import Params, Task, TaskData
 from bertline.base.errors import BertlineError
 from bertline.corpus import sources
 from bertline.stages.task import run
 from bertline.tasks.benchmarks import BENCHMARKS, cut_validation
 from bertline.tasks.published import PublishedFile
 from bertline.tasks.schema import TaskInfo, read_rows
-from tasks.published_files import DEV, GLUE, TEST, TRAIN, put, squad_file, table, write_mirror, zipped
+from tasks.published_files import DEV, GLUE, TRAIN, put, squad_file, table, use_small_files, write_mirror, zipped
 
 MIRROR = os.environ.get("BERTLINE_MIRROR", "")
 IN_THE_MIRROR = ("cola", "sst2", "mrpc", "stsb", "rte", "wnli", "squad_44", "conll2003", "imdb")
@@ -32,18 +31,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def small(published: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The catalogue with the counts of the small files, and without the hashes of the real ones."""
-    monkeypatch.setenv("BERTLINE_MIRROR", str(published))
-    for name, benchmark in BENCHMARKS.items():
-        expected = {"train": TRAIN, "validation": DEV, "test": TEST if name in (*VALIDATED, "imdb") else DEV}
-        counts = {split: expected.get(split, DEV if split.startswith("test_") else TEST) for split in benchmark.rows}
-        files = {
-            role: PublishedFile(tuple(Source(place.address) for place in file.places))
-            for role, file in benchmark.files.items()
-        }
-        monkeypatch.setitem(BENCHMARKS, name, replace(benchmark, rows=counts, files=files))  # type: ignore[arg-type]
-    yield
+def small(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_small_files(published, monkeypatch)
 
 
 def build(root: Path, name: str) -> tuple[TaskInfo, dict[str, list[dict[str, Any]]]]:

@@ -85,6 +85,11 @@ class Artifacts:
         return self.data / "registry" / "registered.json"
 
     @property
+    def submission(self) -> Path:
+        """Predictions for GLUE's leaderboard, as `bertline submission` writes them: outside DVC."""
+        return self.runs / "glue-submission.zip"
+
+    @property
     def downloads(self) -> Path:
         """Files of published benchmarks, laid out <host>/<path>: outside DVC, their hashes checked, safe to delete."""
         return self.data / "downloads"

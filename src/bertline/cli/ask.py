@@ -30,6 +30,7 @@ def add_questions(app: typer.Typer) -> None:
     app.command("predict", rich_help_panel=PANEL)(predict)
     app.command("fill-mask", rich_help_panel=PANEL)(fill_mask)
     app.command("scoreboard", rich_help_panel=PANEL)(scoreboard)
+    app.command("submission", rich_help_panel=PANEL)(submission)
 
 
 def predict(  # noqa: PLR0913, PLR0917  (a command has as many parameters as options)
@@ -47,6 +48,7 @@ def predict(  # noqa: PLR0913, PLR0917  (a command has as many parameters as opt
     context: Annotated[
         list[str] | None, typer.Option(help="Where the answer stands; once, or once a question.")
     ] = None,
+    n_best: Annotated[int, typer.Option(min=0, help="Question answering: list so many answers, best first.")] = 0,
     as_json: Json = False,
     root: Root = None,
     debug: Debug = False,
@@ -65,7 +67,7 @@ def predict(  # noqa: PLR0913, PLR0917  (a command has as many parameters as opt
 
         predictor = Predictor(directory)
         inputs = make_inputs(predictor.task, [*(_read(texts or [])), *(question or [])], pair or [], context or [])
-        predictions = predictor.predict(inputs)
+        predictions = predictor.predict(inputs, n_best=n_best)
         if as_json:
             for prediction in predictions:
                 print_json(prediction)
@@ -127,7 +129,7 @@ def _together(texts: Sequence[str], others: Sequence[str]) -> list[tuple[str, st
 
 
 def _table(kind: str, inputs: Sequence[str | Mapping[str, str]], predictions: Sequence[Mapping[str, Any]]) -> Table:
-    """One line an input, or one line an entity for tagging."""
+    """One line an input, an entity (tagging), or an answer of several (spans)."""
     columns = _COLUMNS.get(kind, ("label", "score", "next"))
     table = Table("input", *columns, header_style="bold", box=None, padding=(0, 2))
     for value, prediction in zip(inputs, predictions, strict=True):
@@ -142,7 +144,8 @@ def _cells(kind: str, prediction: Mapping[str, Any]) -> list[tuple[str, ...]]:
     if kind == "tagging":
         return [(entity["text"], entity["type"]) for entity in prediction["entities"]] or [("none", "")]
     if kind == "span":
-        return [(prediction["answer"] or "(no answer)", f"{prediction['score']:.3f}")]
+        answers = prediction.get("n_best", [prediction])
+        return [(answer["answer"] or "(no answer)", f"{answer['score']:.3f}") for answer in answers]
     if kind == "regression":
         return [(f"{prediction['value']:.3f}",)]
     ranked = sorted(prediction["scores"].items(), key=lambda item: -item[1])[1:_SHOWN_LABELS]
@@ -197,3 +200,30 @@ def scoreboard(as_json: Json = False, root: Root = None, debug: Debug = False) -
             console().print(Markdown(text))
         else:
             typer.echo(text, nl=False)
+
+
+def submission(
+    out: Annotated[Path | None, typer.Option(help="The zip; data/runs/glue-submission.zip by default.")] = None,
+    root: Root = None,
+    debug: Debug = False,
+) -> None:
+    """Write the predictions for GLUE's leaderboard, of every fine-tuned GLUE task of params.yaml."""
+    with reporting(debug):
+        artifacts = Artifacts(find_root(root))
+        tasks = {task.data.builder: name for name, task in load_params(artifacts.params).tasks.items()}
+        from bertline.inference.predictor import Predictor  # noqa: PLC0415
+        from bertline.inference.submission import write_submission  # noqa: PLC0415
+        from bertline.tasks.glue import GLUE  # noqa: PLC0415
+
+        chosen = {builder: name for builder, name in tasks.items() if builder in GLUE}
+        if not chosen:
+            fix = f"Add one, for example `cola: {{data: {{builder: cola}}}}`; builders are: {', '.join(GLUE)}"
+            raise BertlineError("no task of GLUE", where=f"{artifacts.params}, key tasks", fix=fix)
+        predictors = {builder: Predictor(_model_of(artifacts, name)) for builder, name in chosen.items()}
+        directories = {builder: artifacts.task(name) for builder, name in chosen.items()}
+        path = out or artifacts.submission
+        answered = write_submission(path, directories, predictors)
+        typer.echo(f"{path} written: {', '.join(file for file, true in answered.items() if true)}")
+        others = ", ".join(file for file, true in answered.items() if not true)
+        if others:
+            typer.echo(f"One answer to all rows, because params.yaml has no such task: {others}")

@@ -183,3 +183,19 @@ GLUE: Mapping[str, Benchmark] = {
         ("accuracy",),
     ),
 }
+
+_BY_NUMBER = {"cola": "CoLA", "sst2": "SST-2", "qqp": "QQP", "wnli": "WNLI"}
+_WORDS = {label: label for label in ("entailment", "neutral", "contradiction")}
+_TWO_WORDS = {label: label for label in ("not_entailment", "entailment")}
+
+SERVER_LABELS: Mapping[str, Mapping[str, str]] = {
+    **{
+        file: {ours: theirs for theirs, ours in (_LAYOUTS[name].labels or {}).items()}
+        for name, file in _BY_NUMBER.items()
+    },
+    "MRPC": {"not_equivalent": "0", "equivalent": "1"},
+    "STS-B": {},
+    **dict.fromkeys(("MNLI-m", "MNLI-mm", "AX"), _WORDS),
+    **dict.fromkeys(("QNLI", "RTE"), _TWO_WORDS),
+}
+"""File of a submission -> our label -> what the server calls it; none for STS-B, whose answers are numbers."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from bertline.base.config import Kind, Source
 from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_file
-from bertline.tasks.schema import Row
+from bertline.tasks.schema import SPLITS, Row
 
 Fetch = Callable[[Source, Path], None]
 """Puts the file at an address into a directory, under its own name, checked; the stage brings it along."""
@@ -81,6 +81,11 @@ class Benchmark:
     metrics: tuple[str, ...]
     positive: str = ""
     licence: str = ""
+
+    @property
+    def submission_files(self) -> tuple[str, ...]:
+        """Names of the files of a submission that this benchmark has rows for."""
+        return tuple(name for name in self.rows if name not in SPLITS and not name.startswith("test_"))
 
     @property
     def source(self) -> str:
