@@ -37,7 +37,7 @@ def build(
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "text.txt").write_text("\n\n".join(documents))
     write_json(tmp_path / "raw" / "manifest.json", {"sources": [{"path": "text.txt"}]})
-    (tmp_path / "tasks" / "herons").mkdir(parents=True)
+    (tmp_path / "tasks" / "herons" / split).parent.mkdir(parents=True)
     write_jsonl(tmp_path / "tasks" / "herons" / f"{split}.jsonl", rows)
     metrics = build_corpus(tmp_path / "raw", directory, config, tmp_path / "tasks")
     assert read_json(directory / "stats.json") == metrics
@@ -71,7 +71,7 @@ def test_a_document_that_shares_13_words_is_dropped_and_listed_and_one_with_12_i
         {"id": 1, "question": "Who waited?", "context": f"Once: {ROW}!", "answers": []},
     ],
 )
-@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("split", ["validation", "test_mismatched", "submission/diagnostics"])
 def test_texts_of_every_kind_of_row_count_whatever_their_case_and_punctuation(
     tmp_path: Path, row: dict, split: str
 ) -> None:

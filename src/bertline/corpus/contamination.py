@@ -20,7 +20,7 @@ from bertline.base.files import read_jsonl
 from bertline.corpus.words import Hashes, WordHashes, find_words, ngrams
 
 N = 13  # words
-EVALUATION_SPLITS = ("validation", "test")
+_EVALUATION = ("validation*.jsonl", "test*.jsonl", "submission/*.jsonl")  # of a task; the last are a leaderboard's
 _NOT_TEXT = frozenset(["id", "label", "tags", "answers"])  # answers stand in the context
 _FILTER_BITS = 27  # of the first, cheap look: 16 MB a process
 
@@ -39,11 +39,11 @@ class Origin:
 
 
 def evaluation_texts(tasks: Path) -> Iterator[tuple[str, str, str, str]]:
-    """Task, split, row id and text, of all texts of the validation and test rows below data/tasks."""
+    """Task, split, row id and text, of all texts of the rows below data/tasks that are no training rows."""
     for directory in sorted(path for path in tasks.iterdir() if path.is_dir()):
-        for split in EVALUATION_SPLITS:
-            path = directory / f"{split}.jsonl"
-            for row in read_jsonl(path) if path.exists() else ():
+        for path in (path for pattern in _EVALUATION for path in sorted(directory.glob(pattern))):
+            split = path.relative_to(directory).with_suffix("").as_posix()
+            for row in read_jsonl(path):
                 for name, value in row.items():
                     if name not in _NOT_TEXT and value:
                         text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
