@@ -113,6 +113,23 @@ def test_dvc_and_artifacts_name_the_same_paths() -> None:
         assert outs == known[name], name
 
 
+def test_folders_that_tasks_fill_exist_in_a_clone_without_tasks() -> None:
+    command = ["git", "ls-files", "-co", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    kept = {Path(name).parent.as_posix() for name in listed.splitlines() if name.endswith("/.gitkeep")}
+    outs = [
+        name if isinstance(name, str) else next(iter(name))
+        for _, stage in stages()
+        for kind in ("outs", "metrics", "plots")
+        for name in stage.get(kind, [])
+    ]
+    for name, stage in stages():
+        for dep in stage["deps"]:
+            inside = [out for out in outs if out.startswith(f"{dep}/")]
+            if inside and all("${key}" in out for out in inside):
+                assert dep in kept, f"dvc.yaml, stage {name}: {dep} is missing where `tasks: {{}}`"
+
+
 def test_the_training_core_runs_where_no_orchestrator_is_installed(graph: grimp.ImportGraph) -> None:
     for module in sorted(graph.modules):
         if not module.startswith(tuple(f"bertline.{room}" for room in CORE)):

@@ -9,6 +9,7 @@ import pytest
 from bertline.base.config import Params, Pretrain, SecondPhase
 from bertline.base.errors import BertlineError
 from bertline.base.params import load_params, parse_params, read_yaml, render_params
+from bertline.corpus.addresses import expand, is_fixed, local_name, scheme, url
 
 ROOT = Path(__file__).parents[2]
 PRESETS = sorted((ROOT / "pipelines" / "presets").glob("*.yaml"))
@@ -73,6 +74,16 @@ def test_every_preset_reads_back_from_what_it_writes(preset: Path, tmp_path: Pat
     written.write_text(render_params(params, "A heading."))
     assert load_params(written) == params
     assert preset.read_text().startswith("# "), "its first line is the description that `bertline preset list` shows"
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_the_sources_of_every_preset_are_whole_addresses(preset: Path) -> None:
+    for source in parse_params(read_yaml(preset), preset.name).download.sources:
+        addresses = expand(source.address)
+        assert len({local_name(address) for address in addresses}) == len(addresses)
+        fetched = [address for address in addresses if scheme(address) == "hf"]
+        assert all(is_fixed(address) and url(address).endswith(".parquet") for address in fetched)
+        assert source.licence or scheme(source.address) == "mirror"
 
 
 def test_the_written_file_explains_every_option_that_is_common_or_set() -> None:

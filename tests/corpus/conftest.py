@@ -1,25 +1,41 @@
-"""A local web server that behaves as told, and small packages to read documentation from."""
+"""A local web that behaves as told, and small packages to read documentation from."""
 
-import threading
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from corpus.text_server import TextHandler
+from bertline.corpus import http
+from corpus.text_server import Site, TextHandler, secure_web, serving
 
 
 @pytest.fixture
-def server() -> Iterator[tuple[str, list[str]]]:
-    """The base URL of a running server, and the list of the paths it was asked for."""
-    handler = type("Handler", (TextHandler,), {"requests": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{httpd.server_port}", handler.requests  # type: ignore[attr-defined]
-        httpd.shutdown()
-        thread.join()
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long a download would have waited between its tries; nobody waits."""
+    slept: list[float] = []
+    monkeypatch.setattr(http, "sleep", slept.append)
+    return slept
+
+
+@pytest.fixture
+def server(waits: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A running server; the client loses its patience with it soon."""
+    monkeypatch.setattr(http, "STALL", 0.3)
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HF_TOKEN"):
+        monkeypatch.delenv(variable, raising=False)
+    with serving(TextHandler) as site:
+        yield site
+
+
+@pytest.fixture
+def secure(waits: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A server that is every https host, behind a proxy."""
+    for variable in ("https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_DIR", "HF_TOKEN"):
+        monkeypatch.delenv(variable, raising=False)
+    with secure_web(tmp_path) as (site, environment):
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        yield site
 
 
 @pytest.fixture

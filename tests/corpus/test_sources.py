@@ -1,24 +1,22 @@
-"""Sources: whole and checked, or not there at all."""
+"""Sources of this machine, and what addresses mean: whole and checked, or not there at all."""
 
+import gzip
 import hashlib
+import zipfile
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from bertline.base.config import Source
 from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_directory
-from bertline.corpus import sources
-from bertline.corpus.sources import Entry, fetch, parse_mirrors
-from corpus.text_server import CONTENT
+from bertline.base.params import parse_params
+from bertline.corpus.addresses import MAX_FILES, expand
+from bertline.corpus.sources import Entry, Places, fetch, parse_mirrors
 
+CONTENT = b"A paragraph of text.\n" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-Server = tuple[str, list[str]]
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "BACK_OFF", 0)
 
 
 @pytest.fixture
@@ -27,91 +25,91 @@ def raw(tmp_path: Path) -> Path:
     return tmp_path / "raw"
 
 
-def get(raw: Path, address: str, *mirrors: str, sha256: str = "") -> Entry:
-    return fetch(Source(address, sha256=sha256, licence="CC0"), raw, root=raw.parent, mirrors=mirrors)
+def get_all(raw: Path, source: Source, *mirrors: str) -> list[Entry]:
+    return fetch(source, raw, Places(raw.parent, raw.parent / "kept", mirrors))
 
 
-def test_a_file_from_a_web_mirror_is_described_in_its_manifest_row(raw: Path, server: Server) -> None:
-    url, asked = server
-    entry = get(raw, "https://host/text.txt?version=1", url, sha256=SHA256)
-    assert (raw / "text.txt").read_bytes() == CONTENT
-    assert asked == ["/host/text.txt"]
-    assert entry == {
-        "address": "https://host/text.txt?version=1",
-        "path": "text.txt",
-        "sha256": SHA256,
-        "bytes": len(CONTENT),
-        "licence": "CC0",
-    }
+def get(raw: Path, address: str, *mirrors: str, sha256: str = "", size: int = 0) -> Entry:
+    (row,) = get_all(raw, Source(address, sha256=sha256, bytes=size, licence="CC0"), *mirrors)
+    return row
 
 
-@pytest.mark.parametrize("kind", ["moved", "flaky"])
-def test_redirects_are_followed_and_transient_faults_tried_again(raw: Path, server: Server, kind: str) -> None:
-    url, asked = server
-    get(raw, f"mirror:{kind}/text.txt", url, sha256=SHA256)
-    assert (raw / "text.txt").read_bytes() == CONTENT
-    assert len(asked) == 2
+def files(raw: Path) -> list[str]:
+    return sorted(file.relative_to(raw).as_posix() for file in raw.rglob("*") if file.is_file())
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> str:
+    """A directory as a mirror, with three parts of a text on two hosts."""
+    for name in ("host/en/part-08.txt", "host/en/part-09.txt", "host/en/part-10.txt", "other/en/part-08.txt"):
+        (tmp_path / "mirror" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mirror" / name).write_text(name)
+    return str(tmp_path / "mirror")
+
+
+def test_a_directory_is_a_mirror_laid_out_by_host_and_path(raw: Path, mirror: str) -> None:
+    (Path(mirror) / "host" / "a b").mkdir(parents=True)
+    (Path(mirror) / "host" / "a b" / "text.txt").write_bytes(CONTENT)
+    assert get(raw, "https://host/a%20b/text.txt", mirror)["sha256"] == SHA256
+    assert not list((raw.parent / "kept").rglob("file")), "what a directory has is not kept twice"
+
+
+def test_braces_stand_for_several_files_each_with_a_row(raw: Path, mirror: str) -> None:
+    rows = get_all(raw, Source("https://host/en/part-{08..10}.txt", licence="CC0"), mirror)
+    assert [row["address"] for row in rows] == [f"https://host/en/part-{number}.txt" for number in ("08", "09", "10")]
+    assert files(raw) == [row["path"] for row in rows] == ["part-08.txt", "part-09.txt", "part-10.txt"]
+    assert {row["licence"] for row in rows} == {"CC0"}
 
 
 @pytest.mark.parametrize(
-    ("name", "sha256", "problem", "tries"),
+    ("address", "expanded"),
     [
-        ("missing.txt", "", "HTTP status 404", 1),
-        ("cut/text.txt", "", "RemoteProtocolError", sources.TRIES),
-        ("host/text.txt", "0" * 64, f"sha256 is {SHA256}, expected 0000", sources.TRIES),
+        ("https://h/{a,b}-{1..2}", ["https://h/a-1", "https://h/a-2", "https://h/b-1", "https://h/b-2"]),
+        ("https://h/{8..10}", ["https://h/8", "https://h/9", "https://h/10"]),
+        ("https://h/{098..101}", [f"https://h/{number}" for number in ("098", "099", "100", "101")]),
+        ("mirror:x{,.old}", ["mirror:x", "mirror:x.old"]),
+        ("file:a{1..3}", ["file:a{1..3}"]),
+        ("https://h/plain", ["https://h/plain"]),
     ],
 )
-def test_a_bad_answer_leaves_nothing_behind(
-    raw: Path, server: Server, name: str, sha256: str, problem: str, tries: int
-) -> None:
-    url, asked = server
-    with pytest.raises(BertlineError, match=problem):
-        get(raw, f"mirror:{name}", url, sha256=sha256)
-    assert list(raw.iterdir()) == []
-    assert len(asked) == tries
+def test_braces_count_and_list_as_in_a_shell(address: str, expanded: list[str]) -> None:
+    assert expand(address) == expanded
 
 
-def test_a_mirror_without_the_file_or_with_a_wrong_one_is_passed_over(raw: Path, server: Server) -> None:
-    wrong = raw.parent / "wrong"
-    (wrong / "host").mkdir(parents=True)
-    (wrong / "host" / "text.txt").write_text("something else")
-    get(raw, "mirror:host/text.txt", str(raw.parent / "nowhere"), str(wrong), server[0], sha256=SHA256)
-    assert (raw / "text.txt").read_bytes() == CONTENT
+@pytest.mark.parametrize("brace", ["{3..1}", "{a..c}", "{}", "{one}", f"{{0..{MAX_FILES}}}", "{0..999999999999}"])
+def test_braces_that_mean_nothing_or_too_much_are_refused(raw: Path, brace: str) -> None:
+    with pytest.raises(BertlineError, match=r"neither a range nor a list|files"):
+        get_all(raw, Source(f"https://host/{brace}.txt"))
 
 
-def test_a_directory_is_a_mirror_laid_out_by_host_and_path(raw: Path) -> None:
-    mirror = raw.parent / "mirror"
-    (mirror / "host" / "a b").mkdir(parents=True)
-    (mirror / "host" / "a b" / "text.txt").write_bytes(CONTENT)
-    assert get(raw, "https://host/a%20b/text.txt", str(mirror))["sha256"] == SHA256
-
-
-def test_nobody_listening_is_said_in_one_error(raw: Path) -> None:
-    with pytest.raises(BertlineError, match=r"ConnectError.*BERTLINE_MIRROR"):
-        get(raw, "mirror:text.txt", "http://127.0.0.1:9")
+def test_one_hash_cannot_be_that_of_several_files(raw: Path, mirror: str) -> None:
+    for expected in ({"sha256": SHA256}, {"bytes": 5}):
+        with pytest.raises(BertlineError, match="those of one file"):
+            get_all(raw, Source("https://host/en/part-{08..10}.txt", **expected), mirror)  # type: ignore[arg-type]
 
 
 def test_a_local_file_is_copied_and_checked(raw: Path) -> None:
     (raw.parent / "mine.txt").write_bytes(CONTENT)
-    assert get(raw, "file:mine.txt", sha256=SHA256)["path"] == "mine.txt"
+    assert get(raw, "file:mine.txt", sha256=f"{'0' * 64} {SHA256}", size=len(CONTENT))["path"] == "mine.txt"
+    assert (raw / "mine.txt").stat().st_nlink == 1, "a copy: an edit of the original is none of the corpus"
     (raw / "mine.txt").unlink()
-    with pytest.raises(BertlineError, match="expected 0000"):
-        get(raw, "file:mine.txt", sha256="0" * 64)
+    for wrong, problem in (({"sha256": "0" * 64}, "expected 0000"), ({"size": 5}, "21,000 bytes, expected 5")):
+        with pytest.raises(BertlineError, match=problem):
+            get(raw, "file:mine.txt", **wrong)  # type: ignore[arg-type]
+        assert files(raw) == []
 
 
-def test_of_a_folder_the_text_files_are_taken(raw: Path) -> None:
+def test_of_a_folder_the_texts_are_taken(raw: Path) -> None:
     folder = raw.parent / "texts"
     (folder / "deep").mkdir(parents=True)
     (folder / ".hidden").mkdir()
-    for name in ("b.txt", "deep/a.txt.xz", "README.md", ".hidden/c.txt", "rows.jsonl"):
+    taken = ["b.txt", "deep/a.txt.xz", "deep/wiki_00", "deep/wiki_01.bz2", "rows.jsonl.gz", "table.parquet"]
+    for name in (*taken, "README.md", ".hidden/c.txt", "rows.csv", "wiki_xx"):
         (folder / name).write_bytes(CONTENT)
     entry = get(raw, "file:texts")
-    assert sorted(file.relative_to(raw).as_posix() for file in raw.rglob("*") if file.is_file()) == [
-        "texts/b.txt",
-        "texts/deep/a.txt.xz",
-    ]
-    assert entry["files"] == 2
-    assert entry["bytes"] == 2 * len(CONTENT)
+    assert files(raw) == [f"texts/{name}" for name in taken]
+    assert entry["files"] == len(taken)
+    assert entry["bytes"] == len(taken) * len(CONTENT)
     assert entry["sha256"] == sha256_directory(raw / "texts")
 
 
@@ -123,7 +121,11 @@ def test_of_a_folder_the_text_files_are_taken(raw: Path) -> None:
         ("http://host/text.txt", "unknown scheme 'http'"),
         ("https://", "names no file"),
         ("https://host/../..", "names no file"),
+        ("https://host/a%00b", "names no file"),
         ("https:/text.txt", "not a whole https address"),
+        ("hf://models/owner/name/model.bin", "not the address of a dataset's file"),
+        ("hf://datasets/owner", "not the address of a dataset's file"),
+        ("hf://datasets/owner/name/../../../x", "names no file"),
         ("mirror:../text.txt", "names no file"),
         ("mirror:text.txt", "no mirror is set"),
         ("file:missing.txt", "no file or folder"),
@@ -139,11 +141,70 @@ def test_an_address_that_leads_nowhere_is_refused_with_its_own_name(raw: Path, a
     assert list(raw.iterdir()) == []
 
 
-def test_two_sources_of_one_file_name_are_refused(raw: Path) -> None:
-    (raw.parent / "mine.txt").write_bytes(CONTENT)
-    get(raw, "file:mine.txt")
-    with pytest.raises(BertlineError, match=r"two sources have the file name 'mine\.txt'"):
-        get(raw, f"file:{raw.parent}/mine.txt")
+def test_two_sources_of_one_name_are_refused_until_one_has_a_folder(raw: Path, mirror: str) -> None:
+    get(raw, "https://host/en/part-08.txt", mirror)
+    with pytest.raises(BertlineError, match=r"two sources have the file name 'part-08\.txt'. Set folder"):
+        get(raw, "https://other/en/part-08.txt", mirror)
+    (row,) = get_all(raw, Source("https://other/en/part-08.txt", folder="other/en"), mirror)
+    assert files(raw) == ["other/en/part-08.txt", "part-08.txt"]
+    assert row["path"] == "other/en/part-08.txt"
+
+
+def test_no_source_can_take_the_place_of_the_manifest(raw: Path) -> None:
+    (raw.parent / "manifest.json").write_text("{}")
+    with pytest.raises(BertlineError, match=r"the file name 'manifest\.json'"):
+        get(raw, "file:manifest.json")
+
+
+def test_an_archive_becomes_a_folder_and_its_row_says_what_was_inside(raw: Path) -> None:
+    with zipfile.ZipFile(raw.parent / "corpus.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("a.txt", "deep/b.txt", "LICENSE", "__MACOSX/._a.txt"):
+            archive.writestr(name, CONTENT)
+    entry = get(raw, "file:corpus.zip")
+    assert files(raw) == ["corpus/a.txt", "corpus/deep/b.txt"]
+    assert entry["path"] == "corpus"
+    assert entry["bytes"] == (raw.parent / "corpus.zip").stat().st_size
+    assert entry["sha256"] == hashlib.sha256((raw.parent / "corpus.zip").read_bytes()).hexdigest()
+    inside = {"files": 2, "bytes": 2 * len(CONTENT), "left_out": 2, "sha256": sha256_directory(raw / "corpus")}
+    assert entry["unpacked"] == inside
+    get_all(raw, Source("file:corpus.zip", unpack="nothing"))
+    assert "corpus.zip" in files(raw)
+
+
+@pytest.mark.parametrize(
+    ("name", "unpack", "made"),
+    [
+        ("a.txt.zst", "archives", "a.txt"),
+        ("a.txt.zst", "nothing", "a.txt.zst"),
+        ("a.txt.gz", "archives", "a.txt.gz"),
+        ("a.txt.gz", "all", "a.txt"),
+    ],
+)
+def test_single_compressed_files_stay_where_the_readers_read_them(raw: Path, name: str, unpack: str, made: str) -> None:
+    pack = zstandard.compress if name.endswith(".zst") else gzip.compress
+    (raw.parent / name).write_bytes(pack(CONTENT))
+    (row,) = get_all(raw, Source(f"file:{name}", unpack=unpack))  # type: ignore[arg-type]
+    assert files(raw) == [row["path"]] == [made]
+    if made == "a.txt":
+        assert (raw / made).read_bytes() == CONTENT
+        assert row["unpacked"] == {"files": 1, "bytes": len(CONTENT), "left_out": 0, "sha256": SHA256}
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"sha256": "abc"}, "sha256: must be 64 digits"),
+        ({"sha256": f"{SHA256} {SHA256[:-1]}"}, "sha256: must be 64 digits"),
+        ({"bytes": -1}, "bytes: must be at least 0"),
+        ({"folder": "../x"}, "folder: must be a relative path"),
+        ({"folder": "/x"}, "folder: must be a relative path"),
+        ({"unpack": "some"}, "unpack: "),
+    ],
+)
+def test_options_of_a_source_that_make_no_sense_are_refused(option: dict[str, object], told: str) -> None:
+    with pytest.raises(BertlineError) as caught:
+        parse_params({"download": {"sources": [{"address": "file:x", **option}]}}, "params.yaml")
+    assert f"key download.sources.0.{told}" in str(caught.value)
 
 
 def test_documentation_of_packages_records_their_versions(raw: Path, package: Path) -> None:

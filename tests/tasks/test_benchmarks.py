@@ -11,7 +11,7 @@ import pytest
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params, Task, TaskData
 from bertline.base.errors import BertlineError
-from bertline.corpus import sources
+from bertline.corpus import http
 from bertline.stages.task import run
 from bertline.tasks.benchmarks import BENCHMARKS, cut_validation
 from bertline.tasks.published import PublishedFile
@@ -179,7 +179,7 @@ def test_a_damaged_download_is_fetched_anew(tmp_path: Path, published: Path, mon
 def test_a_file_that_nobody_has_is_one_line_with_its_address_and_the_mirror(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "BACK_OFF", 0)
+    monkeypatch.setattr(http, "BACK_OFF", 0)
     monkeypatch.setenv("BERTLINE_MIRROR", str(tmp_path / "nowhere"))
     file = PublishedFile.at("https://127.0.0.1:9/RTE.zip")
     monkeypatch.setitem(BENCHMARKS, "rte", replace(BENCHMARKS["rte"], files={"zip": file}))  # type: ignore[arg-type]

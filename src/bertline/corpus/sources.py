@@ -1,45 +1,67 @@
-"""Sources of text: from an address to a checked file under data/raw.
+"""Sources of text: from an address to checked files under data/raw.
 
-    python-docs:                 the documentation inside installed packages (corpus/python_docs.py)
-    python-docs:json+numpy       of these packages alone
-    file:PATH                    a text file, or a folder of them; relative to the checkout
-    https://host/path            fetched, with retries
-    mirror:NAME                  NAME below one of the mirrors
+    python-docs:                          the documentation inside installed packages (corpus/python_docs.py)
+    python-docs:json+numpy                of these packages alone
+    file:PATH                             a file, or the texts of a folder; relative to the checkout
+    https://host/path                     fetched (corpus/http.py)
+    hf://datasets/OWNER/NAME@REV/PATH     a file of a dataset on the Hugging Face Hub
+    mirror:NAME                           NAME below one of the mirrors
 
 BERTLINE_MIRROR names mirrors, tried first and in order: directories or base URLs, laid out `<host>/<path>`. White space
 separates them; a colon separates directories, as in PATH. A file reaches its final name only when it is complete and,
-if the source has a sha256, has that hash; a mirror is held to it like the official address.
+if the source has a sha256 or a size, has these; a mirror is held to them like the official address. Archives become
+folders (corpus/archives.py).
 """
 
+import re
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
-
-import httpx
 
 from bertline.base.config import Source
 from bertline.base.errors import BertlineError
 from bertline.base.files import atomic_file, sha256_directory, sha256_file, write_jsonl
+from bertline.corpus.addresses import below_mirror, expand, is_fixed, local_name, scheme, url, where
+from bertline.corpus.archives import Damaged, archive_stem, decompress, unpack
+from bertline.corpus.compression import COMPRESSED
+from bertline.corpus.http import Unavailable, download, shown
+from bertline.corpus.kept import Expected, Kept, keep, link
 from bertline.corpus.python_docs import package_versions, parse_selection, read_docstrings
-from bertline.tasks.docs import RAW_FILE
+from bertline.corpus.readers import MANIFEST
 
 MIRROR_VARIABLE = "BERTLINE_MIRROR"
-COMPRESSED = (".xz", ".gz", ".bz2")
-TEXT_SUFFIXES = tuple(f"{text}{packed}" for text in (".txt", ".text") for packed in ("", *COMPRESSED))
-TRIES = 4
-BACK_OFF = 0.5  # seconds before the second try; doubled for each further one
-_TIMEOUT = httpx.Timeout(60, connect=10)
-_BLOCK = 1 << 20
-_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+FORMATS = (".txt", ".text", ".jsonl", ".parquet")
+_READ_COMPRESSED = (".gz", ".bz2", ".xz")  # by the readers; .zst is decompressed here
+_WIKI_EXTRACTOR = re.compile(r"wiki_\d+")  # its files have no suffix
 
 Entry = dict[str, Any]
 
 
-class _Unavailable(Exception):
-    """One place does not have the file, or not the right one; the next place may."""
+@dataclass(frozen=True)
+class Places:
+    """Where files come from, and where they are kept between runs.
+
+    Attributes:
+        root: what relative `file:` paths start from.
+        kept: directory of what was fetched from the web.
+        mirrors: directories and base URLs, tried first.
+    """
+
+    root: Path
+    kept: Path
+    mirrors: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A file that has been found right, outside data/raw; `kept` if it may be given a second name there."""
+
+    path: Path
+    sha256: str
+    kept: Kept | None = None
 
 
 def parse_mirrors(value: str) -> list[str]:
@@ -50,128 +72,120 @@ def parse_mirrors(value: str) -> list[str]:
     return mirrors
 
 
-def fetch(source: Source, directory: Path, *, root: Path, mirrors: Sequence[str] = ()) -> Entry:
-    """Fetch one source into `directory` and return its row of manifest.json.
+def is_text(name: str) -> bool:
+    """Whether a file of this name is taken from a folder or an archive: one that corpus/readers.py reads."""
+    packed = next((suffix for suffix in _READ_COMPRESSED if name.endswith(suffix)), "")
+    plain = name.removesuffix(packed)
+    return plain.endswith(FORMATS) or _WIKI_EXTRACTOR.fullmatch(plain) is not None
 
-    Args:
-        source: address, and optionally the expected sha256 and the licence.
-        directory: where the file or folder goes, under its own name.
-        root: what relative `file:` paths start from.
-        mirrors: directories and base URLs, tried first.
+
+def fetch(source: Source, directory: Path, places: Places) -> list[Entry]:
+    """Fetch one source into `directory` and return its rows of manifest.json: one, or one a file of its braces.
 
     Raises:
-        BertlineError: unknown scheme, nothing at the address, or a hash that differs.
+        BertlineError: unknown scheme, nothing at the address, a hash or size that differs, or an archive that is
+            damaged or dangerous.
     """
-    scheme, _, rest = source.address.partition(":")
-    if scheme not in _SCHEMES:
-        fix = "Use python-docs:, file:PATH, https://… or mirror:NAME"
-        raise BertlineError(f"unknown scheme {scheme!r}", where=_where(source), fix=fix)
-    path = directory / _name(source, scheme, rest)
-    if path.exists():
-        fix = "Rename one of them"
-        raise BertlineError(f"two sources have the file name {path.name!r}", where=_where(source), fix=fix)
-    details = _SCHEMES[scheme](source, path, root, mirrors)
-    found = sha256_directory(path) if path.is_dir() else sha256_file(path)
-    if source.sha256 and found not in source.sha256.split():
-        fix = "Correct sha256 if the new content is meant"
-        raise BertlineError(f"sha256 is {found}, expected {source.sha256}", where=_where(source), fix=fix)
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    size = sum(file.stat().st_size for file in files)
-    entry = {"address": source.address, "path": path.name, "sha256": found, "bytes": size, "licence": source.licence}
-    return entry | details
+    addresses = expand(source.address)
+    if len(addresses) > 1 and (source.sha256 or source.bytes):
+        fix = "Write one entry a file, each with its own"
+        raise BertlineError("sha256 and bytes are those of one file", where=where(source.address), fix=fix)
+    return [_fetch_one(replace(source, address=address), directory, places) for address in addresses]
 
 
-def _where(source: Source) -> str:
-    return f"download.sources, {source.address or 'an entry without address'}"
+def _fetch_one(source: Source, directory: Path, places: Places) -> Entry:
+    kind = scheme(source.address)
+    name = local_name(source.address)
+    if kind == "python-docs":
+        path = _free(source, directory, name)
+        packages = parse_selection(source.address.partition(":")[2])
+        write_jsonl(path, read_docstrings(packages))
+        found = sha256_file(path)
+        _check(source, found, path.stat().st_size)
+        row = _row(source, path.relative_to(directory), found, path.stat().st_size)
+        return row | {"packages": package_versions(packages)}
+    if kind == "file":
+        origin = places.root / source.address.partition(":")[2]
+        if origin.is_dir():
+            return _copy_folder(source, origin, directory)
+        if not origin.is_file():
+            fix = "Check the path; it is relative to the checkout"
+            raise BertlineError(f"no file or folder {origin}", where=where(source.address), fix=fix)
+        found = sha256_file(origin)
+        _check(source, found, origin.stat().st_size)
+        return _put(source, _Found(origin, found), directory, name)
+    with _from_web(source, places) as there:
+        return _put(source, there, directory, name)
 
 
-def _name(source: Source, scheme: str, rest: str) -> str:
-    """The name under data/raw: the last part of the address."""
-    if scheme == "python-docs":
-        return RAW_FILE
-    path = PurePosixPath(unquote(urlsplit(source.address).path) if scheme == "https" else rest)
-    if not path.name or path.name == ".." or (scheme != "file" and ".." in path.parts):
-        raise BertlineError("the address names no file", where=_where(source), fix="End it with the name of the file")
-    return path.name
+def _row(source: Source, path: Path, sha256: str, size: int) -> Entry:
+    return {
+        "address": source.address,
+        "path": path.as_posix(),
+        "sha256": sha256,
+        "bytes": size,
+        "licence": source.licence,
+    }
 
 
-def _python_docs(source: Source, path: Path, _root: Path, _mirrors: Sequence[str]) -> Entry:
-    packages = parse_selection(source.address.partition(":")[2])
-    write_jsonl(path, read_docstrings(packages))
-    return {"packages": package_versions(packages)}
+def _free(source: Source, directory: Path, name: PurePosixPath) -> Path:
+    """Where a source goes; what already has that name is another source."""
+    path = directory / source.folder / name
+    if path.exists() or path == directory / MANIFEST:
+        what = f"two sources have the file name {path.relative_to(directory).as_posix()!r}"
+        raise BertlineError(what, where=where(source.address), fix="Set folder: for one of them")
+    return path
 
 
-def _local(source: Source, path: Path, root: Path, _mirrors: Sequence[str]) -> Entry:
-    origin = root / source.address.partition(":")[2]
-    if origin.is_file():
-        _copy(origin, path)
-        return {}
-    if not origin.is_dir():
-        fix = "Check the path; it is relative to the checkout"
-        raise BertlineError(f"no file or folder {origin}", where=_where(source), fix=fix)
-    texts = [file for file in sorted(origin.rglob("*")) if file.is_file() and file.name.endswith(TEXT_SUFFIXES)]
+def _check(source: Source, sha256: str, size: int) -> None:
+    problem = _expected(source).problem(sha256, size)
+    if problem:
+        fix = "Correct sha256 and bytes if the new content is meant"
+        raise BertlineError(problem, where=where(source.address), fix=fix)
+
+
+def _expected(source: Source) -> Expected:
+    return Expected(tuple(source.sha256.split()), source.bytes)
+
+
+def _put(source: Source, found: _Found, directory: Path, name: PurePosixPath) -> Entry:
+    """Bring a file into the directory: unpacked, linked or copied."""
+    stem = archive_stem(name.name) if source.unpack != "nothing" else ""
+    suffixes = {"nothing": (), "archives": (".zst",), "all": COMPRESSED}[source.unpack]
+    packed = not stem and name.suffix in suffixes
+    path = _free(source, directory, name.with_name(stem) if stem else name.with_suffix("") if packed else name)
+    row = _row(source, path.relative_to(directory), found.sha256, found.path.stat().st_size)
+    try:
+        if stem:
+            made = unpack(found.path, name.name, path, limit=source.max_unpacked, wanted=is_text)
+            inside = {"files": made.files, "bytes": made.bytes, "left_out": made.left_out}
+            return row | {"unpacked": {**inside, "sha256": sha256_directory(path)}}
+        if packed:
+            size = decompress(found.path, name.name, path, limit=source.max_unpacked)
+            return row | {"unpacked": {"files": 1, "bytes": size, "left_out": 0, "sha256": sha256_file(path)}}
+    except BertlineError as error:
+        if found.kept and isinstance(error, Damaged):
+            found.kept.drop_file()  # the next run is to fetch it anew
+        raise BertlineError(error.what, where=where(source.address), fix=error.fix) from None
+    if found.kept:
+        link(found.path, path)
+    else:
+        _copy(found.path, path)
+    return row
+
+
+def _copy_folder(source: Source, origin: Path, directory: Path) -> Entry:
+    path = _free(source, directory, PurePosixPath(origin.name))
+    texts = [file for file in sorted(origin.rglob("*")) if file.is_file() and is_text(file.name)]
     texts = [file for file in texts if not any(part.startswith(".") for part in file.relative_to(origin).parts)]
     if not texts:
-        what = f"no text file ({', '.join(TEXT_SUFFIXES)}) in folder {origin}"
-        raise BertlineError(what, where=_where(source), fix="Put text files there, or name one file")
+        what = f"no text file ({', '.join(FORMATS)}, also compressed) in folder {origin}"
+        raise BertlineError(what, where=where(source.address), fix="Put text files there, or name one file")
     for file in texts:
         _copy(file, path / file.relative_to(origin))
-    return {"files": len(texts)}
-
-
-def _web(source: Source, path: Path, _root: Path, mirrors: Sequence[str]) -> Entry:
-    parts = urlsplit(source.address)
-    if not parts.hostname:
-        raise BertlineError("not a whole https address", where=_where(source), fix="Write https://host/path")
-    below = f"{parts.hostname}{unquote(parts.path)}"
-    _first_of([*_below_mirrors(mirrors, below), source.address], source, path)
-    return {}
-
-
-def _mirror(source: Source, path: Path, _root: Path, mirrors: Sequence[str]) -> Entry:
-    if not mirrors:
-        fix = f"Set {MIRROR_VARIABLE} to a directory or base URL that has it"
-        raise BertlineError("no mirror is set", where=_where(source), fix=fix)
-    _first_of(list(_below_mirrors(mirrors, source.address.partition(":")[2])), source, path)
-    return {}
-
-
-_SCHEMES: Mapping[str, Callable[[Source, Path, Path, Sequence[str]], Entry]] = {
-    "python-docs": _python_docs,
-    "file": _local,
-    "https": _web,
-    "mirror": _mirror,
-}
-
-
-def _below_mirrors(mirrors: Sequence[str], name: str) -> Iterator[str]:
-    for mirror in mirrors:
-        yield f"{mirror}/{name.lstrip('/')}"
-
-
-def _first_of(places: Sequence[str], source: Source, path: Path) -> None:
-    """Take the file from the first place that has it, whole and with the right hash."""
-    problems = []
-    for place in places:
-        try:
-            if "://" in place:
-                download(place, path, source.sha256)
-            else:
-                _take_from_directory(Path(place), path, source.sha256)
-        except _Unavailable as problem:
-            problems.append(f"{place}: {problem}")
-        else:
-            return
-    fix = f"Check the address and the network, or set {MIRROR_VARIABLE} to a place that has the file"
-    raise BertlineError(f"could not be fetched ({'; '.join(problems)})", where=_where(source), fix=fix)
-
-
-def _take_from_directory(origin: Path, path: Path, sha256: str) -> None:
-    if not origin.is_file():
-        raise _Unavailable("no such file")
-    if sha256:
-        _check_hash(origin, sha256)
-    _copy(origin, path)
+    found, size = sha256_directory(path), sum(file.stat().st_size for file in texts)
+    _check(source, found, size)
+    return _row(source, path.relative_to(directory), found, size) | {"files": len(texts)}
 
 
 def _copy(origin: Path, path: Path) -> None:
@@ -179,48 +193,41 @@ def _copy(origin: Path, path: Path) -> None:
         shutil.copyfile(origin, temporary)
 
 
-def _check_hash(path: Path, sha256: str) -> None:
-    found = sha256_file(path)
-    if found not in sha256.split():
-        raise _Unavailable(f"sha256 is {found}, expected {sha256}")
+@contextmanager
+def _from_web(source: Source, places: Places) -> Iterator[_Found]:
+    """The file of an https:, hf: or mirror: address, right and whole, while no other process touches it."""
+    official = [url(source.address)] if scheme(source.address) != "mirror" else []
+    if not official and not places.mirrors:
+        fix = f"Set {MIRROR_VARIABLE} to a directory or base URL that has it"
+        raise BertlineError("no mirror is set", where=where(source.address), fix=fix)
+    below = below_mirror(source.address)
+    with keep(places.kept, source.address) as kept:
+        yield _first_of([*(f"{mirror}/{below}" for mirror in places.mirrors), *official], source, kept)
 
 
-def download(url: str, path: Path, sha256: str = "") -> None:
-    """Fetch a URL into `path`: to a temporary file, its length and hash checked, then moved.
-
-    Connection faults, transient statuses, a body cut short and a wrong hash are tried again, TRIES times in all.
-    Proxies are taken from the environment, as curl does.
-    """
-    for attempt in range(TRIES):
-        time.sleep(BACK_OFF * 2 ** (attempt - 1) if attempt else 0)
-        last = attempt == TRIES - 1
+def _first_of(candidates: Sequence[str], source: Source, kept: Kept) -> _Found:
+    """The file at the first place that has it, whole and right; that of an earlier run where it is still the one."""
+    expected = _expected(source)
+    state = kept.whole() if expected.sha256 or is_fixed(source.address) else {}
+    if state and not expected.problem(state["sha256"], state["bytes"]):
+        return _Found(kept.file, state["sha256"], kept)
+    problems = []
+    for place in candidates:
         try:
-            with atomic_file(path) as temporary:
-                _receive(url, temporary)
-                if sha256:
-                    _check_hash(temporary, sha256)
-            return
-        except httpx.HTTPStatusError as error:
-            if last or error.response.status_code not in _TRANSIENT:
-                raise _Unavailable(f"HTTP status {error.response.status_code}") from None
-        except (httpx.TransportError, httpx.TooManyRedirects, httpx.InvalidURL) as error:
-            if last:
-                raise _Unavailable(f"{type(error).__name__}: {error}") from None
-        except _Unavailable:
-            if last:
-                raise
+            if "://" in place:
+                return _Found(kept.file, download(place, kept, expected), kept)
+            return _in_directory(Path(place), expected)
+        except Unavailable as problem:
+            problems.append(f"{shown(place)}: {problem}")
+    fix = f"Check the address and the network, or set {MIRROR_VARIABLE} to a place that has the file"
+    raise BertlineError(f"could not be fetched ({'; '.join(problems)})", where=where(source.address), fix=fix)
 
 
-def _receive(url: str, path: Path) -> None:
-    # The bytes as published: a body that the server compresses on the way would not match its hash.
-    headers = {"Accept-Encoding": "identity"}
-    with (
-        httpx.Client(follow_redirects=True, timeout=_TIMEOUT, headers=headers) as client,
-        client.stream("GET", url) as response,
-        path.open("wb") as out,
-    ):
-        response.raise_for_status()
-        if url.startswith("https:") and response.url.scheme != "https":
-            raise _Unavailable(f"redirected from https to {response.url}")
-        for block in response.iter_raw(_BLOCK):  # a body shorter than its Content-Length raises here
-            out.write(block)
+def _in_directory(path: Path, expected: Expected) -> _Found:
+    if not path.is_file():
+        raise Unavailable("no such file")
+    sha256 = sha256_file(path)
+    problem = expected.problem(sha256, path.stat().st_size)
+    if problem:
+        raise Unavailable(problem)
+    return _Found(path, sha256)

@@ -8,14 +8,15 @@ from bertline.base.config import Params
 from bertline.base.files import atomic_directory, write_json
 from bertline.base.stage import main
 from bertline.corpus.readers import MANIFEST
-from bertline.corpus.sources import MIRROR_VARIABLE, fetch, parse_mirrors
+from bertline.corpus.sources import MIRROR_VARIABLE, Places, fetch, parse_mirrors
 
 
 def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
     """Fetch every source, check it, and write data/raw with its manifest.json."""
     mirrors = parse_mirrors(os.environ.get(MIRROR_VARIABLE, ""))
+    places = Places(artifacts.root, artifacts.runs / "download", mirrors)
     with atomic_directory(artifacts.raw) as directory:
-        sources = [fetch(source, directory, root=artifacts.root, mirrors=mirrors) for source in params.download.sources]
+        sources = [row for source in params.download.sources for row in fetch(source, directory, places)]
         write_json(directory / MANIFEST, {"sources": sources})
     return {"sources": len(sources), "bytes": sum(source["bytes"] for source in sources)}
 

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params, Source
 from bertline.base.stage import main
-from bertline.corpus.sources import MIRROR_VARIABLE, fetch, parse_mirrors
+from bertline.corpus.sources import MIRROR_VARIABLE, Places, fetch, parse_mirrors
 from bertline.tasks.catalog import build_task
 from bertline.tasks.schema import SPLITS
 
@@ -16,9 +17,10 @@ from bertline.tasks.schema import SPLITS
 def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
     """Build the train, validation and test rows of one task; a benchmark's files are fetched."""
     mirrors = parse_mirrors(os.environ.get(MIRROR_VARIABLE, ""))
+    places = Places(artifacts.root, artifacts.runs / "download", mirrors)
 
     def fetch_into(source: Source, directory: Path) -> None:
-        fetch(source, directory, root=artifacts.root, mirrors=mirrors)
+        fetch(replace(source, unpack="nothing"), directory, places)  # readers of benchmarks look into archives
 
     info = build_task(task, params.tasks[task], artifacts, fetch_into)
     return {"kind": info.kind, "labels": len(info.labels), **{f"{split}_rows": info.rows[split] for split in SPLITS}}
