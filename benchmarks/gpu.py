@@ -41,7 +41,7 @@ from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatch
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -62,8 +62,8 @@ from bertline.pretraining.plan import Plan
 from bertline.pretraining.progress import flops_of_sequence
 from bertline.pretraining.randomness import TRAINING
 from bertline.pretraining.trainer import Trainer
-from bertline.tokens.encoder import SPECIAL_TOKENS, VOCAB, Encoder, load_tokenizer, read_vocab, write_tokenizer
 from bertline.tokens.store import TokenBatch, TokenStore, write_store
+from bertline.tokens.tokenizer import SPECIAL_TOKENS, VOCAB, load_tokenizer, read_vocab, write_tokenizer
 from bertline.training.device import prepare
 from bertline.training.optimizer import make_optimizer
 
@@ -267,9 +267,13 @@ def make_corpus(folder: Path, files: int) -> tuple[Path, Path]:
     vocab, tokens = folder / "vocab", folder / "tokens"
     vocab.mkdir(parents=True)
     write_tokenizer(make_vocabulary(documents), vocab, lowercase=True)
-    encoder, digest = Encoder(load_tokenizer(vocab)), hashlib.sha256((vocab / VOCAB).read_bytes()).hexdigest()
+    tokenizer, digest = load_tokenizer(vocab), hashlib.sha256((vocab / VOCAB).read_bytes()).hexdigest()
+    tokenizer.encode_special_tokens = True
     for split, part in (("validation", documents[::20]), ("train", [d for n, d in enumerate(documents) if n % 20])):
-        ids, lengths = encoder.encode([sentence for document in part for sentence in document])
+        sentences = [sentence for document in part for sentence in document]
+        found = [encoding.ids for encoding in tokenizer.encode_batch_fast(sentences, add_special_tokens=False)]
+        ids = np.fromiter(chain.from_iterable(found), np.uint32)
+        lengths = np.fromiter(map(len, found), np.int64, len(found))
         counts = np.array([len(document) for document in part], np.int64)
         write_store(
             tokens / split,

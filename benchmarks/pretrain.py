@@ -35,8 +35,8 @@ from bertline.pretraining.plan import Plan
 from bertline.pretraining.progress import flops_of_sequence, measure_peak
 from bertline.pretraining.randomness import TRAINING
 from bertline.pretraining.trainer import Trainer
-from bertline.tokens.encoder import SPECIAL_TOKENS, VOCAB, read_vocab, write_tokenizer
 from bertline.tokens.store import TokenBatch, TokenStore, write_store
+from bertline.tokens.tokenizer import SPECIAL_TOKENS, VOCAB, read_vocab, write_tokenizer
 from bertline.training.device import usable_precision
 
 STEPS = {"tiny": (20, 80), "mini": (6, 24), "small": (4, 12)}  # of the warm-up, and those that are timed

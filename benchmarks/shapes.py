@@ -18,8 +18,8 @@ from typing import Any
 from benchmarks.machine import RESULTS, write_result
 from bertline.base.config import Pretrain
 from bertline.pretraining.trainer import Trainer
-from bertline.tokens.encoder import read_vocab
 from bertline.tokens.store import TokenStore
+from bertline.tokens.tokenizer import read_vocab
 
 ROWS: dict[str, dict[str, Any]] = {
     "tiny, 64 x 64": {},

@@ -29,8 +29,8 @@ from bertline.pretraining import warm_start as room
 from bertline.pretraining.masking import Pieces
 from bertline.pretraining.trainer import Trainer
 from bertline.pretraining.warm_start import DEFAULT, Matrix, Statistics
-from bertline.tokens.encoder import read_vocab
 from bertline.tokens.store import TokenStore
+from bertline.tokens.tokenizer import read_vocab
 
 Transform = Callable[[Matrix], Matrix]
 

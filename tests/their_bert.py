@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import transformers
 
-from bertline.tokens.encoder import SPECIAL_TOKENS
+from bertline.tokens.tokenizer import SPECIAL_TOKENS
 
 TOKENIZER_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json")
 

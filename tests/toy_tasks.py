@@ -11,7 +11,7 @@ from bertline.base.config import Finetune, Kind
 from bertline.model.bert import BertConfig, BertForPreTraining, initialize
 from bertline.model.hf import save_model
 from bertline.tasks.schema import SPLITS, TaskInfo, write_task
-from bertline.tokens.encoder import SPECIAL_TOKENS, write_tokenizer
+from bertline.tokens.tokenizer import SPECIAL_TOKENS, write_tokenizer
 
 Row = dict[str, Any]
 

@@ -18,7 +18,7 @@ from bertline.inference.heads import build_model
 from bertline.inference.settings import InferenceSettings
 from bertline.model.bert import initialize
 from bertline.model.hf import save_model
-from bertline.tokens.encoder import copy_tokenizer
+from bertline.tokens.tokenizer import copy_tokenizer
 from checkout import ROOT
 from toy_tasks import SHAPE, toy_task, write_pretrained
 

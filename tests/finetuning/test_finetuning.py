@@ -20,7 +20,7 @@ from bertline.inference.heads import build_model
 from bertline.inference.predictor import Predictor, predict_rows
 from bertline.model.bert import BertConfig, initialize
 from bertline.tasks.batches import Batch
-from bertline.tokens.encoder import load_tokenizer
+from bertline.tokens.tokenizer import load_tokenizer
 from toy_tasks import KINDS, RECIPE, SHAPE, toy_task, write_pretrained
 
 SHORT = replace(RECIPE, epochs=1, dropout=0.1, precision="bf16")

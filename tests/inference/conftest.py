@@ -12,7 +12,7 @@ from bertline.finetuning.data import prepare_data
 from bertline.finetuning.save import save_finetuned
 from bertline.inference.heads import build_model
 from bertline.model.bert import initialize
-from bertline.tokens.encoder import load_tokenizer
+from bertline.tokens.tokenizer import load_tokenizer
 from toy_tasks import RECIPE, SHAPE, toy_task, write_pretrained
 
 

@@ -12,7 +12,7 @@ from bertline.inference.inputs import as_rows
 from bertline.inference.settings import InferenceSettings
 from bertline.tasks.batches import Features
 from bertline.tasks.features import encode_rows
-from bertline.tokens.encoder import build_tokenizer
+from bertline.tokens.tokenizer import build_tokenizer
 from toy_tasks import FILLERS, VOCAB, toy_task
 
 TASK, _ = toy_task("span")

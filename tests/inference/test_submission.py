@@ -21,7 +21,7 @@ from bertline.model.hf import save_model
 from bertline.stages.task import run
 from bertline.tasks.glue import GLUE
 from bertline.tasks.schema import TaskInfo
-from bertline.tokens.encoder import copy_tokenizer
+from bertline.tokens.tokenizer import copy_tokenizer
 from tasks.published_files import TEST, use_small_files, write_mirror
 from toy_tasks import SHAPE, write_pretrained
 

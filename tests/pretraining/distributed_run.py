@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bertline.base.config import SecondPhase
 from bertline.pretraining.trainer import Trainer
-from bertline.tokens.encoder import SPECIAL_TOKENS
 from bertline.tokens.store import TokenStore
+from bertline.tokens.tokenizer import SPECIAL_TOKENS
 from bertline.training.distributed import join
 from pretraining.interrupted_run import CONFIG
 

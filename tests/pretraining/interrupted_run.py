@@ -7,8 +7,8 @@ from typing import Any
 
 from bertline.base.config import Pretrain
 from bertline.pretraining.trainer import Trainer
-from bertline.tokens.encoder import SPECIAL_TOKENS
 from bertline.tokens.store import TokenStore
+from bertline.tokens.tokenizer import SPECIAL_TOKENS
 
 CONFIG = Pretrain(
     sequence_length=16,

@@ -17,8 +17,8 @@ from bertline.pretraining.masking import Pieces
 from bertline.pretraining.plan import Plan
 from bertline.pretraining.randomness import TRAINING, permute
 from bertline.pretraining.segments import Text, slot_places
-from bertline.tokens.encoder import SPECIAL_TOKENS, SpecialIds
 from bertline.tokens.store import TokenStore
+from bertline.tokens.tokenizer import SPECIAL_TOKENS, SpecialIds
 from pretraining.tiny_corpus import SPECIALS, make_store, place_store, random_lengths
 
 CONFIG = Pretrain(sequence_length=48, batch_size=32)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bertline.base.errors import BertlineError
 from bertline.pretraining.masking import Masked, MaskRandomness, Pieces, mask_tokens, predictions_of
 from bertline.pretraining.randomness import random_words
-from bertline.tokens.encoder import SPECIAL_TOKENS
+from bertline.tokens.tokenizer import SPECIAL_TOKENS
 
 WORDS, INSIDE = 120, 60
 _UNUSED = [f"[unused{number}]" for number in range(115)]

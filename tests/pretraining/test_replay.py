@@ -11,7 +11,7 @@ from bertline.base.errors import BertlineError
 from bertline.pretraining.examples import Batch
 from bertline.pretraining.replay import describe, replay
 from bertline.pretraining.trainer import Trainer
-from bertline.tokens.encoder import SPECIAL_TOKENS
+from bertline.tokens.tokenizer import SPECIAL_TOKENS
 from pretraining.interrupted_run import CONFIG, open_run
 from pretraining.tiny_corpus import topic_store
 

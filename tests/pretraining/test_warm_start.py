@@ -23,8 +23,8 @@ from bertline.pretraining.warm_start import (
     unigram_log_probabilities,
     warm_start,
 )
-from bertline.tokens.encoder import SPECIAL_TOKENS
 from bertline.tokens.store import TokenStore
+from bertline.tokens.tokenizer import SPECIAL_TOKENS
 from pretraining.tiny_corpus import SPECIALS, Documents, make_store, topic_store
 
 TOPICS, WORDS = 8, 24

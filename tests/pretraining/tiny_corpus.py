@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bertline.tokens.encoder import SPECIAL_TOKENS
 from bertline.tokens.store import TokenBatch, TokenStore, write_store
+from bertline.tokens.tokenizer import SPECIAL_TOKENS
 
 SPECIALS = len(SPECIAL_TOKENS)
 Documents = Sequence[Sequence[Sequence[int]]]  # documents of sentences of ids

@@ -21,7 +21,7 @@ from bertline.registry.store import open_store
 from bertline.tasks.batches import Batch
 from bertline.tasks.features import encode_rows
 from bertline.tasks.schema import METRICS, TaskInfo
-from bertline.tokens.encoder import SPECIAL_TOKENS, load_tokenizer, write_tokenizer
+from bertline.tokens.tokenizer import SPECIAL_TOKENS, load_tokenizer, write_tokenizer
 
 ROOT = Path(__file__).parents[2]
 WORDS = ["the", "mean", "of", "an", "array", "returns", "value", "plot", "axis", "shape", "what", "does", ".", "?", ":"]

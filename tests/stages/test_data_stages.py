@@ -10,19 +10,20 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, BertConfig
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Documents, Download, Params, Source, Vocab
+from bertline.base.config import Documents, Download, Encode, Params, Source, Vocab
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_json, sha256_directory, sha256_file
 from bertline.corpus.parquet import read_sentences
 from bertline.stages import documents, download, encode, vocab
-from bertline.tokens.encoder import read_vocab
 from bertline.tokens.store import TokenStore
+from bertline.tokens.tokenizer import read_vocab
 from their_bert import as_bert_base, save_tokenizer
 
 PARAMS = Params(
     download=Download([Source("python-docs:json+email+argparse", licence="PSF-2.0"), Source("file:data/sources")]),
     documents=Documents(min_characters=50, validation_fraction=0.2),
     vocab=Vocab(size=1024),
+    encode=Encode(max_tokens_per_character=0),
 )
 STAGES = (download, documents, vocab, encode)
 
@@ -124,6 +125,20 @@ def test_a_second_run_writes_the_same_bytes(data: Artifacts, tmp_path: Path) -> 
     again = run_all(tmp_path)
     for name in ("raw", "documents", "vocab", "tokens", "reports"):
         assert sha256_directory(again.data / name) == sha256_directory(data.data / name)
+
+
+def test_what_hardly_compresses_is_dropped_and_counted(data: Artifacts, tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path)
+    shutil.copytree(data.documents, artifacts.documents)
+    shutil.copytree(data.vocab, artifacts.vocab)
+    metrics = encode.run(replace(PARAMS, encode=Encode(0.35)), artifacts)
+    stored = [TokenStore.open(artifacts.tokens(split)) for split in ("train", "validation")]
+    written = read_json(data.metrics("documents"))
+    assert 0 < metrics["dropped_documents"] == sum(store.meta["dropped"] for store in stored)
+    for store, split in zip(stored, ("train", "validation"), strict=True):
+        assert store.meta["documents"] + store.meta["dropped"] == written[f"{split}_documents"]
+    with pytest.raises(BertlineError, match=r"all \d+ documents were dropped.*encode\.max_tokens_per_character"):
+        encode.run(replace(PARAMS, encode=Encode(0.01)), artifacts)
 
 
 def test_a_source_that_fails_leaves_the_raw_data_as_it_was(data: Artifacts, tmp_path: Path) -> None:

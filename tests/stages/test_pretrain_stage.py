@@ -23,7 +23,7 @@ from bertline.cli import app
 from bertline.model.bert import BertForPreTraining
 from bertline.model.hf import load_model
 from bertline.stages.pretrain import run
-from bertline.tokens.encoder import load_tokenizer, write_tokenizer
+from bertline.tokens.tokenizer import load_tokenizer, write_tokenizer
 from pretraining.tiny_corpus import topic_store
 
 PARAMS = replace(

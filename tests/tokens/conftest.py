@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bertline.tokens.encoder import write_tokenizer
-from bertline.tokens.wordpiece import count_words, train_vocab
+from bertline.tokens.counting import count_words
+from bertline.tokens.tokenizer import write_tokenizer
+from bertline.tokens.wordpiece import train_vocab
 from their_bert import as_bert_base
 
 TEXT = [

@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, BertConfig, PreTrainedTokenizerBase
 
 from bertline.base.errors import BertlineError
-from bertline.tokens.encoder import SpecialIds, load_tokenizer, write_tokenizer
 from bertline.tokens.hf import first_difference, read_tokenizer
+from bertline.tokens.tokenizer import SpecialIds, load_tokenizer, write_tokenizer
 from their_bert import as_bert_base, save_tokenizer
 from tokens.test_encoder import texts
 

@@ -14,11 +14,13 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from bertline.base.errors import BertlineError
-from bertline.tokens.encoder import SPECIAL_TOKENS, build_tokenizer
-from bertline.tokens.wordpiece import count_words, train_vocab
+from bertline.tokens.counting import WordCounts, count_words
+from bertline.tokens.tokenizer import SPECIAL_TOKENS, build_tokenizer
+from bertline.tokens.wordpiece import train_vocab
 
 _TRAIN = """
-from bertline.tokens.wordpiece import count_words, train_vocab
+from bertline.tokens.counting import count_words
+from bertline.tokens.wordpiece import train_vocab
 text = [" ".join(f"w{i * 7919 % 101}x{i * j % 37}ing" for j in range(20)) for i in range(200)]
 print(chr(10).join(train_vocab(count_words(set(text), lowercase=True), size=512)))
 """
@@ -32,13 +34,13 @@ def test_special_tokens_come_first_and_every_entry_is_unique(vocab: list[str]) -
 @pytest.mark.parametrize(("asked", "made"), [(256, 256), (257, 320), (300, 320)])
 def test_the_size_is_rounded_up_to_a_multiple_of_64(asked: int, made: int) -> None:
     words = Counter({f"{a}{b}{c}": 3 for a in "abcdefgh" for b in "ijklmnop" for c in "qrstuvwx"})
-    learned = train_vocab(words, size=asked)
+    learned = train_vocab(WordCounts.of(words), size=asked)
     assert len(learned) == made
     assert not any(piece.startswith("[unused") for piece in learned)
 
 
 def test_a_corpus_too_small_for_the_size_leaves_unused_entries() -> None:
-    learned = train_vocab(Counter({"hug": 10, "pug": 5}), size=256)
+    learned = train_vocab(WordCounts.of(Counter({"hug": 10, "pug": 5})), size=256)
     assert len(learned) == 256
     assert learned[-1].startswith("[unused")
     assert learned[5:11] == ["##g", "##u", "h", "p", "hug", "pug"]
@@ -47,7 +49,7 @@ def test_a_corpus_too_small_for_the_size_leaves_unused_entries() -> None:
 
 def test_frequent_words_are_entries_of_their_own_and_rare_ones_are_pieces() -> None:
     words = Counter({"token": 1000, "tokens": 500, "ize": 300, "tokenize": 2, "zebra": 1})
-    learned = train_vocab(words, size=256)
+    learned = train_vocab(WordCounts.of(words), size=256)
     assert {"token", "tokens", "ize"} <= set(learned)
     tokenizer = build_tokenizer(learned, lowercase=True)
     assert tokenizer.encode("tokenizebra", add_special_tokens=False).tokens[0].startswith("token")
@@ -57,7 +59,7 @@ def test_frequent_words_are_entries_of_their_own_and_rare_ones_are_pieces() -> N
 @given(st.lists(st.text(st.sampled_from("abcdeéß中ü1,.- "), max_size=30), min_size=1, max_size=8))
 def test_nothing_that_it_was_trained_on_becomes_unknown(sentences: list[str]) -> None:
     words = count_words(sentences, lowercase=True)
-    if not words:
+    if not len(words.words):
         return
     tokenizer = build_tokenizer(train_vocab(words, size=256), lowercase=True)
     tokens = [token for sentence in sentences for token in tokenizer.encode(sentence, add_special_tokens=False).tokens]
@@ -70,21 +72,18 @@ def _words(sentences: list[str]) -> list[str]:
     return [word for text in sentences for word, _ in splitter.pre_tokenize_str(normaliser.normalize_str(text))]
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(max_size=30), max_size=6), st.booleans(), st.sampled_from([0, 3, 500_000]))
-def test_words_are_counted_as_bert_cuts_them(sentences: list[str], lowercase: bool, held: int) -> None:
-    normaliser, splitter = BertNormalizer(lowercase=lowercase), BertPreTokenizer()
-    expected = Counter(
-        word for text in sentences for word, _ in splitter.pre_tokenize_str(normaliser.normalize_str(text))
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bertline.tokens.wordpiece._CHUNKS", held)
-        assert count_words(sentences, lowercase=lowercase) == expected
+def test_of_many_words_the_commonest_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = {"common": 50, "rarely": 2, "seldom": 1}
+    assert "seldom" in train_vocab(WordCounts.of(words), size=256)
+    monkeypatch.setattr("bertline.tokens.wordpiece.MAX_WORDS", 2)
+    learned = train_vocab(WordCounts.of(words), size=256)
+    assert {"common", "rarely", "s", "##d"} <= set(learned)
+    assert "seldom" not in learned
 
 
 def test_the_rarest_characters_are_left_out_when_the_alphabet_would_fill_the_vocabulary() -> None:
     words = Counter({chr(0x4E00 + number): 1000 - number for number in range(400)})
-    learned = train_vocab(words, size=256)
+    learned = train_vocab(WordCounts.of(words), size=256)
     assert len(learned) == 256
     assert chr(0x4E00) in learned
     assert chr(0x4E00 + 399) not in learned
@@ -92,7 +91,7 @@ def test_the_rarest_characters_are_left_out_when_the_alphabet_would_fill_the_voc
 
 def test_no_words_is_an_error() -> None:
     with pytest.raises(BertlineError, match="no words to learn from"):
-        train_vocab(Counter(), size=256)
+        train_vocab(WordCounts.of(Counter()), size=256)
 
 
 def test_fresh_processes_with_other_hash_seeds_write_the_same_bytes() -> None:

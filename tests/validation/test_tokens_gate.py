@@ -143,6 +143,20 @@ def test_a_reused_vocabulary_has_a_size_and_an_order_of_its_own(copy_of) -> None
         gate_tokens.run(params, artifacts)
 
 
+def test_documents_that_the_filter_dropped_are_not_lost_but_many_are_a_warning(
+    copy_of, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifacts = copy_of("tokens")
+    edit_store(lambda i, s, d: (i[:-60], s[:-5], d[:-1]))(artifacts)
+    edit_meta(lambda meta: meta.update(dropped=1))(artifacts)
+    change_json(artifacts.metrics("encode"), lambda value: value.update(train_tokens=2340))
+    assert gate_tokens.run(small_params(), artifacts)["warnings"] == 0
+    change_json(artifacts.metrics("documents"), lambda value: value.update(train_documents=60))
+    edit_meta(lambda meta: meta.update(dropped=21))(artifacts)
+    assert gate_tokens.run(small_params(), artifacts)["warnings"] == 1
+    assert "few_documents_were_dropped failed" in capsys.readouterr().err
+
+
 def test_a_vocabulary_of_whole_words_is_a_warning(copy_of, capsys: pytest.CaptureFixture[str]) -> None:
     artifacts = copy_of("tokens")
     edit_vocab([entry.replace("##", "@") for entry in ENTRIES])(artifacts)

@@ -101,6 +101,19 @@ class Vocab:
 
 
 @dataclass(frozen=True)
+class Encode:
+    """Stage encode."""
+
+    __pydantic_config__ = STRICT
+    max_tokens_per_character: float = option(
+        0.35, "drop documents that need more: tables, symbols, other languages (usual: 0.2 to 0.3); 0: keep all"
+    )
+
+    def __post_init__(self) -> None:
+        not_negative(self, "max_tokens_per_character")
+
+
+@dataclass(frozen=True)
 class GateTokens:
     """Stage gate_tokens: the thresholds of its expectations."""
 
@@ -316,6 +329,7 @@ class Params:
     documents: Documents = option(Documents(), "")
     gate_corpus: GateCorpus = option(GateCorpus(), "")
     vocab: Vocab = option(Vocab(), "")
+    encode: Encode = option(Encode(), "")
     gate_tokens: GateTokens = option(GateTokens(), "")
     pretrain: Pretrain = option(Pretrain(), "")
     gate_pretrain: GatePretrain = option(GatePretrain(), "")

@@ -4,8 +4,10 @@ Written and read in row groups of bounded size, so that memory does not grow wit
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -63,8 +65,15 @@ class DocumentWriter:
             self._rows, self._characters = [], 0
 
 
-def read_sentences(directory: Path, split: str) -> Iterator[list[list[str]]]:
-    """The sentences of each document of a split, a row group of documents at a time.
+class RowGroup(NamedTuple):
+    """A part of a split, small enough to hold in memory: what workers are given."""
+
+    path: Path
+    number: int
+
+
+def row_groups(directory: Path, split: str) -> list[RowGroup]:
+    """The row groups of a split, in order.
 
     Raises:
         BertlineError: the split has no file, or a file is damaged.
@@ -72,11 +81,38 @@ def read_sentences(directory: Path, split: str) -> Iterator[list[list[str]]]:
     paths = sorted(directory.glob(f"{split}-*.parquet"))
     if not paths:
         raise BertlineError(f"no {split}-*.parquet", where=str(directory), fix=_REMAKE)
+    groups: list[RowGroup] = []
     for path in paths:
-        try:
-            with pq.ParquetFile(path) as file:
-                for group in range(file.num_row_groups):
-                    yield file.read_row_group(group, ["sentences"], use_threads=False).column(0).to_pylist()
-        except (pa.ArrowInvalid, KeyError) as error:
-            problem = " ".join(str(error).split())
-            raise BertlineError(f"not a whole corpus file ({problem})", where=str(path), fix=_REMAKE) from None
+        with _opened(path) as file:
+            groups += [RowGroup(path, number) for number in range(file.num_row_groups)]
+    return groups
+
+
+def read_row_group(group: RowGroup) -> pa.ListArray:
+    """The sentences of each document of a row group, as an Arrow column.
+
+    Raises:
+        BertlineError: the file is damaged.
+    """
+    with _opened(group.path) as file:
+        return file.read_row_group(group.number, ["sentences"], use_threads=False).column(0).combine_chunks()
+
+
+def read_sentences(directory: Path, split: str) -> Iterator[list[list[str]]]:
+    """The sentences of each document of a split, a row group of documents at a time.
+
+    Raises:
+        BertlineError: the split has no file, or a file is damaged.
+    """
+    for group in row_groups(directory, split):
+        yield read_row_group(group).to_pylist()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowInvalid, KeyError, OSError) as error:
+        problem = " ".join(str(error).split())
+        raise BertlineError(f"not a whole corpus file ({problem})", where=str(path), fix=_REMAKE) from None

@@ -8,7 +8,7 @@ from bertline.finetuning.threshold import fitted_settings
 from bertline.inference.heads import PROBLEM_TYPES
 from bertline.model.bert import BertWithHead
 from bertline.model.hf import save_model
-from bertline.tokens.encoder import copy_tokenizer
+from bertline.tokens.tokenizer import copy_tokenizer
 
 
 def save_finetuned(destination: Path, model: BertWithHead, data: FinetuningData, *, tokenizer_source: Path) -> None:

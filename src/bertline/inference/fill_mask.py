@@ -13,7 +13,7 @@ from bertline.base.errors import BertlineError
 from bertline.inference.vocabulary import check_vocabulary
 from bertline.model.bert import BertForPreTraining
 from bertline.model.hf import load_model
-from bertline.tokens.encoder import SpecialIds, load_tokenizer, read_vocab
+from bertline.tokens.tokenizer import SpecialIds, load_tokenizer, read_vocab
 
 MASK = "[MASK]"
 _DIGITS = 6

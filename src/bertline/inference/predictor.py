@@ -29,7 +29,7 @@ from bertline.model.hf import load_model
 from bertline.tasks.batches import Features
 from bertline.tasks.features import encode_rows
 from bertline.tasks.schema import TaskInfo
-from bertline.tokens.encoder import load_tokenizer
+from bertline.tokens.tokenizer import load_tokenizer
 from bertline.training.device import autocast
 
 __all__ = ["FillMask", "Predictor", "predict_features", "predict_rows"]

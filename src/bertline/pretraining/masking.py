@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bertline.base.errors import BertlineError
 from bertline.pretraining.randomness import Words, below, uniform
-from bertline.tokens.encoder import SpecialIds
+from bertline.tokens.tokenizer import SpecialIds
 
 _MASKED, _REPLACED = 0.8, 0.9  # below the first: [MASK]; from there to the second: a random token; above: as it is
 

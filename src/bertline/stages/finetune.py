@@ -19,7 +19,7 @@ from bertline.finetuning.trainer import finetune
 from bertline.inference.vocabulary import check_vocabulary
 from bertline.model.hf import read_config
 from bertline.tasks.schema import TaskInfo, read_rows
-from bertline.tokens.encoder import load_tokenizer
+from bertline.tokens.tokenizer import load_tokenizer
 
 
 def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:

@@ -18,8 +18,8 @@ from bertline.pretraining.model_card import pretraining_card
 from bertline.pretraining.replay import describe
 from bertline.pretraining.replay import replay as replay_step
 from bertline.pretraining.trainer import Trainer, fingerprint
-from bertline.tokens.encoder import VOCAB, copy_tokenizer, read_vocab
 from bertline.tokens.store import TokenStore
+from bertline.tokens.tokenizer import VOCAB, copy_tokenizer, read_vocab
 from bertline.training.distributed import World, join, launch, launched
 
 

@@ -9,19 +9,17 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.files import atomic_directory, write_json
 from bertline.base.stage import main
-from bertline.corpus.parquet import read_sentences
-from bertline.tokens.encoder import load_tokenizer, write_tokenizer
+from bertline.tokens.counting import count_documents
 from bertline.tokens.hf import read_tokenizer
-from bertline.tokens.wordpiece import count_words, train_vocab
+from bertline.tokens.tokenizer import load_tokenizer, write_tokenizer
+from bertline.tokens.wordpiece import train_vocab
 
 
 def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
     """Count the words of the training split, learn the vocabulary or take it over, write data/vocab and its metrics."""
     theirs = read_tokenizer(artifacts.root / params.vocab.reuse) if params.vocab.reuse else None
     lowercase = theirs.lowercase if theirs else params.vocab.lowercase
-    batches = read_sentences(artifacts.documents, "train")
-    sentences = (sentence for batch in batches for document in batch for sentence in document)
-    words = count_words(sentences, lowercase=lowercase)
+    words = count_documents(artifacts.documents, "train", lowercase=lowercase)
     vocab = theirs.vocabulary if theirs else train_vocab(words, size=params.vocab.size)
     with atomic_directory(artifacts.vocab) as directory:
         write_tokenizer(vocab, directory, lowercase=lowercase)
@@ -30,8 +28,8 @@ def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
         "size": len(vocab),
         "unused": sum(piece.startswith("[unused") for piece in vocab),
         "words": words.total(),
-        "distinct_words": len(words),
-        "whole_words": sum(words[piece] for piece in vocab if piece in words) / max(words.total(), 1),
+        "distinct_words": len(words.words),
+        "whole_words": words.occurrences(vocab) / max(words.total(), 1),
     }
     write_json(artifacts.metrics("vocab"), metrics)
     return metrics

@@ -1,236 +1,89 @@
-"""Text to token ids, exactly as the `tokenizers` BERT tokenizer, and the tokenizer files that every model carries.
+"""Text to token ids, exactly as the `tokenizers` BERT tokenizer, fast over large corpora.
 
-    write_tokenizer(vocab, directory, lowercase=True)   # vocab.txt, tokenizer.json, tokenizer_config.json
-    tokenizer = load_tokenizer(directory)               # a checked tokenizers.Tokenizer
-    Encoder(tokenizer).encode(["A sentence.", "…"])     # flat ids and lengths, fast over large corpora
-
-`AutoTokenizer.from_pretrained(directory)` gives a fast BertTokenizer with the same ids.
+ids, lengths = Encoder(load_tokenizer(directory)).encode(["A sentence.", "…"])   # flat ids, tokens a sentence
 """
 
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
-from tokenizers import AddedToken, Tokenizer
-from tokenizers.decoders import WordPiece as WordPieceDecoder
-from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
-from tokenizers.processors import TemplateProcessing
+from tokenizers import Tokenizer
 
-from bertline.base.errors import BertlineError
-from bertline.base.files import read_json, write_json, write_text
-
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # ids 0 to 4 in what we train; see SpecialIds
-VOCAB, TOKENIZER, CONFIG = "vocab.txt", "tokenizer.json", "tokenizer_config.json"
-MAX_LENGTH = 512  # positions of every BERT size here
-_REMAKE = "Make it anew with `dvc repro vocab`, or copy the three tokenizer files of one model"
-
-
-@dataclass(frozen=True)
-class SpecialIds:
-    """The ids of the special tokens, wherever they stand in a vocabulary: 0, 100, 101, 102, 103 in bert-base-uncased.
-
-    [PAD] alone has its place, 0: config.json says `pad_token_id: 0`, and transformers' BertModel takes that for
-    `padding_idx`, a row of the token embeddings that is never trained.
-    """
-
-    pad: int
-    unk: int
-    cls: int
-    sep: int
-    mask: int
-
-    @classmethod
-    def of(cls, vocabulary: Sequence[str], where: str = "the vocabulary", fix: str = _REMAKE) -> "SpecialIds":
-        """Find them among the entries, in the order of their ids; `where` and `fix` are for the message.
-
-        Raises:
-            BertlineError: one is missing or there twice, or [PAD] is not the first entry.
-        """
-        for token in SPECIAL_TOKENS:
-            count = vocabulary.count(token)
-            if count != 1:
-                what = f"{token} is there {count} times" if count else f"no {token}"
-                raise BertlineError(what, where=where, fix=fix)
-        found = cls(*(vocabulary.index(token) for token in SPECIAL_TOKENS))
-        if found.pad != 0:
-            raise BertlineError(f"[PAD] is id {found.pad}, and only 0 is supported", where=where, fix=fix)
-        return found
-
-
-def build_tokenizer(vocab: Sequence[str], *, lowercase: bool) -> Tokenizer:
-    """BERT's tokenizer over a vocabulary: normaliser, pre-tokeniser, greedy WordPiece, [CLS] A [SEP] (B [SEP]).
-
-    Raises:
-        BertlineError: as SpecialIds.of.
-    """
-    special = SpecialIds.of(vocab)
-    tokenizer = Tokenizer(WordPiece({piece: place for place, piece in enumerate(vocab)}, unk_token="[UNK]"))
-    tokenizer.normalizer = BertNormalizer(lowercase=lowercase)  # strip_accents follows lowercase
-    tokenizer.pre_tokenizer = BertPreTokenizer()
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
-    tokenizer.post_processor = TemplateProcessing(
-        single="[CLS]:0 $A:0 [SEP]:0",
-        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", special.cls), ("[SEP]", special.sep)],
-    )
-    tokenizer.decoder = WordPieceDecoder()
-    return tokenizer
-
-
-def write_tokenizer(vocab: Sequence[str], directory: Path, *, lowercase: bool) -> None:
-    """Write the three tokenizer files of a vocabulary into an existing directory.
-
-    Args:
-        vocab: the entries; place = id.
-        directory: where.
-        lowercase: lower-case and strip accents before splitting.
-
-    Raises:
-        BertlineError: as SpecialIds.of; or an entry occurs twice.
-    """
-    where = str(directory / VOCAB)
-    SpecialIds.of(vocab, where)
-    if len(set(vocab)) != len(vocab):
-        raise BertlineError("an entry occurs twice", where=where, fix=_REMAKE)
-    write_text(directory / VOCAB, "".join(f"{piece}\n" for piece in vocab))
-    write_text(directory / TOKENIZER, build_tokenizer(vocab, lowercase=lowercase).to_str(pretty=True) + "\n")
-    config: dict[str, Any] = {
-        "tokenizer_class": "BertTokenizer",
-        "do_lower_case": lowercase,
-        "strip_accents": None,
-        "tokenize_chinese_chars": True,
-        "model_max_length": MAX_LENGTH,
-        "pad_token": "[PAD]",
-        "unk_token": "[UNK]",
-        "cls_token": "[CLS]",
-        "sep_token": "[SEP]",
-        "mask_token": "[MASK]",
-    }
-    write_json(directory / CONFIG, config)
-
-
-def load_tokenizer(directory: Path) -> Tokenizer:
-    """Load tokenizer.json, without padding or truncation, and check it against vocab.txt.
-
-    Raises:
-        BertlineError: a file is missing or malformed, the two differ, or as SpecialIds.of.
-    """
-    path = directory / TOKENIZER
-    tokenizer = parse_tokenizer(path)
-    vocab = read_vocab(directory)
-    if tokenizer.get_vocab() != {piece: place for place, piece in enumerate(vocab)}:
-        what = f"{tokenizer.get_vocab_size():,} entries that differ from the {len(vocab):,} of {VOCAB}"
-        raise BertlineError(what, where=str(path), fix=_REMAKE)
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
-
-
-def parse_tokenizer(path: Path, fix: str = _REMAKE) -> Tokenizer:
-    """Read a tokenizer.json, whatever is in it; `fix` is for the message.
-
-    Raises:
-        BertlineError: the file is missing or malformed.
-    """
-    try:
-        return Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BertlineError("file not found", where=str(path), fix=fix) from None
-    except Exception as error:  # tokenizers raises bare Exception for a malformed file
-        problem = " ".join(str(error).split())
-        raise BertlineError(f"not a tokenizer ({problem})", where=str(path), fix=fix) from None
-
-
-def read_vocab(directory: Path) -> list[str]:
-    """The entries of vocab.txt, in the order of their ids.
-
-    Raises:
-        BertlineError: the file is missing or is not UTF-8, or as SpecialIds.of.
-    """
-    path = directory / VOCAB
-    try:
-        vocab = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        raise BertlineError("file not found", where=str(path), fix=_REMAKE) from None
-    except UnicodeDecodeError as error:
-        raise BertlineError(f"not UTF-8 ({error.reason})", where=str(path), fix=_REMAKE) from None
-    if vocab[-1] == "":
-        vocab.pop()
-    SpecialIds.of(vocab, str(path))
-    return vocab
-
-
-def copy_tokenizer(source: Path, destination: Path) -> None:
-    """Copy the three tokenizer files into a model's directory, after checking that they belong together.
-
-    Raises:
-        BertlineError: as load_tokenizer; or tokenizer_config.json is missing or malformed.
-    """
-    load_tokenizer(source)
-    read_json(source / CONFIG)
-    for name in (VOCAB, TOKENIZER, CONFIG):
-        shutil.copyfile(source / name, destination / name)
+from bertline.tokens.words import is_plain, split_words
 
 
 class Encoder:
-    """Encodes corpora: every chunk between two spaces is encoded once and looked up from then on.
+    """Encodes corpora: text is cut into words in bulk (words.py), and each distinct word is encoded once.
 
-    Exact, because BERT's normaliser works a character (and its combining marks) at a time and its pre-tokeniser splits
-    at every space: what stands on one side of U+0020 never changes the ids on the other. Only that space is split at:
-    Python's other white space includes characters which the normaliser deletes, joining words (U+001C to U+001F).
+    A plain word goes to the WordPiece model at once, any other through the whole tokenizer. The first words that are
+    met are remembered; words beyond that number are encoded anew in each call, so that memory does not grow.
 
     Special tokens spelled out in the text ("[MASK]" in a manual) are encoded as the plain text they are: what is
     stored for pre-training holds none.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, cache_tokens: int = 8_000_000) -> None:
-        """`cache_tokens` bounds the ids that are kept for later lookups."""
+    def __init__(self, tokenizer: Tokenizer, *, remember: int = 200_000) -> None:
+        """`tokenizer`: as build_tokenizer makes it; `remember` bounds the words kept for later calls."""
         self._tokenizer = Tokenizer.from_str(tokenizer.to_str())  # a copy: the setting below is ours alone
         self._tokenizer.encode_special_tokens = True
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._cache_tokens = cache_tokens
-        self._forget()
-
-    def _forget(self) -> None:
-        self._places: dict[str, int] = {}
-        self._ids: NDArray[np.uint32] = np.zeros(0, np.uint32)
+        self._model = self._tokenizer.model
+        self._lowercase = bool(self._tokenizer.normalizer.lowercase)
+        self._remember = remember
+        self._places: dict[str, int] = {}  # word -> its place in the two arrays below
+        self._ids: NDArray[np.uint32] = np.zeros(0, np.uint32)  # of all remembered words, one after the other
         self._offsets: NDArray[np.int64] = np.zeros(1, np.int64)
 
-    def encode(self, sentences: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    def encode(self, sentences: Sequence[str] | pa.StringArray) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Encode sentences without special tokens.
 
         Returns:
             ids (tokens,) of all sentences one after the other, and the number of tokens of each (sentences,).
         """
-        split = [sentence.split(" ") for sentence in sentences]
-        chunks = list(chain.from_iterable(split))
-        self._learn(chunks)
-        places = np.fromiter(map(self._places.__getitem__, chunks), np.int64, len(chunks))
-        lengths = self._offsets[places + 1] - self._offsets[places]
-        ends = np.cumsum(lengths)
-        # Token t of the result is token t - (start of its chunk in the result) of that chunk.
-        sources = np.arange(lengths.sum()) + np.repeat(self._offsets[places] - (ends - lengths), lengths)
-        chunk_ends = np.cumsum(np.fromiter(map(len, split), np.int64, len(split)))
-        tokens = np.diff(np.concatenate([[0], ends])[chunk_ends], prepend=0)
-        ids = self._ids[sources]
-        if len(self._ids) > self._cache_tokens:
-            self._forget()
-        return ids, tokens
+        column = sentences if isinstance(sentences, pa.StringArray) else pa.array(sentences, pa.string())
+        words = split_words(column, lowercase=self._lowercase)
+        coded = words.pieces.dictionary_encode()
+        known, first, length = self._look_up(coded.dictionary)
+        codes = coded.indices.to_numpy()
+        lengths = length[codes]
+        ends = np.zeros(len(codes) + 1, np.int64)
+        np.cumsum(lengths, out=ends[1:])
+        # Token t of the result is token t - (start of its word in the result) of that word.
+        sources = np.repeat(first[codes] - ends[:-1], lengths)
+        sources += np.arange(len(sources))
+        return known[sources], np.diff(ends[words.offsets])
 
-    def _learn(self, chunks: list[str]) -> None:
-        new = [chunk for chunk in dict.fromkeys(chunks) if chunk not in self._places]
-        encodings = self._tokenizer.encode_batch_fast(new, add_special_tokens=False)
-        ids = [encoding.ids for encoding in encodings]
-        self._places.update(zip(new, range(len(self._places), len(self._places) + len(new)), strict=True))
-        lengths = np.fromiter(map(len, ids), np.int64, len(ids))
-        added = np.fromiter(chain.from_iterable(ids), np.uint32, int(lengths.sum()))
-        self._ids = np.concatenate([self._ids, added])
-        self._offsets = np.concatenate([self._offsets, self._offsets[-1] + np.cumsum(lengths)])
+    def _look_up(self, words: pa.StringArray) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]:
+        """The ids of distinct words: word w is `ids[first[w] : first[w] + length[w]]`."""
+        texts = words.to_pylist()
+        places = np.fromiter((self._places.get(text, -1) for text in texts), np.int64, len(texts))
+        new = np.flatnonzero(places < 0)
+        places[new] = len(self._places) + np.arange(len(new))
+        learned = self._learn([texts[place] for place in new], is_plain(words.take(pa.array(new))))
+        lengths = np.fromiter(map(len, learned), np.int64, len(learned))
+        added = np.fromiter(chain.from_iterable(learned), np.uint32, int(lengths.sum()))
+        ids = np.concatenate([self._ids, added])
+        offsets = np.concatenate([self._offsets, self._offsets[-1] + np.cumsum(lengths)])
+        before = len(self._places)
+        kept = min(len(new), self._remember - before)
+        if kept > 0:
+            self._places.update((texts[place], before + number) for number, place in enumerate(new[:kept].tolist()))
+            self._offsets = offsets[: len(self._places) + 1]
+            self._ids = ids[: self._offsets[-1]]
+        return ids, offsets[places], np.diff(offsets)[places]
+
+    def _learn(self, words: Sequence[str], plain: NDArray[np.bool_]) -> list[list[int]]:
+        """The ids of words, each on its own."""
+        tokenize = self._model.tokenize
+        ids = [
+            [token.id for token in tokenize(word)] if known else []
+            for word, known in zip(words, plain.tolist(), strict=True)
+        ]
+        others = np.flatnonzero(~plain).tolist()
+        encodings = self._tokenizer.encode_batch_fast([words[place] for place in others], add_special_tokens=False)
+        for place, encoding in zip(others, encodings, strict=True):
+            ids[place] = encoding.ids
+        return ids

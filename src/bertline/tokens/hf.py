@@ -19,7 +19,7 @@ from tokenizers.models import WordPiece
 
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_json
-from bertline.tokens.encoder import (
+from bertline.tokens.tokenizer import (
     CONFIG,
     SPECIAL_TOKENS,
     TOKENIZER,

@@ -31,7 +31,8 @@ class TokenBatch(NamedTuple):
     ids: NDArray[Any]  # (tokens,) token ids of all sentences, in order
     sentences: NDArray[np.int64]  # (sentences,) tokens in each sentence
     documents: NDArray[np.int64]  # (documents,) sentences in each document
-    words: int  # whitespace-delimited words of the text
+    words: int  # words of the text, as spaces delimit them
+    dropped: int = 0  # documents that were left out on purpose
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def write_store(
         BertlineError: there is no token at all, or an id is outside the vocabulary.
     """
     id_type = np.dtype("<u2") if vocab_size <= 2**16 else np.dtype("<u4")
-    words = unknown = 0
+    words = unknown = dropped = 0
     with atomic_directory(directory) as temporary:
         with ExitStack() as open_files:
             ids = open_files.enter_context(_NpyWriter(temporary / "ids.npy", id_type))
@@ -116,6 +117,7 @@ def write_store(
                 sentences.append(ids.length + np.cumsum(batch.sentences))
                 ids.append(batch.ids)
                 words += batch.words
+                dropped += batch.dropped
                 unknown += int(np.count_nonzero(batch.ids == unknown_id))
             meta: dict[str, Any] = {
                 "tokens": ids.length,
@@ -123,8 +125,16 @@ def write_store(
                 "documents": documents.length - 1,
             }
         if not meta["tokens"]:
-            raise BertlineError("no tokens to store", where=str(directory), fix="Add text to the corpus")
-        meta |= {"words": words, "unknown": unknown, "vocab_size": vocab_size, "vocab_sha256": vocab_sha256}
+            what = f"no tokens to store: all {dropped:,} documents were dropped" if dropped else "no tokens to store"
+            fix = "Raise encode.max_tokens_per_character" if dropped else "Add text to the corpus"
+            raise BertlineError(what, where=str(directory), fix=fix)
+        meta |= {
+            "words": words,
+            "unknown": unknown,
+            "dropped": dropped,
+            "vocab_size": vocab_size,
+            "vocab_sha256": vocab_sha256,
+        }
         meta["sha256"] = {name: sha256_file(temporary / name) for name in FILES}
         write_json(temporary / META, meta)
     return meta

@@ -1,34 +1,34 @@
 """WordPiece vocabularies, deterministic: the same text gives the same bytes on every machine and in every process.
 
-    words = count_words(sentences, lowercase=True)
-    vocab = train_vocab(words, size=8192)           # place = id
+    counts = count_documents(directory, "train", lowercase=True)   # counting.py
+    vocab = train_vocab(counts, size=8192)                          # place = id
 
-Words are counted as BERT's own normaliser and pre-tokeniser cut them; sentencepiece learns byte-pair merges from the
-sorted counts (Sennrich et al. 2016), and a piece that begins a word becomes `x`, any other `##x`. The trainer of
-`tokenizers` is not used: it breaks ties in the order of a hash map (tokenizers#1794).
+sentencepiece learns byte-pair merges from the sorted word counts (Sennrich et al. 2016), and a piece that begins a word
+becomes `x`, any other `##x`. The trainer of `tokenizers` is not used: it breaks ties in the order of a hash map
+(tokenizers#1794).
 """
 
 import io
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import sentencepiece
-from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from bertline.base.errors import BertlineError
-from bertline.tokens.encoder import SPECIAL_TOKENS
+from bertline.tokens.counting import WordCounts
+from bertline.tokens.tokenizer import SPECIAL_TOKENS
 
 MULTIPLE = 64  # sizes are rounded up to it: matrix products are fastest so
 MAX_WORD = 100  # characters; WordPiece makes [UNK] of longer words
+MAX_WORDS = 150_000  # the commonest words, of which the pieces are learned
 COVERAGE = 0.99999  # share of the text's characters that the alphabet must hold
 SPARE = 1.1  # pieces learned for each wanted: steps on the way to longer ones, which no word then needs, come last
 MAX_ALPHABET = 0.5  # share of the vocabulary that single characters may take
-_CHUNKS = 500_000  # distinct chunks held at once: in Chinese nearly every sentence is one
 _WORD_START = "\u2581"  # how sentencepiece marks the beginning of a word
 
 
@@ -37,36 +37,12 @@ def rounded_size(size: int) -> int:
     return -(-size // MULTIPLE) * MULTIPLE
 
 
-def count_words(sentences: Iterable[str], *, lowercase: bool) -> Counter[str]:
-    """How often each word occurs, after BERT's normaliser and pre-tokeniser.
-
-    Each distinct chunk between spaces is cut once, however often it occurs: exact, as in tokens/encoder.py.
-    """
-    words: Counter[str] = Counter()
-    chunks: Counter[str] = Counter()
-    for sentence in sentences:
-        chunks.update(sentence.split(" "))
-        if len(chunks) > _CHUNKS:
-            words.update(_cut(chunks, lowercase))
-            chunks.clear()
-    words.update(_cut(chunks, lowercase))
-    return words
-
-
-def _cut(chunks: Mapping[str, int], lowercase: bool) -> Counter[str]:
-    normaliser, pre_tokeniser = BertNormalizer(lowercase=lowercase), BertPreTokenizer()
-    words: Counter[str] = Counter()
-    for chunk, count in chunks.items():
-        for word, _ in pre_tokeniser.pre_tokenize_str(normaliser.normalize_str(chunk)):
-            words[word] += count
-    return words
-
-
-def train_vocab(words: Mapping[str, int], *, size: int) -> list[str]:
+def train_vocab(counts: WordCounts, *, size: int) -> list[str]:
     """Learn a vocabulary from word counts.
 
     Args:
-        words: word -> how often it occurs; their order does not matter.
+        counts: words and how often they occur. Single characters are chosen by all of them, longer pieces learned from
+            the MAX_WORDS commonest: the rest, words met a few times in a hundred million, would take most of the time.
         size: entries, the special tokens included; rounded up to a multiple of 64.
 
     Returns:
@@ -77,48 +53,64 @@ def train_vocab(words: Mapping[str, int], *, size: int) -> list[str]:
         BertlineError: there are no words.
     """
     size = rounded_size(size)
-    usable = {word: count for word, count in words.items() if len(word) <= MAX_WORD and _WORD_START not in word}
-    if not usable:
+    short = pc.less_equal(pc.utf8_length(counts.words), MAX_WORD)
+    usable = _only(counts, pc.and_not(short, pc.match_substring(counts.words, _WORD_START)))
+    if not len(usable.words):
         raise BertlineError("no words to learn from", where="vocabulary training", fix="Add text to the corpus")
     alphabet = _alphabet(usable, int(size * MAX_ALPHABET))
     letters = {piece.removeprefix("##") for piece in alphabet}
-    usable = {word: count for word, count in usable.items() if letters.issuperset(word)}
+    words = {word: count for word, count in _commonest(usable) if letters.issuperset(word)}
     free = size - len(SPECIAL_TOKENS) - len(alphabet)
     known = {*SPECIAL_TOKENS, *alphabet}
-    merges = _merges(usable, int(free * SPARE) + len(known), len(letters))
+    merges = _merges(words, int(free * SPARE) + len(known), len(letters))
     learned = [piece for piece in merges if piece not in known]
-    used = _used_pieces(usable, [*SPECIAL_TOKENS, *alphabet, *learned])
+    used = _used_pieces(words, [*SPECIAL_TOKENS, *alphabet, *learned])
     learned.sort(key=lambda piece: piece not in used)  # stable: otherwise as learned
     vocab = [*SPECIAL_TOKENS, *alphabet, *learned[:free]]
     return vocab + [f"[unused{number}]" for number in range(size - len(vocab))]
 
 
-def _alphabet(words: Mapping[str, int], limit: int) -> list[str]:
+def _only(counts: WordCounts, mask: pa.BooleanArray) -> WordCounts:
+    return WordCounts(counts.words.filter(mask), counts.counts[mask.to_numpy(zero_copy_only=False)])
+
+
+def _commonest(counts: WordCounts) -> list[tuple[str, int]]:
+    """The MAX_WORDS commonest words, in the order of their code points; of equally common ones the first."""
+    chosen = np.sort(np.argsort(-counts.counts, kind="stable")[:MAX_WORDS])
+    return list(zip(counts.words.take(pa.array(chosen)).to_pylist(), counts.counts[chosen].tolist(), strict=True))
+
+
+def _alphabet(counts: WordCounts, limit: int) -> list[str]:
     """Single characters, `c` where one begins a word and `##c` where one goes on with it, sorted.
 
     The rarest are left out (they become [UNK]) as long as COVERAGE of all characters is kept.
     """
-    counts: Counter[str] = Counter()
-    for word, count in words.items():
-        counts[word[0]] += count
-        for character in word[1:]:
-            counts[f"##{character}"] += count
-    ranked = sorted(counts, key=lambda piece: (-counts[piece], piece))
-    needed, covered = COVERAGE * counts.total(), 0
+    lengths = pc.utf8_length(counts.words).to_numpy()
+    points = np.frombuffer("".join(counts.words.to_pylist()).encode("utf-32-le"), np.uint32).astype(np.int64)
+    begins = np.zeros(len(points), np.int64)
+    begins[np.cumsum(lengths) - lengths] = 1
+    totals = np.bincount(2 * points + begins, np.repeat(counts.counts, lengths))  # exact: sums below 2**53
+    found = {_piece(int(place)): int(totals[place]) for place in np.flatnonzero(totals)}
+    ranked = sorted(found, key=lambda piece: (-found[piece], piece))
+    needed, covered = COVERAGE * sum(found.values()), 0
     kept: list[str] = []
     for piece in ranked[:limit]:
         if covered >= needed:
             break
         kept.append(piece)
-        covered += counts[piece]
+        covered += found[piece]
     return sorted(kept)
 
 
-def _used_pieces(words: Mapping[str, int], vocab: list[str]) -> set[str]:
+def _piece(place: int) -> str:
+    """The entry that _alphabet counts at a place: twice the code point, one more where it begins a word."""
+    return chr(place // 2) if place % 2 else f"##{chr(place // 2)}"
+
+
+def _used_pieces(words: Mapping[str, int], vocab: Sequence[str]) -> set[str]:
     """The entries that occur when the words are cut as an encoder cuts them: the longest piece first."""
-    tokenizer = Tokenizer(WordPiece({piece: place for place, piece in enumerate(vocab)}, unk_token="[UNK]"))
-    encodings = tokenizer.encode_batch_fast(sorted(words), add_special_tokens=False)
-    return {vocab[place] for place in set().union(*(encoding.ids for encoding in encodings))}
+    model = WordPiece({piece: place for place, piece in enumerate(vocab)}, unk_token="[UNK]")
+    return {token.value for word in words for token in model.tokenize(word)}
 
 
 def _merges(words: Mapping[str, int], pieces: int, letters: int) -> list[str]:

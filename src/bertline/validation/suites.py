@@ -66,6 +66,7 @@ def tokens_suite(options: GateTokens, *, reused: bool = False) -> list[Check]:
     `reused`: the vocabulary is that of another model (vocab.reuse), with a size and an order of its own.
     """
     more_text = "Add sources to download.sources, or lower gate_tokens.min_tokens"
+    denser = "Raise encode.max_tokens_per_character (a small vocabulary needs more tokens), or clean the corpus"
     smaller = "Choose a smaller vocab.size, or add text"
     larger = "Choose a larger vocab.size, or clean the corpus"
     unknown = "Look for characters of another script in the corpus, or choose a larger vocab.size"
@@ -93,6 +94,7 @@ def tokens_suite(options: GateTokens, *, reused: bool = False) -> list[Check]:
         none("ids_are_in_the_vocabulary", "stores.ids_beyond", _ENCODE),
         between("no_special_ids_in_the_text", "stores.special_ids", 0, 0, _ENCODE),
         none("no_document_was_lost", "stores.documents_lost", _ENCODE),
+        between("few_documents_were_dropped", "stores.dropped_share", 0, 0.1, denser, severity="warning"),
         between("tokens_are_enough", "tokens.train_tokens", options.min_tokens, None, more_text),
         between("unknown_tokens_are_rare", "stores.unknown_share", 0, options.max_unknown_share, unknown),
         between("words_are_few_tokens", "stores.tokens_per_word", 0.9, options.max_tokens_per_word, larger),

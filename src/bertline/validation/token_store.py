@@ -153,7 +153,8 @@ class _Store:
             "documents": self.documents.size - 1,
             "unknown": self._occurrences("[UNK]"),
         }
-        words = self.meta.get("words")
+        words, dropped = self.meta.get("words"), self.meta.get("dropped", 0)
+        accounted = found["documents"] + (dropped if isinstance(dropped, int) else 0)  # by encode's filter
         largest = int(np.flatnonzero(self.counts).max(initial=0))
         return {
             "split": split,
@@ -166,7 +167,8 @@ class _Store:
             "ids_beyond": f"id {largest} of a vocabulary of {self.vocab_size}" if largest >= self.vocab_size else "",
             "special_ids": self._occurrences("[PAD]", "[CLS]", "[SEP]", "[MASK]"),
             "documents": found["documents"],
-            "documents_lost": f"{found['documents']} of {documents}" if found["documents"] != documents else "",
+            "dropped_share": 1 - found["documents"] / max(accounted, 1),
+            "documents_lost": f"{accounted} of {documents}" if accounted != documents else "",
             "tokens": found["tokens"],
             "unknown_share": found["unknown"] / max(found["tokens"], 1),
             "tokens_per_word": found["tokens"] / words if isinstance(words, int) and words > 0 else 0.0,
