@@ -100,6 +100,20 @@ def test_the_written_file_explains_every_option_that_is_common_or_set() -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "key"),
+    [
+        ({}, "train"),
+        ({"builder": "cola", "train": "data/sources/a.csv"}, "train"),
+        ({"builder": "cola", "test": "data/sources/a.csv"}, "test"),
+        ({"builder": "cola", "columns": {"text": "review"}}, "columns"),
+    ],
+)
+def test_files_are_named_for_the_builder_of_files_and_for_no_other(data: dict[str, Any], key: str) -> None:
+    with pytest.raises(BertlineError, match=rf"key tasks\.mine\.data\.{key}: .*builder"):
+        parse_params({"tasks": {"mine": {"data": data}}}, "params.yaml")
+
+
+@pytest.mark.parametrize(
     ("recipe", "key"),
     [
         ({"ramp_from": 24}, "pretrain.ramp_from"),

@@ -247,3 +247,5 @@ def test_the_readme_lists_every_benchmark_with_its_rows() -> None:
     for name, benchmark in BENCHMARKS.items():
         [line] = [line for line in lines if line.startswith(f"| `{name}` |")]
         assert f" {benchmark.kind} | {benchmark.rows['train']:,} | {benchmark.rows['test']:,} " in line
+        size = sum(file.bytes for file in benchmark.files.values())
+        assert line.endswith(f" | {size / 1e6:.1f} |") == bool(size)

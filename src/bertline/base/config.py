@@ -240,6 +240,8 @@ class TaskData:
 
     def __post_init__(self) -> None:
         require(self.builder != "files" or bool(self.train), "train", "builder files needs the path of the rows")
+        for key in ("train", "validation", "test", "columns"):
+            require(self.builder == "files" or not getattr(self, key), key, "is for builder files alone")
 
 
 @dataclass(frozen=True)
