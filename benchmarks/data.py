@@ -35,7 +35,8 @@ from transformers import AutoTokenizer
 
 from benchmarks.machine import spread, write_result
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Documents, Download, Encode, Params, Source, Vocab
+from bertline.base.config import Documents, Encode, Params, Vocab
+from bertline.base.download_config import Download, Source
 from bertline.base.files import read_json, sha256_directory
 from bertline.base.params import write_params
 from bertline.base.workers import VARIABLE

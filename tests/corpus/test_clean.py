@@ -7,7 +7,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bertline.corpus.clean import normalise, readable
-from bertline.corpus.dedup import Seen, content_key, is_validation
 from bertline.corpus.docstrings import prose
 from bertline.corpus.sentences import MAX_SENTENCE, split_sentences
 
@@ -176,18 +175,3 @@ def test_text_without_an_end_is_cut_between_words(word: str) -> None:
     sentences = split_sentences(text, "en")
     assert max(map(len, sentences)) <= MAX_SENTENCE
     assert "".join(sentences).replace(" ", "") == text.replace(" ", "")
-
-
-def test_copies_that_differ_in_case_and_punctuation_have_one_key() -> None:
-    key = content_key(["A door, it is.", "Open!"])
-    assert content_key(["a door it   is", "OPEN"]) == key
-    assert content_key(["A door it was.", "Open!"]) != key
-    seen = Seen()
-    assert [seen.add(key), seen.add(key)] == [False, True]
-
-
-def test_the_validation_split_has_its_share_and_grows_with_the_fraction() -> None:
-    keys = [content_key([f"document {number}"]) for number in range(4000)]
-    held_out = {fraction: {key for key in keys if is_validation(key, fraction)} for fraction in (0.05, 0.1)}
-    assert 140 < len(held_out[0.05]) < 260
-    assert held_out[0.05] < held_out[0.1]

@@ -59,12 +59,12 @@ def test_a_document_keeps_its_split_when_the_corpus_grows(tmp_path: Path) -> Non
 def test_copies_and_short_documents_are_dropped_and_counted(tmp_path: Path) -> None:
     documents = [
         *some_documents(40),
-        some_documents(1)[0].upper(),
+        some_documents(1)[0].title(),
         "Too short. Yes.",
         "One sentence that is long enough.",
     ]
     directory, metrics = built(raw_text(tmp_path, documents), "corpus")
-    assert metrics["dropped"] == {"documents_duplicate": 1, "documents_short": 2, "sentences_symbols": 0}
+    assert metrics["dropped"] == {"documents_duplicate": 1, "documents_short": 2}
     assert len(texts(directory, "train")) + len(texts(directory, "validation")) == 40
 
 

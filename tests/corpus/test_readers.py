@@ -13,9 +13,16 @@ from hypothesis import strategies as st
 
 from bertline.base.errors import BertlineError
 from bertline.base.files import write_json, write_jsonl
-from bertline.corpus.readers import MAX_DOCUMENT, MAX_PARAGRAPH, read_documents, read_plain_text, read_python_docs
+from bertline.corpus.plain_text import MAX_PARAGRAPH, read_plain_text
+from bertline.corpus.readers import read_documents, read_python_docs
+from bertline.corpus.records import MAX_DOCUMENT
 from bertline.tasks.docs import docs_split
 
+PACKED = [
+    (".xz", lzma.compress),
+    (".gz", gzip.compress),
+    (".bz2", bz2.compress),
+]
 TEXT = "One.\nTwo.\n\n\nThree.\r\n  \nFour."
 LONG = "word " * 100
 
@@ -32,7 +39,7 @@ def test_an_empty_line_separates_documents(tmp_path: Path) -> None:
     assert {document.source for document in documents} == {"book.txt"}
 
 
-@pytest.mark.parametrize(("suffix", "pack"), [(".xz", lzma.compress), (".gz", gzip.compress), (".bz2", bz2.compress)])
+@pytest.mark.parametrize(("suffix", "pack"), PACKED)
 def test_compressed_text_reads_the_same_and_damage_is_named(
     tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
 ) -> None:
@@ -65,9 +72,9 @@ def test_no_character_is_lost_by_cutting(tmp_path_factory: pytest.TempPathFactor
     path = tmp_path_factory.mktemp("read") / "text.txt"
     path.write_bytes(end.join(lines).encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bertline.corpus.readers.MAX_PARAGRAPH", 16)
-        patch.setattr("bertline.corpus.readers.MAX_DOCUMENT", 60)
-        patch.setattr("bertline.corpus.readers._BLOCK", 7)
+        patch.setattr("bertline.corpus.plain_text.MAX_PARAGRAPH", 16)
+        patch.setattr("bertline.corpus.plain_text.MAX_DOCUMENT", 60)
+        patch.setattr("bertline.corpus.raw_files._BLOCK", 7)
         read = [paragraph for document in paragraphs(path) for paragraph in document]
     assert "".join(read).replace(" ", "") == "".join(lines).replace(" ", "")
     assert all(len(paragraph) <= 16 for paragraph in read)

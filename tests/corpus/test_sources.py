@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from bertline.base.config import Source
+from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_directory
 from bertline.base.params import parse_params
@@ -139,6 +139,12 @@ def test_an_address_that_leads_nowhere_is_refused_with_its_own_name(raw: Path, a
         get(raw, address)
     assert (address or "download.sources") in caught.value.where
     assert list(raw.iterdir()) == []
+
+
+def test_the_format_that_the_user_names_reaches_the_readers(raw: Path) -> None:
+    (raw.parent / "mine.txt").write_bytes(CONTENT)
+    (row,) = get_all(raw, Source("file:mine.txt", format="book"))
+    assert row["format"] == "book"
 
 
 def test_two_sources_of_one_name_are_refused_until_one_has_a_folder(raw: Path, mirror: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bertline.base.config import Source
+from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
 from bertline.corpus import http, transfer_progress
 from bertline.corpus.sources import Entry, Places, fetch

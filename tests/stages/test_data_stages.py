@@ -10,7 +10,8 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, BertConfig
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Documents, Download, Encode, Params, Source, Vocab
+from bertline.base.config import Documents, Encode, Params, Vocab
+from bertline.base.download_config import Download, Source
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_json, sha256_directory, sha256_file
 from bertline.corpus.parquet import read_sentences

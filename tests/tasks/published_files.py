@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bertline.base.config import Source
+from bertline.base.download_config import Source
 from bertline.tasks import glue
 from bertline.tasks.benchmarks import BENCHMARKS
 from bertline.tasks.published import PublishedFile

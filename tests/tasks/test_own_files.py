@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Kind, Source, Task, TaskData
+from bertline.base.config import Kind, Task, TaskData
+from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
 from bertline.tasks.catalog import build_task
 from bertline.tasks.conll import to_bio2

@@ -28,7 +28,7 @@ class Artifacts:
 
     @property
     def documents(self) -> Path:
-        """{train,validation}-*.parquet: id, source, title, sentences."""
+        """{train,validation}-*.parquet: id, source, title, sentences; stats.json, dropped.jsonl."""
         return self.data / "documents"
 
     @property
@@ -53,9 +53,14 @@ class Artifacts:
         """The baseline: the same network fine-tuned from random weights, in Hugging Face format."""
         return self.data / "models" / "from_random" / task
 
+    @property
+    def tasks(self) -> Path:
+        """A folder a task."""
+        return self.data / "tasks"
+
     def task(self, task: str) -> Path:
         """{train,validation,test}.jsonl and task.json of one task."""
-        return self.data / "tasks" / task
+        return self.tasks / task
 
     def gate(self, gate: str) -> Path:
         """report.json (deterministic, a DVC out) and data_docs/ (outside the DAG) of one gate."""

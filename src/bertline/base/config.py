@@ -4,54 +4,16 @@ Plain dataclasses without dependencies, so that the training core can take them 
 `params.py` reads and validates params.yaml into them; `bertline preset use` writes it from them.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from bertline.base.download_config import Download
 from bertline.base.options import STRICT, in_unit_interval, not_negative, option, positive, require, watched
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["bf16", "fp32"]
 Kind = Literal["classification", "regression", "pair", "tagging", "span"]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A place to fetch text from."""
-
-    __pydantic_config__ = STRICT
-    address: str = option("", "python-docs:[package+package], file:PATH, https://…, hf://datasets/…, or mirror:NAME")
-    sha256: str = option("", "expected hash of the file (any of several, with spaces); empty: not checked", rare=True)
-    bytes: int = option(0, "expected size of the file; 0: not checked", rare=True)
-    licence: str = option("", "recorded in manifest.json", rare=True)
-    folder: str = option("", "folder under data/raw for its files, where two sources have the same name", rare=True)
-    unpack: Literal["archives", "all", "nothing"] = option(
-        "archives", "zip and tar become folders, .zst files are decompressed; all: also .gz, .bz2, .xz", rare=True
-    )
-    max_unpacked: int = option(
-        0, "bytes that it may unpack to; 0: 100 times its size, 64 MiB at least and 256 GiB at most", rare=True
-    )
-
-    def __post_init__(self) -> None:
-        hashes = all(re.fullmatch("[0-9a-f]{64}", value) for value in self.sha256.split())
-        require(hashes, "sha256", "must be 64 digits 0-9 a-f")
-        not_negative(self, "bytes", "max_unpacked")
-        inside = not self.folder.startswith("/") and ".." not in self.folder.split("/")
-        require(inside, "folder", "must be a relative path, without ..")
-
-
-@dataclass(frozen=True)
-class Download:
-    """Stage download."""
-
-    __pydantic_config__ = STRICT
-    sources: list[Source] = option(
-        [Source("python-docs:", licence="as each package")], "where the corpus comes from, in order"
-    )
-
-    def __post_init__(self) -> None:
-        require(bool(self.sources), "sources", "name at least one source")
 
 
 @dataclass(frozen=True)
@@ -63,9 +25,27 @@ class Documents:
     min_characters: int = option(100, "drop documents shorter than this")
     min_sentences: int = option(2, "drop documents with fewer sentences (next-sentence prediction needs two)")
     validation_fraction: float = option(0.05, "share of documents held out, chosen by a hash of their text")
+    near_duplicates: float = option(
+        0.8, "drop a document as similar as this to an earlier one (Jaccard, of word 5-grams); 0: keep them"
+    )
+    decontaminate: bool = option(True, "drop documents that share 13 words in a row with a task's evaluation rows")
+    common_ngram: int = option(
+        10, "13 words that stand in more documents than this are a common phrase, no contamination", rare=True
+    )
+    min_letter_share: float = option(0.5, "drop sentences with fewer letters among what is no space", rare=True)
+    max_digit_share: float = option(0.3, "drop documents with more digits a letter", rare=True)
+    max_uppercase_share: float = option(0.4, "drop documents with more upper case among their letters", rare=True)
+    max_repeated_share: float = option(
+        0.2, "drop documents of which more stood in them before (of their word 10-grams)", rare=True
+    )
+    engine: Literal["local", "ray"] = option(
+        "local", "processes of this machine, or Ray tasks on a cluster; the bytes are the same", rare=True
+    )
 
     def __post_init__(self) -> None:
-        positive(self, "min_characters", "min_sentences")
+        positive(self, "min_characters", "min_sentences", "common_ngram")
+        in_unit_interval(self, "near_duplicates", "min_letter_share")
+        not_negative(self, "max_digit_share", "max_uppercase_share", "max_repeated_share")
         require(0 < self.validation_fraction <= 0.5, "validation_fraction", "must be above 0 and at most 0.5")
 
 

@@ -31,13 +31,20 @@ _CODE = re.compile(
 _STAMP = re.compile(r"^(?:Create Date|Revision ID|Revises|Created|Generated|Author|Copyright)\b.*[:(]")
 
 
-def normalise(text: str) -> str:
-    """Unicode NFC, no control characters, every run of white space one space. Normalising twice changes nothing."""
-    text = _CONTROL.sub("", text)
-    if not text.isascii():
-        # Deleting a control character can bring a letter and its accent together: NFC comes after.
-        text = unicodedata.normalize("NFC", text)
-    return " ".join(text.split())
+def normalise(text: str, counts: Counter[str] | None = None) -> str:
+    """Unicode NFC, no control characters, every run of white space one space. Normalising twice changes nothing.
+
+    Args:
+        text: any text.
+        counts: counts the control characters that went, and the texts that were not in NFC.
+    """
+    text, control = _CONTROL.subn("", text)
+    # Deleting a control character can bring a letter and its accent together: NFC comes after.
+    composed = text if text.isascii() else unicodedata.normalize("NFC", text)
+    if counts is not None and (control or composed != text):
+        counts["characters_control"] += control
+        counts["paragraphs_not_nfc"] += composed != text
+    return " ".join(composed.split())
 
 
 def readable(sentences: Iterable[str]) -> tuple[list[str], Counter[str]]:

@@ -1,46 +1,39 @@
-"""Documents on disk: {train,validation}-00000.parquet with the columns id, source, title, sentences.
+"""Documents on disk: {train,validation}-NNNNN.parquet with the columns id, source, title, sentences.
 
-Written and read in row groups of bounded size, so that memory does not grow with the corpus.
+Written and read in row groups of bounded size, in files of bounded size, so that memory does not grow with the corpus.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from bertline.base.errors import BertlineError
 
 SPLITS = ("train", "validation")
-_SCHEMA = pa.schema(
+SCHEMA = pa.schema(
     [("id", pa.string()), ("source", pa.string()), ("title", pa.string()), ("sentences", pa.list_(pa.string()))]
 )
 _GROUP_CHARACTERS = 4_000_000
 _GROUP_ROWS = 8192
+_FILE_CHARACTERS = 128_000_000
 _REMAKE = "Make it anew with `dvc repro documents`"
 
 
-@dataclass(frozen=True)
-class CleanDocument:
-    """A document ready for training: cleaned, split into sentences, and one of its kind."""
-
-    id: str
-    source: str
-    title: str
-    sentences: list[str]
-
-
 class DocumentWriter:
-    """Writes one split; a context manager."""
+    """Writes one split; a context manager. What it writes does not depend on how the documents come in pieces."""
 
     def __init__(self, directory: Path, split: str) -> None:
-        self._writer = pq.ParquetWriter(directory / f"{split}-00000.parquet", _SCHEMA, compression="zstd")
-        self._rows: list[CleanDocument] = []
-        self._characters = 0
-        self.documents = self.sentences = 0
+        self._directory, self._split = directory, split
+        self._writer: pq.ParquetWriter | None = None
+        self._held: list[pa.Table] = []
+        self._rows = self._characters = 0  # held
+        self._in_file = self._files = 0
 
     def __enter__(self) -> "DocumentWriter":
         return self
@@ -48,21 +41,36 @@ class DocumentWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._flush()
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
-    def add(self, document: CleanDocument) -> None:
-        self._rows.append(document)
-        self._characters += sum(map(len, document.sentences))
-        self.documents += 1
-        self.sentences += len(document.sentences)
-        if self._characters >= _GROUP_CHARACTERS or len(self._rows) >= _GROUP_ROWS:
-            self._flush()
+    def add(self, documents: pa.Table, characters: NDArray[np.int64]) -> None:
+        """Append documents; `characters` is the size of each."""
+        while len(documents):
+            running = np.cumsum(characters) + self._characters
+            full = int(np.searchsorted(running, _GROUP_CHARACTERS)) + 1  # the first document that fills the group
+            taken = min(full, _GROUP_ROWS - self._rows, len(documents))
+            self._held.append(documents.slice(0, taken))
+            self._rows += taken
+            self._characters = int(running[taken - 1])
+            if self._characters >= _GROUP_CHARACTERS or self._rows >= _GROUP_ROWS:
+                self._flush()
+            documents, characters = documents.slice(taken), characters[taken:]
 
     def _flush(self) -> None:
-        if self._rows:
-            columns = {name: [getattr(row, name) for row in self._rows] for name in _SCHEMA.names}
-            self._writer.write_table(pa.table(columns, schema=_SCHEMA))
-            self._rows, self._characters = [], 0
+        """Write what is held as one row group."""
+        if not self._rows:
+            return
+        if self._writer is not None and self._in_file >= _FILE_CHARACTERS:
+            self._writer.close()
+            self._writer, self._in_file = None, 0
+        if self._writer is None:
+            path = self._directory / f"{self._split}-{self._files:05}.parquet"
+            self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=["source"])
+            self._files += 1
+        self._writer.write_table(pa.concat_tables(self._held).combine_chunks(), row_group_size=self._rows)
+        self._in_file += self._characters
+        self._held, self._rows, self._characters = [], 0, 0
 
 
 class RowGroup(NamedTuple):

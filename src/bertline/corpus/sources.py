@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bertline.base.config import Source
+from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
 from bertline.base.files import atomic_file, sha256_directory, sha256_file, write_jsonl
 from bertline.corpus.addresses import below_mirror, expand, is_fixed, local_name, scheme, url, where
@@ -119,13 +119,14 @@ def _fetch_one(source: Source, directory: Path, places: Places) -> Entry:
 
 
 def _row(source: Source, path: Path, sha256: str, size: int) -> Entry:
-    return {
+    row = {
         "address": source.address,
         "path": path.as_posix(),
         "sha256": sha256,
         "bytes": size,
         "licence": source.licence,
     }
+    return row | ({"format": source.format} if source.format else {})  # readers.py goes by it
 
 
 def _free(source: Source, directory: Path, name: PurePosixPath) -> Path:

@@ -4,6 +4,7 @@ from typing import Any
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
+from bertline.base.errors import BertlineError
 from bertline.base.files import atomic_directory, write_json
 from bertline.base.stage import main
 from bertline.corpus.documents import build_corpus
@@ -11,8 +12,15 @@ from bertline.corpus.documents import build_corpus
 
 def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
     """Read, clean, split and deduplicate the sources; write data/documents and its metrics."""
+    tasks = artifacts.tasks if params.tasks and params.documents.decontaminate else None
+    if tasks is not None and not tasks.is_dir():
+        raise BertlineError(
+            "the evaluation rows that documents must not share text with are missing",
+            where=str(tasks),
+            fix="Run `dvc repro task`, or set documents.decontaminate: false",
+        )
     with atomic_directory(artifacts.documents) as directory:
-        metrics = build_corpus(artifacts.raw, directory, params.documents)
+        metrics = build_corpus(artifacts.raw, directory, params.documents, tasks)
     write_json(artifacts.metrics("documents"), metrics)
     return metrics
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Params, Source
+from bertline.base.config import Params
+from bertline.base.download_config import Source
 from bertline.base.stage import main
 from bertline.corpus.sources import MIRROR_VARIABLE, Places, fetch, parse_mirrors
 from bertline.tasks.catalog import build_task

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bertline.base.config import Kind, Source
+from bertline.base.config import Kind
+from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_file
 from bertline.tasks.schema import SPLITS, Row

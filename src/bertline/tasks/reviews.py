@@ -5,7 +5,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bertline.base.config import Source
+from bertline.base.download_config import Source
 from bertline.tasks.arrow import parquet_records
 from bertline.tasks.published import Benchmark, Parts, PublishedFile
 from bertline.tasks.schema import Row

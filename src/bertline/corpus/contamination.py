@@ -1,0 +1,123 @@
+"""Decontamination: which documents share an n-gram of 13 words with the evaluation rows of a task.
+
+    write_index(tasks, path)               # data/tasks: every 13-gram of validation and test rows, as sorted hashes
+    Index(path).shared(words)              # places in the index of the 13-grams that a document shares
+    contaminated(shared, alive)            # which documents to drop, and the 13-gram that tells
+    describe(tasks, index, places)         # which task, split and row a 13-gram comes from, and its words
+
+After appendix C of Brown et al. 2020 (GPT-3): N-grams that stand in more than 10 documents are common phrases (of
+licences, of every other docstring), no contamination, and are ignored.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertline.base.files import read_jsonl
+from bertline.corpus.words import Hashes, WordHashes, find_words, ngrams
+
+N = 13  # words
+_EVALUATION = ("validation*.jsonl", "test*.jsonl", "submission/*.jsonl")  # of a task; the last are a leaderboard's
+_NOT_TEXT = frozenset(["id", "label", "tags", "answers"])  # answers stand in the context
+_FILTER_BITS = 27  # of the first, cheap look: 16 MB a process
+
+Places = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an evaluation 13-gram stands."""
+
+    task: str
+    split: str
+    row: str
+    ngram: str
+
+
+def evaluation_texts(tasks: Path) -> Iterator[tuple[str, str, str, str]]:
+    """Task, split, row id and text, of all texts of the rows below data/tasks that are no training rows."""
+    for directory in sorted(path for path in tasks.iterdir() if path.is_dir()):
+        for path in (path for pattern in _EVALUATION for path in sorted(directory.glob(pattern))):
+            split = path.relative_to(directory).with_suffix("").as_posix()
+            for row in read_jsonl(path):
+                for name, value in row.items():
+                    if name not in _NOT_TEXT and value:
+                        text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+                        yield directory.name, split, str(row.get("id", "")), text
+
+
+def write_index(tasks: Path, path: Path) -> int:
+    """Write the sorted hashes of all evaluation 13-grams (.npy) and return how many there are.
+
+    Raises:
+        BertlineError: a row is not valid JSON; names file and line.
+    """
+    hashes = WordHashes()
+    found: list[Hashes] = [np.empty(0, np.uint64)]
+    size = 0
+    for _, _, _, text in evaluation_texts(tasks):
+        found.append(ngrams(hashes.of(text), N))
+        size += len(found[-1])
+        if size > 1 << 20:  # contexts repeat: what is held is what differs
+            found, size = [np.unique(np.concatenate(found))], 0
+    index = np.unique(np.concatenate(found))
+    np.save(path, index)
+    return len(index)
+
+
+class Index:
+    """The evaluation 13-grams, memory-mapped: processes share one copy."""
+
+    def __init__(self, path: Path) -> None:
+        self.hashes: Hashes = np.load(path, mmap_mode="r")
+        self._filter = np.zeros(1 << (_FILTER_BITS - 3), np.uint8)
+        bits = self._bits(np.asarray(self.hashes))
+        np.bitwise_or.at(self._filter, bits >> 3, (1 << (bits & 7)).astype(np.uint8))
+
+    @staticmethod
+    def _bits(hashes: Hashes) -> NDArray[np.int64]:
+        return (hashes >> np.uint64(64 - _FILTER_BITS)).astype(np.int64)
+
+    def shared(self, grams: Hashes) -> Places:
+        """The places in the index of those of a document's 13-grams that are in it, sorted, each once."""
+        bits = self._bits(grams)
+        likely = grams[(self._filter[bits >> 3] >> (bits & 7).astype(np.uint8)) & 1 == 1]
+        places = np.searchsorted(self.hashes, likely)
+        places = np.minimum(places, len(self.hashes) - 1)
+        sure: Places = np.unique(places[self.hashes[places] == likely])
+        return sure
+
+
+def contaminated(documents: Places, shared: Places, alive: Mask, most_common: int) -> dict[int, int]:
+    """The documents to drop, each with the place in the index of the first 13-gram that tells.
+
+    Args:
+        documents: document of each shared 13-gram; each pair stands once.
+        shared: its place in the index.
+        alive: the documents that are still there: copies do not make a phrase common.
+        most_common: 13-grams in more documents than this are common phrases.
+    """
+    counted = alive[documents]
+    documents, shared = documents[counted], shared[counted]
+    _, inverse, counts = np.unique(shared, return_inverse=True, return_counts=True)
+    telling = counts[inverse] <= most_common
+    names, first = np.unique(documents[telling], return_index=True)
+    return dict(zip(names.tolist(), shared[telling][first].tolist(), strict=True))
+
+
+def describe(tasks: Path, hashes: Hashes, places: Sequence[int]) -> dict[int, Origin]:
+    """The first origin of each 13-gram, by its place in the index."""
+    words = WordHashes()
+    wanted = {int(hashes[place]): place for place in places}
+    keys = np.array(sorted(wanted), np.uint64)
+    found: dict[int, Origin] = {}
+    for task, split, row, text in evaluation_texts(tasks) if wanted else ():
+        grams = ngrams(words.of(text), N)
+        for at in np.flatnonzero(np.isin(grams, keys)):
+            ngram = " ".join(find_words(text)[at : at + N])
+            found.setdefault(wanted[int(grams[at])], Origin(task, split, row, ngram))
+    return found

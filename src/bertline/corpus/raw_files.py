@@ -1,0 +1,96 @@
+"""Raw files as bytes and as text: decompressed, decoded, streamed; what is damaged is named.
+
+with opened(path) as stream: ...        # .xz, .gz, .bz2 are decompressed
+for text in decoded(path): ...          # blocks of text
+kind(path)                              # "jsonl", "parquet", "text", … by name, else by content
+"""
+
+import bz2
+import codecs
+import gzip
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+from bertline.base.errors import BertlineError
+from bertline.tasks.docs import RAW_FILE
+
+_OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
+COMPRESSED = tuple(_OPENERS)
+_BY_NAME = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
+_HEAD = 1 << 16  # bytes that are looked at to tell a format
+_BLOCK = 1 << 16  # bytes
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, decompressed.
+
+    Raises:
+        BertlineError: the file is missing, or its compressed content is damaged, when that part is read.
+    """
+    try:
+        with _OPENERS.get(path.suffix, open)(path, "rb") as stream:
+            yield cast(IO[bytes], stream)
+    except FileNotFoundError:
+        raise BertlineError("file not found", where=str(path), fix="Run `dvc repro download`") from None
+    except (lzma.LZMAError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        problem = " ".join(str(error).split())
+        raise BertlineError(f"damaged ({problem})", where=str(path), fix="Fetch the file again") from None
+    except OSError as error:
+        if error.errno is not None or path.suffix != ".bz2":
+            raise
+        raise BertlineError(f"damaged ({error})", where=str(path), fix="Fetch the file again") from None
+
+
+def decoded(path: Path) -> Iterator[str]:
+    """The text of a file in blocks, without a byte order mark.
+
+    Raises:
+        BertlineError: invalid UTF-8, naming the line and the byte; or the compressed file is damaged.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    offset, line = 0, 1
+    with opened(path) as stream:
+        while True:
+            block = stream.read(_BLOCK)
+            pending = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                line += block[: max(0, error.start - pending)].count(b"\n")
+                where = f"{path}, line {line}, byte {offset - pending + error.start}"
+                raise not_utf8(error, where) from None
+            if offset == 0:
+                text = text.removeprefix("\ufeff")
+            if not block:
+                yield text
+                return
+            yield text
+            offset += len(block)
+            line += block.count(b"\n")
+
+
+def not_utf8(error: UnicodeDecodeError, where: str) -> BertlineError:
+    """What to say of bytes that are no UTF-8."""
+    fix = "Convert the file to UTF-8, for example with `iconv -f latin1 -t utf-8`"
+    return BertlineError(f"not UTF-8 ({error.reason})", where=where, fix=fix)
+
+
+def kind(path: Path) -> str:
+    """How a file is read: python-docs, jsonl, parquet, wikiextractor, book or text."""
+    if path.name == RAW_FILE:
+        return "python-docs"
+    plain = path.with_suffix("") if path.suffix in COMPRESSED else path
+    if plain.suffix in _BY_NAME:
+        return _BY_NAME[plain.suffix]
+    with opened(path) as stream:
+        head = stream.read(_HEAD).removeprefix(codecs.BOM_UTF8).lstrip()
+    if head.startswith(b"<doc "):
+        return "wikiextractor"
+    if head.startswith(b'{"') and plain.suffix not in (".txt", ".text"):
+        return "jsonl"
+    return "book" if b"*** START OF TH" in head else "text"
