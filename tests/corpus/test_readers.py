@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ PACKED = [
     (".xz", lzma.compress),
     (".gz", gzip.compress),
     (".bz2", bz2.compress),
+    (".zst", zstandard.ZstdCompressor().compress),
 ]
 TEXT = "One.\nTwo.\n\n\nThree.\r\n  \nFour."
 LONG = "word " * 100

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from bertline.corpus.parquet import CleanDocument, DocumentWriter
 from bertline.tokens import counting
 from bertline.tokens.counting import WordCounts, count_documents, count_words
+from document_shards import write_shards
 from tricky_text import texts
 
 TEXT = ["The fox and the Fox, the naïve café.", "An end of 12,345 中文 words.", "", "the fox"]
@@ -35,10 +35,7 @@ def test_words_are_counted_as_bert_cuts_them(sentences: list[str], lowercase: bo
 
 
 def write_documents(directory: Path, sentences: list[str]) -> Path:
-    with DocumentWriter(directory, "train") as writer:
-        for number, sentence in enumerate(sentences):
-            writer.add(CleanDocument(str(number), "test", "", [sentence, "the fox"]))
-    return directory
+    return write_shards(directory, "train", [[sentence, "the fox"] for sentence in sentences])
 
 
 @pytest.mark.parametrize("workers", ["1", "2", "3"])

@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from bertline.corpus.parquet import CleanDocument, DocumentWriter
 from bertline.tokens.encoding import DocumentEncoder, encode_documents, encoders
 from bertline.tokens.store import TokenStore, write_store
 from bertline.tokens.tokenizer import load_tokenizer
+from document_shards import write_shards
 
 PROSE = ["The quick brown fox jumps over the lazy dog.", "The tokenization of tokenized text is quick."]
 SYMBOLS = ["% & * ( ) + = < > / | ~ ^ ; : { } [ ]", "The fox."]
@@ -59,10 +59,8 @@ def test_any_number_of_workers_writes_the_same_bytes(
     tokenizer_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bertline.corpus.parquet._GROUP_ROWS", 2)
-    with DocumentWriter(tmp_path, "train") as writer:
-        for number in range(30):
-            sentences = DOCUMENTS[number % len(DOCUMENTS)]
-            writer.add(CleanDocument(str(number), "test", "", [f"Number {number}.", *sentences]))
+    documents = [[f"Number {number}.", *DOCUMENTS[number % len(DOCUMENTS)]] for number in range(30)]
+    write_shards(tmp_path, "train", documents)
     metas = []
     for workers in ("1", "2", "3"):
         monkeypatch.setenv("BERTLINE_WORKERS", workers)

@@ -7,6 +7,8 @@ Both give the same results in the same order. Ray (an extra, `pip install ray`) 
 connects to the cluster that RAY_ADDRESS names, or starts one on this machine.
 """
 
+import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -40,6 +42,13 @@ def engine(name: Literal["local", "ray"]) -> Iterator[Spread]:
         yield _on_ray()
 
 
+def _knock(address: str) -> None:
+    """Raise OSError if nobody listens at host:port; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and "/" not in host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
 def _on_ray() -> Spread:
     where = "documents.engine"
     try:
@@ -48,14 +57,18 @@ def _on_ray() -> Spread:
         fix = "Install it (`pip install 'bertline[ray]'`), or set documents.engine: local"
         raise BertlineError("Ray is not installed", where=where, fix=fix) from None
     try:
+        _knock(os.environ.get("RAY_ADDRESS", ""))
         ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:
         problem = " ".join(str(error).split())[:200]
         fix = "Check RAY_ADDRESS and `ray status`"
         raise BertlineError(f"no Ray cluster ({problem})", where=where, fix=fix) from None
 
     def spread(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        task = ray.remote(num_cpus=1)(function)
+        def call(item: Item) -> Result:  # Ray takes plain functions alone
+            return function(item)
+
+        task = ray.remote(num_cpus=1)(call)
         most = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
         waiting: deque[Any] = deque()
         for item in items:

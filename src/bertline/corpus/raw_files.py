@@ -1,25 +1,20 @@
 """Raw files as bytes and as text: decompressed, decoded, streamed; what is damaged is named.
 
-with opened(path) as stream: ...        # .xz, .gz, .bz2 are decompressed
+with opened(path) as stream: ...        # .xz, .gz, .bz2, .zst are decompressed
 for text in decoded(path): ...          # blocks of text
 kind(path)                              # "jsonl", "parquet", "text", … by name, else by content
 """
 
-import bz2
 import codecs
-import gzip
-import lzma
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO
 
 from bertline.base.errors import BertlineError
+from bertline.corpus.compression import COMPRESSED, DAMAGED, open_compressed
 from bertline.tasks.docs import RAW_FILE
 
-_OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
-COMPRESSED = tuple(_OPENERS)
 _BY_NAME = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
 _HEAD = 1 << 16  # bytes that are looked at to tell a format
 _BLOCK = 1 << 16  # bytes
@@ -33,11 +28,11 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         BertlineError: the file is missing, or its compressed content is damaged, when that part is read.
     """
     try:
-        with _OPENERS.get(path.suffix, open)(path, "rb") as stream:
-            yield cast(IO[bytes], stream)
+        with open_compressed(path) as stream:
+            yield stream
     except FileNotFoundError:
         raise BertlineError("file not found", where=str(path), fix="Run `dvc repro download`") from None
-    except (lzma.LZMAError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except DAMAGED as error:
         problem = " ".join(str(error).split())
         raise BertlineError(f"damaged ({problem})", where=str(path), fix="Fetch the file again") from None
     except OSError as error:

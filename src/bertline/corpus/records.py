@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bertline.base.errors import BertlineError
-from bertline.corpus.raw_files import COMPRESSED, not_utf8, opened
+from bertline.corpus.compression import COMPRESSED
+from bertline.corpus.raw_files import not_utf8, opened
 
 MAX_DOCUMENT = 1_000_000  # characters; a longer document goes on in the next one
 _ROWS = 256  # of a Parquet file, read at once

@@ -1,0 +1,107 @@
+"""Formats of raw files: told by name and content, read as people write them, and refused in one clear line."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bertline.base.errors import BertlineError
+from bertline.base.files import write_json
+from bertline.corpus.raw_files import kind
+from bertline.corpus.readers import READERS, read_documents
+from bertline.corpus.records import MAX_DOCUMENT
+
+WIKI = (
+    '<doc id="1" url="u" title="A &amp; B">\nA & B\n\nFirst.\nSecond.\n\n</doc>\n'
+    '<doc id="2" title="C">\nC\n\nIt.\n</doc>\n'
+)
+BOOK = (
+    "Title: A Book\n\n*** START OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\nIt was a dark\nand stormy night.\n\n\n"
+    "Then it\nwas not.\n\n*** END OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\nLicence.\n"
+)
+
+
+def read(path: Path) -> list[tuple[str, tuple[str, ...]]]:
+    return [(document.title, document.paragraphs) for document in READERS[kind(path)](path)]
+
+
+def test_jsonl_has_texts_and_optional_titles(tmp_path: Path) -> None:
+    rows = [{"text": "One.\n\n Two. "}, {"title": "T", "text": "Three."}, {"id": 7, "text": "é"}, {"text": ""}]
+    lines = "\n".join(["", *map(json.dumps, rows)]).encode()
+    for name, content in (("a.jsonl", lines), ("a.ndjson.gz", gzip.compress(lines)), ("wiki_00", lines.lstrip())):
+        (tmp_path / name).write_bytes(content)
+        first = "a 2" if name.startswith("a.") else "wiki_00 1"
+        expected = [(first, ("One.", "Two.")), ("T", ("Three.",)), ("7", ("é",))]
+        assert read(tmp_path / name) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b'{"text": "x"', "line 2: not valid JSON"),
+        (b"[1]", "line 2: not a JSON object"),
+        (b'{"body": "x"}', "line 2: no key 'text' among body"),
+        (b'{"text": 3}', "line 2: text is 3"),
+        (b'{"text": "\xff"}', "line 2: not UTF-8"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: bytes, problem: str) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": "good"}\n' + line + b"\n")
+    with pytest.raises(BertlineError, match=rf"a\.jsonl, {problem}"):
+        read(tmp_path / "a.jsonl")
+
+
+def test_parquet_has_a_column_of_texts_and_perhaps_of_titles(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    texts = [f"Row {number}.\nIt ends." for number in range(600)]
+    pq.write_table(pa.table({"n": list(range(600)), "text": texts}), path, row_group_size=100)
+    assert read(path) == [(f"a {number + 1}", (f"Row {number}.", "It ends.")) for number in range(600)]
+    pq.write_table(pa.table({"title": ["T", None], "text": pa.array(["x", None], pa.large_string())}), path)
+    assert read(path) == [("T", ("x",))]
+
+
+def test_parquet_without_texts_or_whole_bytes_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"body": ["x"], "text": [1]}), path)
+    with pytest.raises(BertlineError, match=r"a\.parquet: no column 'text' of strings; it has body \(string\), text"):
+        read(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(BertlineError, match=r"a\.parquet: damaged"):
+        read(path)
+
+
+def test_wikiextractor_is_told_by_its_content(tmp_path: Path) -> None:
+    (tmp_path / "wiki_00").write_text(WIKI)
+    assert read(tmp_path / "wiki_00") == [("A & B", ("First.", "Second.")), ("C", ("It.",))]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (WIKI[:-8], r"line \d+: the document of line 8 has no </doc>"),
+        (WIKI.replace("</doc>", "", 1), r"line 8: the document of line 1 has no </doc>"),
+        (WIKI + "stray\n", r"line 13: text outside of <doc"),
+    ],
+)
+def test_wikiextractor_cut_short_is_named(tmp_path: Path, content: str, problem: str) -> None:
+    (tmp_path / "wiki_00").write_text(content)
+    with pytest.raises(BertlineError, match=problem):
+        read(tmp_path / "wiki_00")
+
+
+def test_a_book_is_one_document_of_unwrapped_paragraphs_without_its_licence(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text(BOOK)
+    expected = ("It was a dark and stormy night.", "Then it was not.")
+    assert read(tmp_path / "book.txt") == [("book", expected)]
+    (tmp_path / "plain.txt").write_text("It was a dark\nand stormy night.\n\nThen it\nwas not.\n")
+    assert len(read(tmp_path / "plain.txt")) == 2
+    write_json(tmp_path / "manifest.json", {"sources": [{"path": "plain.txt", "format": "book"}]})
+    assert [document.paragraphs for document in read_documents(tmp_path)] == [expected]
+
+
+def test_a_record_without_end_is_cut(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "x" * 2_500_000}))
+    assert [sum(map(len, paragraphs)) for _, paragraphs in read(tmp_path / "a.jsonl")] == [MAX_DOCUMENT] * 2 + [500_000]

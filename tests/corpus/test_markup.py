@@ -1,0 +1,91 @@
+"""Markup and boilerplate: what goes, what stays, each counted, and no text that breaks it."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bertline.corpus.boilerplate import line_fault, without_bullet
+from bertline.corpus.clean import normalise
+from bertline.corpus.markup import without_markup
+
+
+@pytest.mark.parametrize(
+    ("text", "clean", "rule"),
+    [
+        ("Salt &amp; pepper&nbsp;here.", "Salt & pepper here.", "entities"),
+        ("Line one&lt;br&gt;line two.", "Line one line two.", "tags"),
+        ('A <b>bold</b> word<ref name="x">Smith 2001</ref>.', "A bold word .", "tags"),
+        ("See [[Earth|the Earth]] and [[Mars]].", "See the Earth and Mars.", "links"),
+        ("[[Category:Planets]]", "", "links"),
+        ("(1978)]] While small programs have existed.", "While small programs have existed.", "captions"),
+        ("He left three children.{{#tag:ref|These were Al", "He left three children.", "templates"),
+        ("a {{small|{{nested}}}} word", "a word", "templates"),
+        ("'''Emma Iozzelli''' is a skier.", "Emma Iozzelli is a skier.", "emphasis"),
+        ("麗水-{里}-與-{zh-hans:数码;zh-hant:數碼}-", "麗水里與数码", "conversions"),
+        (
+            "AARHUS (, also,; officially spelled ÅRHUS) is a city.",
+            "AARHUS (also,; officially spelled ÅRHUS) is a city.",
+            "brackets",
+        ),
+        ("《妄想女友》（）是電視劇。", "《妄想女友》是電視劇。", "brackets"),
+        ("It was so.[12] Then not.", "It was so. Then not.", "citations"),
+    ],
+)
+def test_remains_of_markup_go_and_are_counted(text: str, clean: str, rule: str) -> None:
+    counts: Counter[str] = Counter()
+    assert normalise(without_markup(text, counts)) == clean
+    assert counts[f"markup_{rule}"] > 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if a<b and c>d then",
+        "He said (and meant) it.",
+        "AT&T; R&D",
+        "x [see above] y",
+        "{1, 2, 3} is a set",
+        "f(x) | g(x)",
+    ],
+)
+def test_what_only_looks_like_markup_stays(text: str) -> None:
+    assert without_markup(text, Counter()) == text
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from(list("a b<>[]{}|&;'-(),=/:#\n（）zh")), max_size=80))
+def test_no_text_breaks_the_rules(text: str) -> None:
+    line = without_bullet(normalise(without_markup(text, Counter())))
+    assert line_fault(line) is not None
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("See also", "section"),
+        ("外部連結", "section"),
+        ("== History ==", "heading"),
+        ("Category:1912 births", "category"),
+        ("Home | News | Sport | Weather | Contact", "navigation"),
+        ("| opinion=Thomas || type=dissent || link=2016", "table"),
+        ("CHAPTER XII", "list"),
+        ("All rights reserved.", "boilerplate"),
+        ("size_t operator()(const X& x) const {", "code"),
+        ("This eBook is from Project Gutenberg, under its License.", "licence"),
+        ("'Yes,' he said.", ""),
+        ("Really?", ""),
+        ("I wonder if it seems to you, Luriana, Lurilee", ""),
+        ("She read more than he did.", ""),
+        ("|FOR reasons best known to herself, Marilla did not tell Anne.", ""),
+        ("最佳射手。", ""),
+    ],
+)
+def test_lines_that_are_no_text_are_dropped_by_name(line: str, fault: str) -> None:
+    assert line_fault(line) == fault
+
+
+def test_bullets_go() -> None:
+    assert without_bullet("* A note of some length.") == "A note of some length."
+    assert without_bullet("-5 degrees were measured.") == "-5 degrees were measured."
