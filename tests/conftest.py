@@ -1,12 +1,15 @@
 """Fixtures for the whole house: the smoke preset run once through a copy of the checkout."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bertline.base.artifacts import Artifacts
 from checkout import copy_checkout, run_in
 
 # Before any test imports them: no test speaks to anything beyond this machine.
@@ -25,6 +28,28 @@ def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproces
     """A checkout in which `dvc repro` of the smoke preset has run, and how that ended. Copy it before you change it."""
     checkout = copy_checkout(tmp_path_factory.mktemp("smoke") / "checkout")
     return checkout, run_in(checkout, "dvc", "repro")
+
+
+@pytest.fixture(scope="session")
+def clean_run(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    """What the stages leave for the gates of a small clean run, made once for all workers; copy before a change."""
+    from clean_run import make_clean_run  # noqa: PLC0415  (imports torch)
+
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "clean_run"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            make_clean_run(own / "run_being_made")
+            (own / "run_being_made").rename(shared)
+    return Artifacts(shared)
+
+
+@pytest.fixture
+def clean_copy(clean_run: Artifacts, tmp_path: Path) -> Artifacts:
+    """A copy of the clean run, to be damaged."""
+    leave = shutil.ignore_patterns("raw", "runs", "sources", "gates")
+    return Artifacts(Path(shutil.copytree(clean_run.root, tmp_path / "run", ignore=leave)))
 
 
 _OWN_PROCESS = "BERTLINE_TEST_IN_ITS_OWN_PROCESS"

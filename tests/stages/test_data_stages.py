@@ -82,6 +82,7 @@ def test_the_metrics_agree_with_the_artefacts(data: Artifacts) -> None:
     assert metrics["validation_tokens"] == len(validation.ids)
     shares = np.unique(validation.ids, return_counts=True)[1] / len(validation.ids)
     assert metrics["unigram_entropy"] == pytest.approx(-(shares * np.log(shares)).sum())
+    assert metrics["unigram_accuracy"] == shares.max()
     assert metrics["vocab_used"] == len(np.unique(train.ids)) / 1024
     unknown = int((train.ids == 1).sum() + (validation.ids == 1).sum())
     assert unknown > 0  # validation documents name places that no training document does

@@ -6,18 +6,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import GateTask, Params
+from bertline.base.config import GateTask, Kind, Params
 from bertline.base.errors import BertlineError
 from bertline.validation.checks import Check, between, none, one_of, rows, unique
 from bertline.validation.frames import Frame, summary
 from bertline.validation.gate import run_gate
 from bertline.validation.suites import corpus_suite, pretrain_suite, task_suite, tokens_suite
-from gate_data import ROWS
 
 THINGS = Frame(
     pd.DataFrame({"name": ["a", "b", "c", "d", "e"], "size": [1, 2, 30, 40, 50], "group": ["x", "x", "y", "<i>", "x"]}),
@@ -138,16 +138,32 @@ def test_data_docs_open_offline_and_show_data_as_text(tmp_path: Path) -> None:
             one_of("groups_are_known", "things.group", ["x", "y"], "Name the group"),
             between("share_is_low", "whole.share", 0, 0.5, "Lower it"),
         )
-    pages = {path.name: path.read_text() for path in stale.parent.glob("*.html")}
-    assert set(pages) == {"index.html", "things.html", "whole.html"}
-    for page in pages.values():
-        assert not re.search(r"https?://|<script|<link|\ssrc=|url\(", page), "nothing is fetched"
-        assert "<i>" not in page
-    assert "Groups are known" in pages["index.html"] and "What to do: Name the group." in pages["index.html"]
-    assert "d: &#34;&lt;i&gt;&#34;" in pages["index.html"]
-    assert "&lt;i&gt;" in pages["things.html"] and 'content: "\\2714"' in pages["things.html"]
-    for link in re.findall(r'href="([^"#]+)"', pages["index.html"]):
-        assert link in pages
+    page = (stale.parent / "index.html").read_text()
+    overview = (artifacts.gate("") / "index.html").read_text()
+    assert [path.name for path in stale.parent.glob("*.html")] == ["index.html"]
+    for text in (page, overview):
+        assert not re.search(r"https?://|<script|<link|\ssrc=|url\(", text), "nothing is fetched"
+        assert "<i>" not in text
+    assert "Groups are known" in page and "<b>What to do:</b> Name the group." in page
+    assert "d: &#34;&lt;i&gt;&#34;" in page
+    assert page.index("Groups are known") < page.index("Share is low"), "what failed comes first"
+    assert (stale.parent / re.findall(r'href="([^"]+)"', page)[0]).resolve() == artifacts.gate(
+        ""
+    ).resolve() / "index.html"
+    assert (artifacts.gate("") / re.findall(r'href="([^"#]+)"', overview)[0]).samefile(stale.parent / "index.html")
+
+
+def test_the_overview_shows_every_gate_in_the_order_of_the_pipeline(tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path)
+    check = rows("there_are_rows", "things", 5, "…")
+    doubtful = between("share_is_low", "whole.share", 0, 0.1, "Lower it", severity="warning")
+    for name in ("gate_task/a", "gate_pretrain", "gate_tokens", "gate_corpus"):
+        run_gate(name, artifacts, FRAMES, [check, doubtful], data="d", statistics={})
+    overview = (artifacts.gate("") / "index.html").read_text()
+    links = re.findall(r'href="([^"#]+)/data_docs/index.html"', overview)
+    assert links == ["gate_corpus", "gate_tokens", "gate_pretrain", "gate_task/a"]
+    assert "all passed" in overview and overview.count("1 of 2 hold") == 4
+    assert 'href="gate_corpus/data_docs/index.html#share_is_low"' in overview
 
 
 def test_a_gate_is_silent_and_sends_and_leaves_nothing(tmp_path: Path) -> None:
@@ -174,12 +190,12 @@ t.gate(t.Artifacts(pathlib.Path("here")), t.unique("names_are_unique", "things.n
     assert {path.name for path in tmp_path.iterdir()} == {"here"}
 
 
-@pytest.mark.parametrize("suite", ["corpus", "tokens", "pretrain", *ROWS])
+@pytest.mark.parametrize("suite", ["corpus", "tokens", "pretrain", *get_args(Kind)])
 def test_every_check_of_a_suite_has_a_name_of_its_own_and_a_fix(suite: str) -> None:
     params = Params()
     suites = {
         "corpus": lambda: corpus_suite(params.gate_corpus, params.documents, 1000),
-        "tokens": lambda: tokens_suite(params.gate_tokens),
+        "tokens": lambda: tokens_suite(params.gate_tokens, params.vocab),
         "pretrain": lambda: pretrain_suite(params.gate_pretrain, params.pretrain),
     }
     checks = suites[suite]() if suite in suites else task_suite(GateTask(), suite)

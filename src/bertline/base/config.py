@@ -58,6 +58,7 @@ class GateCorpus:
     max_markup_share: float = option(0.02, "share of sentences with left-over markup, at most")
     max_duplicate_share: float = option(0.01, "share of documents whose text occurs twice, at most")
     max_leaked_share: float = option(0.0, "share of validation documents also in train, at most", rare=True)
+    max_near_duplicate_share: float = option(0.1, "share of documents nearly the same as another, at most", rare=True)
     max_mojibake_share: float = option(0.001, "share of sentences with wrongly decoded characters, at most", rare=True)
     max_foreign_share: float = option(0.02, "share of letters of another script, at most", rare=True)
 
@@ -203,6 +204,7 @@ class GatePretrain:
 
     __pydantic_config__ = STRICT
     min_gain_over_unigram: float = option(0.5, "nats of validation MLM loss under the unigram entropy, at least")
+    min_accuracy_over_unigram: float = option(0.05, "MLM accuracy above always guessing the commonest token, at least")
     min_nsp_accuracy: float = option(0.55, "on validation documents, at least (chance is 0.5)")
 
 
@@ -242,6 +244,7 @@ class GateTask:
     min_rows: int = option(100, "rows of each split, at least")
     max_label_share: float = option(0.95, "share of the commonest label, at most")
     max_leaked_share: float = option(0.0, "share of rows whose text is also in train, at most", rare=True)
+    max_duplicate_share: float = option(0.05, "share of rows whose text occurs twice before a warning", rare=True)
     max_markup_share: float = option(0.1, "share of rows with left-over markup, at most", rare=True)
     max_mojibake_share: float = option(0.01, "share of rows with wrongly decoded characters, at most", rare=True)
 

@@ -10,7 +10,7 @@ from bertline.corpus.parquet import SPLITS
 from bertline.tokens.encoding import encode_documents, encoders
 from bertline.tokens.store import TokenStore, write_store
 from bertline.tokens.tokenizer import VOCAB, SpecialIds, load_tokenizer, read_vocab
-from bertline.tokens.usage import unigram_entropy, vocab_used
+from bertline.tokens.usage import unigram_accuracy, unigram_entropy, vocab_used
 
 
 def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
         "tokens_per_word": tokens / words,
         "vocab_used": vocab_used(stores[0]),
         "unigram_entropy": unigram_entropy(stores[1]),
+        "unigram_accuracy": unigram_accuracy(stores[1]),
     }
     write_json(artifacts.metrics("encode"), metrics)
     return metrics

@@ -11,7 +11,10 @@ from bertline.validation.corpus import corpus_frames
 from bertline.validation.gate import run_gate, summarize
 from bertline.validation.suites import corpus_suite
 
-_FIGURES = ("train_documents", "validation_documents", "sentences", "words", "markup_share", "duplicate_share")
+_FIGURES = (
+    *("train_documents", "validation_documents", "sentences", "words"),
+    *("markup_share", "duplicate_share", "near_duplicate_share"),
+)
 
 
 def run(params: Params, artifacts: Artifacts) -> Mapping[str, Any]:

@@ -11,14 +11,15 @@ from bertline.validation.gate import run_gate, summarize
 from bertline.validation.suites import tokens_suite
 from bertline.validation.token_store import token_frames
 
+_FIGURES = ("train_tokens", "validation_tokens", "vocab_used", "unigram_entropy", "unigram_accuracy")
+
 
 def run(params: Params, artifacts: Artifacts) -> Mapping[str, Any]:
     """Check the vocabulary and the token stores."""
-    stores = {split: artifacts.tokens(split) for split in ("train", "validation")}
     documents, encode = (read_json(artifacts.metrics(stage)) for stage in ("documents", "encode"))
-    frames = token_frames(artifacts.vocab, stores, documents, encode)
-    suite = tokens_suite(params.gate_tokens, reused=bool(params.vocab.reuse))
-    figures = frames["tokens"].figures("train_tokens", "validation_tokens", "vocab_used", "unigram_entropy")
+    frames = token_frames(artifacts, documents, encode)
+    suite = tokens_suite(params.gate_tokens, params.vocab)
+    figures = frames["tokens"].figures(*_FIGURES)
     return summarize(
         run_gate("gate_tokens", artifacts, frames, suite, data=str(artifacts.data / "tokens"), statistics=figures)
     )

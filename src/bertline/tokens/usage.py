@@ -1,4 +1,4 @@
-"""How a token store uses its vocabulary: counts, share used, entropy."""
+"""How a token store uses its vocabulary: counts, share used, entropy, the commonest token."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,3 +31,9 @@ def unigram_entropy(store: TokenStore) -> float:
     counts = token_counts(store)
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
+
+
+def unigram_accuracy(store: TokenStore) -> float:
+    """The share of the commonest token: how often one is right who always guesses it."""
+    counts = token_counts(store)
+    return float(counts.max() / counts.sum())

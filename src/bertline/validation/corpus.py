@@ -1,26 +1,18 @@
-"""Frames of gate_corpus: the document shards as statistics, read in batches, so that memory does not follow the corpus.
+"""Frames of gate_corpus: the document shards as statistics (document_statistics.py), and what comparing them tells."""
 
-Text is looked at inside Arrow (RE2 over whole columns) and as raw bytes (a table of 256 byte classes); a document of
-Python strings is never made.
-"""
-
-import hashlib
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from bertline.validation.frames import EXAMPLES, Frame, as_text, first, shorten, summary
-from bertline.validation.language import FOREIGN, OWN, SPACE, byte_classes, function_word_pattern
-from bertline.validation.patterns import CONTROL, MARKUP, MOJIBAKE
+from bertline.validation.document_statistics import Totals, describe
+from bertline.validation.frames import EXAMPLES, Frame, as_text, first, summary
+from bertline.validation.language import function_word_pattern
+from bertline.validation.near_duplicates import Sketches, near_copies
 
 SCHEMA = "id: string, source: string, title: string, sentences: list<string>"
 _ARROW_SCHEMA = [*((name, pa.string()) for name in ("id", "source", "title")), ("sentences", pa.list_(pa.string()))]
@@ -29,17 +21,7 @@ _MOST_FOREIGN = 0.5  # share of letters of another script in a document of the l
 _WORDS_TO_JUDGE = 50
 _FEWEST_FUNCTION_WORDS = 0.05  # English documentation: 0.27 in the mean, below 0.05 in 2 of 1000 documents
 
-_SENTENCE_FAULTS = {"markup": MARKUP, "mojibake": MOJIBAKE, "control": CONTROL, "empty": r"^\s*$"}
-
-
-@dataclass
-class _Totals:
-    """Counts over the whole corpus, and the first sentences of each fault."""
-
-    sentences: int = 0
-    characters: int = 0
-    faults: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_SENTENCE_FAULTS, 0))
-    examples: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in _SENTENCE_FAULTS})
+_Described = tuple[pd.DataFrame, Sketches]  # of a batch of documents
 
 
 def corpus_frames(directory: Path, language: str, metrics: Mapping[str, Any]) -> dict[str, Frame]:
@@ -55,15 +37,15 @@ def corpus_frames(directory: Path, language: str, metrics: Mapping[str, Any]) ->
         documents: a row a document: split, sentences, characters, longest_sentence, same_text_as, in_train, …
         corpus: one row: counts and shares.
     """
-    totals = _Totals()
+    totals = Totals()
     shards: list[dict[str, Any]] = []
-    parts: list[pd.DataFrame] = []
+    parts = [_no_documents()]
     for path in sorted(directory.glob("*.parquet")):
         shard, found = _read_shard(path, language, totals)
         shards.append(shard)
         parts += found
-    documents = pd.concat(parts, ignore_index=True) if parts else _no_documents()
-    documents = _compare(documents, language)
+    documents = pd.concat([table for table, _ in parts], ignore_index=True)
+    documents = _compare(documents, np.concatenate([sketches for _, sketches in parts]), language)
     columns = ["file", "split", "rows", "columns", "fault"]
     return {
         "shards": Frame(pd.DataFrame(shards, columns=columns), "file"),
@@ -72,20 +54,28 @@ def corpus_frames(directory: Path, language: str, metrics: Mapping[str, Any]) ->
     }
 
 
-def _read_shard(path: Path, language: str, totals: _Totals) -> tuple[dict[str, Any], list[pd.DataFrame]]:
-    """One row of frame shards, and the statistics of its documents if it has the right schema."""
+def _read_shard(
+    path: Path, language: str, totals: Totals
+) -> tuple[dict[str, Any], list[tuple[pd.DataFrame, Sketches]]]:
+    """One row of frame shards, and what describe() says of its documents if it has the right schema."""
     split = path.name.partition("-")[0]
     shard: dict[str, Any] = {"file": path.name, "split": split, "rows": 0, "columns": "", "fault": ""}
-    parts: list[pd.DataFrame] = []
+    parts: list[_Described] = []
     try:
         with pq.ParquetFile(path) as file:
             shard["columns"] = _describe_schema(file.schema_arrow)
             shard["rows"] = file.metadata.num_rows
             if shard["columns"] == SCHEMA:
-                parts = [_describe(batch, split, language, totals) for batch in file.iter_batches(_BATCH)]
+                parts = [describe(batch, split, language, totals) for batch in _batches(file)]
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         shard["fault"] = " ".join(str(error).split())[:120]
     return shard, parts
+
+
+def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    """The documents, some at a time; never of two row groups, which are written with a bounded number of characters."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(_BATCH, row_groups=[group], use_threads=False)
 
 
 def _describe_schema(schema: pa.Schema) -> str:
@@ -97,89 +87,12 @@ def _describe_schema(schema: pa.Schema) -> str:
     return ", ".join(f"{column.name}: {name(column.type)}" for column in schema)
 
 
-def _describe(batch: pa.RecordBatch, split: str, language: str, totals: _Totals) -> pd.DataFrame:
-    """Statistics of a batch of documents, one row each; adds to the totals."""
-    lists = pc.fill_null(batch.column("sentences").cast(pa.large_list(pa.large_string())), [])
-    counts = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
-    flat = pc.fill_null(lists.flatten(), "")
-    lengths = pc.utf8_length(flat).to_numpy(zero_copy_only=False).astype(np.int64)
-    ends = np.cumsum(counts)
-    spans = (ends - counts, ends)  # of the sentences of each document
-    totals.sentences += len(flat)
-    totals.characters += int(lengths.sum())
-    faults = {name: _find(flat, name, pattern, totals) for name, pattern in _SENTENCE_FAULTS.items()}
-    data, offsets = _raw_bytes(flat)
-    text_spans = (offsets[spans[0]], offsets[spans[1]])
-    classes = byte_classes(language)[data]
-    words = _sums(classes == SPACE, text_spans) + counts
-    pattern = function_word_pattern(language)
-    known = pc.count_substring_regex(flat, pattern).to_numpy(zero_copy_only=False) if pattern else np.zeros(len(flat))
-    ids, titles = _texts(batch, "id"), _texts(batch, "title")
-    return pd.DataFrame(
-        {
-            "document": [f"{shorten(title)} ({name})" for title, name in zip(titles, ids, strict=True)],
-            "id": ids,
-            "split": split,
-            "source": _texts(batch, "source"),
-            "title_characters": [len(title) for title in titles],
-            "sentences": counts,
-            "characters": _sums(lengths, spans) + np.maximum(counts - 1, 0),
-            "longest_sentence": [int(lengths[a:b].max(initial=0)) for a, b in zip(*spans, strict=True)],
-            "empty_sentences": _sums(faults["empty"], spans),
-            "words": words,
-            "own_letters": _sums(classes == OWN, text_spans),
-            "foreign_letters": _sums(classes == FOREIGN, text_spans),
-            "function_words": _sums(known, spans),
-            "text_hash": [_hash(data[a:b]) for a, b in zip(*text_spans, strict=True)],
-        }
-    )
-
-
-def _find(flat: pa.Array, name: str, pattern: str, totals: _Totals) -> NDArray[np.bool_]:
-    """Which sentences match a pattern; counts them and keeps the first three."""
-    found: NDArray[np.bool_] = pc.match_substring_regex(flat, pattern).to_numpy(zero_copy_only=False)
-    totals.faults[name] += int(found.sum())
-    lacking = EXAMPLES - len(totals.examples[name])
-    totals.examples[name] += [_around(flat[int(place)].as_py(), pattern) for place in np.flatnonzero(found)[:lacking]]
-    return found
-
-
-def _around(sentence: str, pattern: str) -> str:
-    """The part of a sentence with the fault in it."""
-    match = re.search(pattern, sentence)
-    start = max(match.start() - 20, 0) if match else 0
-    return shorten(sentence[start : start + 70])
-
-
-def _raw_bytes(flat: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The UTF-8 bytes of a large_string array, and the offsets of its values in them."""
-    _, offsets, data = flat.buffers()
-    places = np.frombuffer(offsets, np.int64)[flat.offset : flat.offset + len(flat) + 1]
-    return np.frombuffer(data or b"", np.uint8), places
-
-
-def _sums(values: NDArray[Any], spans: tuple[NDArray[np.int64], NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Sums of `values` over half-open spans, empty ones included."""
-    running = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
-    sums: NDArray[np.int64] = running[spans[1]] - running[spans[0]]
-    return sums
-
-
-def _hash(text: NDArray[np.uint8]) -> str:
-    """Two documents with the same text have the same hash, however it was split into sentences."""
-    return hashlib.blake2b(text.data, digest_size=12).hexdigest()
-
-
-def _texts(batch: pa.RecordBatch, column: str) -> list[str]:
-    values: list[str] = pc.fill_null(batch.column(column), "").to_pylist()
-    return values
-
-
-def _compare(documents: pd.DataFrame, language: str) -> pd.DataFrame:
+def _compare(documents: pd.DataFrame, sketches: Sketches, language: str) -> pd.DataFrame:
     """Add what is told by comparing.
 
-    same_text_as is the first document of the split with the same text; in_train, for validation documents, the training
-    document with the same text; language_fault says what speaks for another language.
+    same_text_as is the first document of the split with the same text; nearly_as an earlier document, of any split,
+    with most of its sentences; in_train, for validation documents, the training document with the same text;
+    language_fault says what speaks for another language.
     """
     first_of = documents.groupby(["split", "text_hash"], sort=False)["document"].transform("first")
     repeated = documents.duplicated(["split", "text_hash"])
@@ -187,9 +100,18 @@ def _compare(documents: pd.DataFrame, language: str) -> pd.DataFrame:
     leaked = documents["text_hash"].map(train).where(documents["split"] != "train")
     return documents.assign(
         same_text_as=first_of.where(repeated, ""),
+        nearly_as=_near_copies(documents, sketches),
         in_train=as_text(leaked),
         language_fault=_language_faults(documents, language),
     )
+
+
+def _near_copies(documents: pd.DataFrame, sketches: Sketches) -> "pd.Series[str]":
+    """An earlier document that is nearly the same, or the empty text; whole copies are told of elsewhere."""
+    places = near_copies(sketches)
+    hashes = documents["text_hash"].to_numpy()
+    near = (places >= 0) & (hashes != hashes[places])
+    return pd.Series(documents["document"].to_numpy()[places], index=documents.index, dtype=str).where(near, "")
 
 
 def _language_faults(documents: pd.DataFrame, language: str) -> "pd.Series[str]":
@@ -204,13 +126,13 @@ def _language_faults(documents: pd.DataFrame, language: str) -> "pd.Series[str]"
     return faults
 
 
-def _no_documents() -> pd.DataFrame:
+def _no_documents() -> _Described:
     """The table of no document at all, with the columns that the checks name."""
     empty = pa.RecordBatch.from_pylist([], pa.schema(_ARROW_SCHEMA))
-    return _describe(empty, "train", "", _Totals())
+    return describe(empty, "train", "", Totals())
 
 
-def _corpus(documents: pd.DataFrame, totals: _Totals, metrics: Mapping[str, Any]) -> Frame:
+def _corpus(documents: pd.DataFrame, totals: Totals, metrics: Mapping[str, Any]) -> Frame:
     """The one row of frame corpus."""
     counts = documents["split"].value_counts()
     foreign, own = int(documents["foreign_letters"].sum()), int(documents["own_letters"].sum())
@@ -235,12 +157,17 @@ def _corpus(documents: pd.DataFrame, totals: _Totals, metrics: Mapping[str, Any]
         "foreign_share": foreign / max(foreign + own, 1),
         "own_letter_share": own / max(totals.characters, 1),
         "function_word_share": int(documents["function_words"].sum()) / max(words, 1),
-        "duplicate_share": float((documents["same_text_as"] != "").mean()) if len(documents) else 0.0,
+        "duplicate_share": _share(documents["same_text_as"] != ""),
+        "near_duplicate_share": _share(documents["nearly_as"] != ""),
         **shares,
     }
     examples: dict[str, list[str]] = {f"{name}_share": found for name, found in totals.examples.items()}
     examples["foreign_share"] = first(_most(documents, documents["foreign_letters"] / documents["characters"].clip(1)))
     return summary(values, examples)
+
+
+def _share(found: "pd.Series[bool]") -> float:
+    return float(found.mean()) if len(found) else 0.0
 
 
 def _most(documents: pd.DataFrame, share: "pd.Series[float]") -> list[str]:

@@ -20,7 +20,7 @@ def pretrain_frames(
     Args:
         curve: rows of curve.json.
         metrics: metrics.json of stage pretrain.
-        encode: metrics.json of stage encode; its unigram entropy is what a model without context reaches.
+        encode: metrics.json of stage encode; its unigram entropy and accuracy are what a model without context reaches.
         objective: mlm+nsp or mlm.
 
     Returns:
@@ -35,7 +35,8 @@ def pretrain_frames(
         [", ".join(name for name in columns if is_missing(point[name])) for point in points], dtype=str
     )
     steps = table["step"]
-    table["step_gain"] = steps.diff().fillna(1.0)
+    table["step_gain"] = steps.diff().fillna(steps)
+    table["token_gain"] = table["tokens"].diff().fillna(table["tokens"])
     return {
         "curve": Frame(table.fillna(_ABSENT).assign(point=[f"step {step:.0f}" for step in steps.fillna(-1)]), "point"),
         "pretraining": summary(_scores(table, metrics, encode, nsp)),
@@ -43,26 +44,34 @@ def pretrain_frames(
 
 
 def _scores(table: pd.DataFrame, metrics: Mapping[str, Any], encode: Mapping[str, Any], nsp: bool) -> dict[str, Any]:
-    """Frame pretraining; overfit: validation minus training loss; steps_unlogged: after the last point."""
+    """Frame pretraining; its losses are means over a tenth of the curve.
+
+    loss_fall: from the first to the last; loss_rise: from the lowest to the last; overfit: validation minus training
+    loss; steps_unlogged: after the last point.
+    """
     tenth = max(len(table) // 10, 1)
-    losses = table["mlm_loss"]
-    begin, end = (float(part.mean()) if len(part) else None for part in (losses[:tenth], losses[-tenth:]))
+    losses = table["mlm_loss"].rolling(tenth).mean()[tenth - 1 :].tolist()
+    begin, end, lowest = (losses[0], losses[-1], min(losses)) if losses else (None, None, None)
     validation, train = _part(metrics, "validation"), _part(metrics, "train")
     entropy, loss = _number(encode.get("unigram_entropy")), _number(validation.get("mlm_loss"))
+    commonest, accuracy = _number(encode.get("unigram_accuracy")), _number(validation.get("mlm_accuracy"))
     steps = _number(metrics.get("steps"))
     scores = {
         "first_loss": begin,
         "last_loss": end,
         "loss_fall": _difference(begin, end),
+        "loss_rise": _difference(end, lowest),
         "steps": steps,
         "tokens": _number(metrics.get("tokens")),
         "steps_unlogged": _difference(steps, float(table["step"].iloc[-1]) if len(table) else None),
         "parameters": _number(metrics.get("parameters")),
         "unigram_entropy": entropy,
+        "unigram_accuracy": commonest,
         "validation_mlm_loss": loss,
-        "validation_mlm_accuracy": _number(validation.get("mlm_accuracy")),
+        "validation_mlm_accuracy": accuracy,
         "overfit": _difference(loss, _number(train.get("mlm_loss"))),
         "gain_over_unigram": _difference(entropy, loss),
+        "accuracy_over_unigram": _difference(accuracy, commonest),
     }
     if nsp:
         scores["validation_nsp_loss"] = _number(validation.get("nsp_loss"))

@@ -1,156 +1,106 @@
-"""Data Docs: the report of a gate as pages for a browser.
+"""Data Docs: what the gates found, as pages for a browser.
 
-`index.html` shows all expectations of the gate at one glance, with what to do about the failed ones; one page a frame
-shows its suite as Great Expectations renders validation results (unexpected values with their counts). Great
-Expectations' own page templates fetch a dozen files from public networks and stay blank without them, so its sections
-stand here in a page of ours: no script, nothing fetched, the same offline and on an air-gapped machine.
+`data/gates/GATE/data_docs/index.html` shows one gate at one glance: what failed first, with what was expected, what was
+found and what to do; `data/gates/index.html` shows them all. Great Expectations' own templates fetch a dozen files
+from public networks and stay blank without them; these pages are whole in themselves, the same offline and on an
+air-gapped machine.
 """
 
-import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --good: #1a7f37; --bad: #d1242f; --warn: #b07000 }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1.5rem }
-h1 { font-size: 1.5rem; margin-bottom: .2rem } h2, h5 { font-size: 1.1rem; margin: 2rem 0 .5rem }
-table { border-collapse: collapse; width: 100% } thead[hidden] { display: none }
-th, td { border-bottom: 1px solid var(--line); padding: .45rem .6rem; text-align: left; vertical-align: top }
-th { background: var(--soft); font-weight: 600 } td { overflow-wrap: break-word }
-tr.failed td { background: #d1242f14 } tr.warned td { background: #b0700014 }
-.ok, .text-success { color: var(--good) } .no, .text-danger { color: var(--bad) } .hm { color: var(--warn) }
-.mark { font-weight: 700; white-space: nowrap } .small, .badge { font-size: .85rem; opacity: .8 }
-.fa-check-circle::before { content: "\\2714" } .fa-times::before { content: "\\2718" }
-.fa-exclamation-triangle::before { content: "\\26A0" } i { font-style: normal }
-.figures td:first-child { width: 22rem } code { font-size: .9em }
-"""
+from jinja2 import Environment
+from markupsafe import Markup
 
-_HEAD = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ report.gate }}: Data Docs</title>
-<style>{{ style | safe }}</style>
-</head>
-<body>
-"""
+from bertline.base.artifacts import Artifacts
+from bertline.base.files import read_json, write_text
+from bertline.validation.frames import shorten
+from bertline.validation.pages import GATE, OVERVIEW, STYLE
 
-_INDEX = (
-    _HEAD
-    + """<h1>{{ report.gate | e }}
-{% if report.passed %}<span class="ok">passed</span>{% else %}<span class="no">failed</span>{% endif %}</h1>
-<p>{{ report.expectations | length }} expectations: {{ held }} hold, {{ warned }} warn, {{ broken }} stop the pipeline.
-Suites:
-{% for frame in frames %}<a href="{{ frame | e }}.html">{{ frame | e }}</a>{{ ", " if not loop.last }}{% endfor %}.
-</p>
-{% for heading, entries in groups if entries %}
-<h2>{{ heading }}</h2>
-<table>
-<thead><tr><th></th><th>Expectation</th><th>Looks at</th><th>Must be</th><th>Found</th></tr></thead>
-<tbody>
-{% for entry in entries %}
-<tr class="{{ "" if entry.success else "warned" if entry.severity == "warning" else "failed" }}">
-<td class="mark">{% if entry.success %}<span class="ok">&#10004;</span>
-{% elif entry.severity == "warning" %}<span class="hm">&#9888; warning</span>
-{% else %}<span class="no">&#10008; failed</span>{% endif %}</td>
-<td>{{ entry.title | e }}{% if entry.severity == "warning" and entry.success %} <span class="small">(warning)</span>
-{% endif %}{% if not entry.success %}<br><span class="small">What to do: {{ entry.fix | e }}.</span>{% endif %}</td>
-<td><a href="{{ entry.frame | e }}.html">{{ entry.frame | e }}</a>
-{{- "." ~ entry.column | e if entry.column }}</td>
-<td>{{ entry.expected | e }}</td>
-<td>{{ entry.found | e }}{% for example in entry.examples %}<br><code>{{ example | e }}</code>{% endfor %}</td>
-</tr>
-{% endfor %}
-</tbody>
-</table>
-{% endfor %}
-{% if report.statistics %}
-<h2>Figures</h2>
-<table class="figures"><tbody>
-{% for name, value in report.statistics | dictsort %}
-<tr><td>{{ name.replace("_", " ") | e }}</td><td>{{ value | e }}</td></tr>
-{% endfor %}
-</tbody></table>
-{% endif %}
-</body>
-</html>
-"""
-)
+Values = Sequence[tuple[Any, int]]
 
-_FRAME = (
-    _HEAD
-    + """<p><a href="index.html">{{ report.gate | e }}</a></p>
-<h1>{{ frame | e }}</h1>
-<p>{{ rows }}</p>
-{% for section in sections %}
-{% set section_loop = loop -%}
-{% include 'section.j2' %}
-{% endfor %}
-</body>
-</html>
-"""
-)
+_REPORT = "data_docs/report.json"
 
 
-def write_data_docs(directory: Path, report: Mapping[str, Any], pages: Mapping[str, Any]) -> None:
-    """Write index.html and a page a frame into an empty directory.
+def write_data_docs(directory: Path, report: Mapping[str, Any], values: Mapping[str, Values]) -> None:
+    """Write the index.html of a gate.
 
     Args:
-        directory: where.
+        directory: where; two folders below data/gates, or three for a gate of a task.
         report: as run_gate makes it.
-        pages: frame -> Great Expectations' validation result.
+        values: name of a failed expectation -> values at fault, each with how often it is there.
     """
-    from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer  # noqa: PLC0415
-    from great_expectations.render.view.view import DefaultJinjaPageView  # noqa: PLC0415
-
-    environment = DefaultJinjaPageView().env
-    common = {"report": report, "style": _STYLE}
-    index = environment.from_string(_INDEX).render(**common, **_overview(report), frames=sorted(pages))
-    (directory / "index.html").write_text(index, encoding="utf-8")
-    for frame, result in pages.items():
-        document = ValidationResultsPageRenderer().render(result).to_json_dict()
-        # The first section is an overview, with the time of the run and links to pages that are not here.
-        sections = _escaped(document["sections"][1:])
-        rows = f"{result.statistics['successful_expectations']} of {result.statistics['evaluated_expectations']} hold."
-        page = environment.from_string(_FRAME).render(**common, frame=frame, rows=rows, sections=sections)
-        (directory / f"{frame}.html").write_text(page, encoding="utf-8")
-
-
-def _escaped(block: Any) -> Any:
-    """Rendered content with the texts in the cells of its tables escaped: they are data, which may hold markup."""
-    if isinstance(block, list):
-        return [_escaped(item) for item in block]
-    if not isinstance(block, dict):
-        return block
-    escaped = {name: _escaped(value) for name, value in block.items()}
-    if block.get("content_block_type") == "table":
-        escaped["table"] = [
-            [html.escape(cell) if isinstance(cell, str) else _escaped(cell) for cell in row] for row in block["table"]
-        ]
-    return escaped
-
-
-def _overview(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What the index shows beside the report: the entries in groups, failed ones first, and how many there are."""
-    entries = [{**entry, "title": _title(entry["name"]), "found": _found(entry)} for entry in report["expectations"]]
+    entries = [_entry(entry, values.get(entry["name"], ())) for entry in report["expectations"]]
     held = [entry for entry in entries if entry["success"]]
     failed = [entry for entry in entries if not entry["success"]]
-    stops = [entry for entry in failed if entry["severity"] == "critical"]
-    warns = [entry for entry in failed if entry["severity"] == "warning"]
-    groups = [("Failed", stops), ("Warnings", warns), ("Held", held)]
-    return {"groups": groups, "held": len(held), "warned": len(warns), "broken": len(stops)}
+    frames = dict.fromkeys(entry["frame"] for entry in held)
+    page = {
+        "report": report,
+        "title": f"{report['gate']}: Data Docs",
+        "up": "../" * (2 + report["gate"].count("/")),
+        "failed": [entry for entry in failed if entry["severity"] == "critical"],
+        "warnings": [entry for entry in failed if entry["severity"] == "warning"],
+        "held": held,
+        "frames": [(frame, [entry for entry in held if entry["frame"] == frame]) for frame in frames],
+        "figures": [(name.replace("_", " "), _figure(value)) for name, value in report["statistics"].items()],
+    }
+    write_text(directory / "index.html", _render(GATE, page))
 
 
-def _title(name: str) -> str:
-    return name[:1].upper() + name[1:].replace("_", " ")
+def write_overview(artifacts: Artifacts) -> None:
+    """Write data/gates/index.html: every gate that has run, in the order of the pipeline, with links to its page."""
+    order = {gate: place for place, gate in enumerate(("gate_corpus", "gate_tokens", "gate_pretrain"))}
+    paths = [path for pattern in ("*", "*/*") for path in artifacts.gate("").glob(f"{pattern}/{_REPORT}")]
+    reports = sorted(
+        (read_json(path) for path in paths), key=lambda report: (order.get(report["gate"], 9), report["gate"])
+    )
+    gates = [
+        {
+            "name": report["gate"],
+            "passed": report["passed"],
+            "expectations": len(report["expectations"]),
+            "held": sum(entry["success"] for entry in report["expectations"]),
+            "failed": [_entry(entry, ()) for entry in report["expectations"] if not entry["success"]],
+        }
+        for report in reports
+    ]
+    stopped = sum(not gate["passed"] for gate in gates)
+    page = _render(OVERVIEW, {"title": "Gates: Data Docs", "gates": gates, "stopped": stopped})
+    write_text(artifacts.gate("") / "index.html", page)
+
+
+def _render(template: str, page: Mapping[str, Any]) -> str:
+    """Fill a template. What stands in the data is text, never markup."""
+    environment = Environment(autoescape=True, trim_blocks=True, keep_trailing_newline=True)
+    return environment.from_string(template).render(page, style=Markup(STYLE))
+
+
+def _entry(entry: Mapping[str, Any], values: Values) -> dict[str, Any]:
+    """An expectation of a report as the pages show it."""
+    shown = set(entry["examples"])
+    more = [(shorten(value), count) for value, count in values]
+    return {
+        **entry,
+        "title": entry["name"][:1].upper() + entry["name"][1:].replace("_", " "),
+        "at": entry["frame"] + (f".{entry['column']}" if entry["column"] else ""),
+        "found": _found(entry),
+        "more": more if len(more) > len(shown) else [],
+    }
 
 
 def _found(entry: Mapping[str, Any]) -> str:
     """What was found, in words."""
     if entry["rows"] > 1 and entry["unexpected_count"] and not entry["success"]:
-        return f"{entry['unexpected_count']:,} of {entry['rows']:,} rows are not"
+        share = 100 * entry["unexpected_count"] / entry["rows"]
+        return f"{entry['unexpected_count']:,} of {entry['rows']:,} rows are not ({share:.2g} %)"
     if entry["observed"] is None or entry["observed"] == "":
         return "none" if entry["observed"] == "" else f"{entry['rows']:,} rows"
-    return f"{entry['observed']:,}" if isinstance(entry["observed"], int) else str(entry["observed"])
+    return _figure(entry["observed"])
+
+
+def _figure(value: Any) -> str:
+    """A figure for people: thousands apart, four places."""
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -28,6 +28,7 @@ class Outcome:
         observed: what it measured; None where it only counts.
         unexpected_count: rows at fault.
         rows: the first of them, key and column alone.
+        values: values at fault, and how often each was met.
         error: why it could not be evaluated; empty if it was.
     """
 
@@ -35,25 +36,20 @@ class Outcome:
     observed: Any = None
     unexpected_count: int = 0
     rows: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    values: Sequence[tuple[Any, int]] = field(default_factory=tuple)
     error: str = ""
 
 
-def validate(frames: Mapping[str, Frame], checks: Sequence[Check]) -> tuple[list[Outcome], dict[str, Any]]:
-    """Run every check over its frame.
-
-    Returns:
-        The outcomes in the order of the checks, and frame -> Great Expectations' own result, for Data Docs.
-    """
+def validate(frames: Mapping[str, Frame], checks: Sequence[Check]) -> list[Outcome]:
+    """Run every check over its frame; the outcomes in the order of the checks."""
     context = _context()
     source = context.data_sources.add_pandas("bertline")
     outcomes: dict[str, Outcome] = {}
-    pages: dict[str, Any] = {}
     for name in dict.fromkeys(check.frame for check in checks):
         suite = [check for check in checks if check.frame == name]
-        pages[name] = _run_suite(context, source, name, frames[name], suite)
-        for result in pages[name].results:
+        for result in _run_suite(context, source, name, frames[name], suite).results:
             outcomes[result.expectation_config.meta["check"]] = _outcome(result)
-    return [outcomes[check.name] for check in checks], pages
+    return [outcomes[check.name] for check in checks]
 
 
 def _context() -> Any:
@@ -92,7 +88,7 @@ def _run_suite(context: Any, source: Any, name: str, frame: Frame, checks: Seque
 
 
 def _configuration(check: Check) -> dict[str, Any]:
-    """A check as a suite holds it; `description` is what the Data Docs show."""
+    """A check as a suite holds it."""
     column = {} if check.column is None else {"column": check.column}
     return {
         "type": check.expectation,
@@ -113,6 +109,7 @@ def _outcome(result: Any) -> Outcome:
         observed=found.get("observed_value"),
         unexpected_count=int(found.get("unexpected_count", 0 if result.success else 1)),
         rows=found.get("partial_unexpected_index_list") or (),
+        values=[(item["value"], int(item["count"])) for item in found.get("partial_unexpected_counts") or ()],
     )
 
 

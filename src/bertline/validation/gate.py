@@ -3,8 +3,8 @@
     run_gate("gate_corpus", artifacts, frames, checks, data="data/documents", statistics={…})
 
 `report.json` says the same for the same data, byte by byte: no times, no ids. It exists only where the gate was
-passed, so that nothing after a failed gate can run. `data_docs/` beside it always exists, with the same report and
-pages for a browser; open data_docs/index.html.
+passed, so that nothing after a failed gate can run. `data_docs/` beside it always exists, with the same report and a
+page for a browser; data/gates/index.html leads to those of all gates.
 
 The severity of an expectation decides, as in Great Expectations: critical stops the pipeline, warning is printed.
 """
@@ -17,6 +17,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
 from bertline.base.files import atomic_directory, write_json
 from bertline.validation.checks import Check
+from bertline.validation.data_docs import write_data_docs, write_overview
 from bertline.validation.expectations import Outcome, validate
 from bertline.validation.frames import Frame, shorten
 
@@ -48,9 +49,7 @@ def run_gate(
     Raises:
         BertlineError: a critical check failed. Names it, how many values are at fault, three of them, and the fix.
     """
-    from bertline.validation.data_docs import write_data_docs  # noqa: PLC0415  (imports Great Expectations: 2 s)
-
-    outcomes, pages = validate(frames, checks)
+    outcomes = validate(frames, checks)
     entries = [_entry(check, frames[check.frame], outcome) for check, outcome in zip(checks, outcomes, strict=True)]
     failed = [entry for entry in entries if not entry["success"]]
     critical = [entry for entry in failed if entry["severity"] == "critical"]
@@ -63,8 +62,11 @@ def run_gate(
     path = artifacts.gate_report(gate)
     docs = artifacts.gate(gate) / "data_docs"
     with atomic_directory(docs) as directory:
-        write_data_docs(directory, report, pages)
+        write_data_docs(
+            directory, report, {check.name: found.values for check, found in zip(checks, outcomes, strict=True)}
+        )
         write_json(directory / "report.json", report)
+    write_overview(artifacts)
     for entry in failed:
         if entry["severity"] == "warning":
             print(f"{gate}: warning: {data}: {describe(entry)}. {entry['fix']}.", file=sys.stderr)
@@ -124,7 +126,9 @@ def _examples(check: Check, frame: Frame, outcome: Outcome) -> list[str]:
     found: dict[str, None] = {}
     for row in outcome.rows:
         name, value = str(row[frame.key]), _plain(row[column])
-        found.setdefault(name if str(value) in name else f"{name}: {shorten(value)}")
+        value = int(value) if isinstance(value, float) and value.is_integer() else value
+        named = isinstance(value, str) and value.startswith('"')  # the name of another row: quoted as it is
+        found.setdefault(name if str(value) in name else f"{name}: {value if named else shorten(value)}")
     return list(found)[:3]
 
 

@@ -4,6 +4,9 @@ A shifted column leaves everything else in order: label set, balance, texts. But
 neighbouring row better than that of their own. A naive Bayes classifier (McCallum and Nigam, 1998; hashed words) is
 trained on half of the rows and tried on the other half, with the labels as they stand and shifted by one row either
 way. Where words tell nothing of the labels, or rows are sorted by label, the three are alike, and nothing is said.
+
+The same serves other kinds of task. A pair is also told by how much its texts have in common; the targets of a
+regression are two classes, above the median and not; the tags of a sentence are labels of its words.
 """
 
 import math
@@ -18,14 +21,27 @@ ROWS = 4000  # of the training split, the first: enough to tell, few enough for 
 _FEATURES = 1 << 14
 _WORDS = 60
 _SMOOTHING = 0.1
-_DEVIATIONS = 4  # of the difference of two accuracies, taken off for chance
+_DEVIATIONS = 4  # standard errors of the difference of two accuracies, taken off for chance
 _WORD = re.compile(r"\w+")
+_SHAPE = re.compile(r"[^\W\d_a-z]+|[a-z]+|\d+")
 
 
 def hashed_words(text: str) -> list[int]:
     """The first words of a text as places in a table of 16,384."""
     words = _WORD.findall(text.lower())[:_WORDS]
     return [zlib.crc32(word.encode(errors="replace")) % _FEATURES for word in words]
+
+
+def word_features(word: str) -> list[int]:
+    """A word of a tagged sentence: the word itself, and its shape ("Xx", "x_x", "0"), which unseen words have too."""
+    shape = _SHAPE.sub(lambda match: "X" if match[0][0].isupper() else "x" if match[0][0].isalpha() else "0", word)
+    return [zlib.crc32(part.encode(errors="replace")) % _FEATURES for part in (word.lower(), f"\0{shape}")]
+
+
+def overlap(text: str, text_pair: str) -> list[int]:
+    """How many words two texts have in common, as one feature: a tenth of the words of the shorter one."""
+    ours, theirs = (set(_WORD.findall(side.lower())) for side in (text, text_pair))
+    return [10 * len(ours & theirs) // max(min(len(ours), len(theirs)), 1)]
 
 
 def label_shift(texts: Sequence[Sequence[int]], labels: Sequence[str]) -> float:
@@ -45,12 +61,18 @@ def label_shift(texts: Sequence[Sequence[int]], labels: Sequence[str]) -> float:
     inner = texts[1:-1]
     places = np.repeat(np.arange(rows), [len(text) for text in inner])
     words = np.fromiter((word for text in inner for word in text), np.int64, len(places))
-    own, before, after = (_accuracy(places, words, classes[1 + shift : 1 + shift + rows]) for shift in (0, -1, 1))
-    return max(before, after) - own - _DEVIATIONS * math.sqrt(0.5 / (rows // 2))
+    own, before, after = (_right(places, words, classes[1 + shift : 1 + shift + rows]) for shift in (0, -1, 1))
+    return max(_surely_more(before, own), _surely_more(after, own))
 
 
-def _accuracy(places: NDArray[np.int64], words: NDArray[np.int64], classes: NDArray[np.intp]) -> float:
-    """Accuracy on the second half of the rows of naive Bayes trained on the first."""
+def _surely_more(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
+    """By how much ours are more often right, less what chance may give to the rows on which they differ."""
+    gain = ours.astype(float) - theirs
+    return float(gain.mean() - _DEVIATIONS * gain.std() / math.sqrt(len(gain)))
+
+
+def _right(places: NDArray[np.int64], words: NDArray[np.int64], classes: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which rows of the second half are told rightly by naive Bayes trained on the first."""
     rows, kinds = len(classes), int(classes.max()) + 1
     half = rows // 2
     seen = places < half
@@ -60,4 +82,5 @@ def _accuracy(places: NDArray[np.int64], words: NDArray[np.int64], classes: NDAr
     prior = np.log(np.bincount(classes[:half], minlength=kinds) + _SMOOTHING)
     scores = np.tile(prior, (rows, 1))
     np.add.at(scores, places, likelihood[:, words].T)
-    return float((scores[half:].argmax(axis=1) == classes[half:]).mean())
+    right: NDArray[np.bool_] = scores[half:].argmax(axis=1) == classes[half:]
+    return right

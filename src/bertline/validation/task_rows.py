@@ -4,6 +4,7 @@ Rows are read as JSON and judged here, not through tasks/schema.py: that stops a
 a gate names every kind of fault and counts it.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +20,15 @@ import pyarrow.compute as pc
 
 from bertline.base.errors import BertlineError
 from bertline.base.files import JsonRow, read_json, read_jsonl
-from bertline.validation.frames import Frame, as_text, first, summary
-from bertline.validation.label_shift import ROWS, hashed_words, label_shift
+from bertline.validation.frames import Frame, as_text, first, shorten, summary
+from bertline.validation.label_shift import ROWS, hashed_words, label_shift, overlap, word_features
 from bertline.validation.patterns import MARKUP, MOJIBAKE
 from bertline.validation.row_faults import TEXTS, answers_fault, form_fault, tags_fault
+from bertline.validation.task_balance import columns_swapped, halves, imbalance, off_scale
 
 SPLITS = ("train", "validation", "test")
 _BATCH = 4096
+_TAGGED_WORDS = 50_000
 _WORD = re.compile(r"\w+")
 
 
@@ -37,7 +40,11 @@ class _Totals:
     rows: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
-    words: list[list[int]] = field(default_factory=list)  # hashed, of the first training rows
+    # Of the first training rows, for label_shift: hashed words, overlaps of two texts; of tagging, word by word.
+    words: list[list[int]] = field(default_factory=list)
+    overlaps: list[list[int]] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)  # split -> why it cannot be read to its end
 
 
 def task_frames(directory: Path) -> dict[str, Frame]:
@@ -45,12 +52,12 @@ def task_frames(directory: Path) -> dict[str, Frame]:
 
     Returns:
         rows: a row a row of the task: fault, tags_fault, answers_fault, characters, copy_of, in_train, other_label.
-        splits: a row a split: rows there, and rows that task.json tells of.
+        splits: a row a split: rows there, rows that task.json tells of, imbalance of the labels, fault.
         labels: a row a label of a split, with its count and whether task.json lists it.
         task: one row: kind, label sets, shares.
 
     Raises:
-        BertlineError: task.json is missing or no JSON, or a line of a split is no JSON.
+        BertlineError: task.json is missing or no JSON.
     """
     info = read_json(directory / "task.json")
     if not isinstance(info, dict) or info.get("kind") not in TEXTS:
@@ -58,19 +65,22 @@ def task_frames(directory: Path) -> dict[str, Frame]:
         raise BertlineError("names no known kind of task", where=str(directory / "task.json"), fix=fix)
     totals = _Totals()
     parts = [_rows(directory / f"{split}.jsonl", split, info, totals) for split in SPLITS]
-    rows = _compare(pd.concat(parts, ignore_index=True))
+    rows = _compare(pd.concat(parts, ignore_index=True), info["kind"])
+    imbalances = imbalance(totals.labels) if info["kind"] not in ("regression", "span") else {}
     recorded = info["rows"] if isinstance(info.get("rows"), dict) else {}
     splits = [
         {
             "split": split,
+            "fault": totals.unread.get(split, ""),
             "rows": totals.rows[split],
+            "imbalance": imbalances.get(split, 0.0),
             "rows_lost": "" if recorded.get(split) == totals.rows[split] else f"task.json: {recorded.get(split)}",
         }
         for split in SPLITS
     ]
     return {
         "splits": Frame(pd.DataFrame(splits), "split"),
-        "rows": Frame(rows.drop(columns=["text_hash", "leak_hash", "split"]), "row"),
+        "rows": Frame(rows.drop(columns=["text_hash", "leak_hash", "split", "lopsided"]), "row"),
         "labels": _labels(info, totals),
         "task": _task(info, rows, totals),
     }
@@ -80,12 +90,12 @@ def _rows(path: Path, split: str, info: Mapping[str, Any], totals: _Totals) -> p
     """Statistics of the rows of one split; adds to the totals."""
     kind = info["kind"]
     found: list[dict[str, Any]] = []
-    for numbered in _batches(enumerate(read_jsonl(path), start=1)):
+    for numbered in _batches(_readable(path, split, totals)):
         texts = [_text(row, kind) for _, row in numbered]
         _look_for("markup", MARKUP, texts, totals)
         _look_for("mojibake", MOJIBAKE, texts, totals)
         if split == "train":
-            totals.words += [hashed_words(text) for text in texts[: max(ROWS - len(totals.words), 0)]]
+            _keep_for_shift([row for _, row in numbered], texts, kind, totals)
         for (number, row), text in zip(numbered, texts, strict=True):
             label = _count_labels(row, kind, totals.labels[split])
             found.append({"row": f"{path.name}, line {number}", "split": split, **_describe(row, kind, text, label)})
@@ -93,18 +103,46 @@ def _rows(path: Path, split: str, info: Mapping[str, Any], totals: _Totals) -> p
     return pd.DataFrame(found, columns=["row", "split", *_COLUMNS])
 
 
-_COLUMNS = ("id", "fault", "tags_fault", "answers_fault", "label", "characters", "words", "text_hash", "leak_hash")
+def _readable(path: Path, split: str, totals: _Totals) -> Iterator[tuple[int, JsonRow]]:
+    """The rows of a file with their numbers, up to one that cannot be read."""
+    try:
+        yield from enumerate(read_jsonl(path), start=1)
+    except BertlineError as error:
+        totals.unread[split] = f"{Path(error.where).name}: {error.what}"
+
+
+def _keep_for_shift(rows: Sequence[JsonRow], texts: Sequence[str], kind: str, totals: _Totals) -> None:
+    """Keep the features and labels of the first training rows that label_shift reads."""
+    for row, text in zip(rows, texts, strict=True):
+        if len(totals.words) >= (ROWS if kind != "tagging" else _TAGGED_WORDS):
+            break
+        words, tags = row.get("words"), row.get("tags")
+        if kind != "tagging":
+            totals.words.append(hashed_words(text))
+            if "text_pair" in row:
+                totals.overlaps.append(overlap(str(row.get("text")), str(row["text_pair"])))
+        elif isinstance(words, list) and isinstance(tags, list) and len(words) == len(tags):
+            totals.words += [word_features(str(word)) for word in words]
+            totals.tags += map(str, tags)
+
+
+_TEXT_COLUMNS = ("tags_fault", "answers_fault", "same_text", "label", "text_hash", "leak_hash")
+_COLUMNS = ("id", "fault", *_TEXT_COLUMNS, "characters", "words", "answered", "lopsided")
 
 
 def _describe(row: JsonRow, kind: str, text: str, label: str) -> dict[str, Any]:
     """One row of frame rows, without what is told by comparing rows."""
     fault = form_fault(row, kind)
+    text_pair = str(row.get("text_pair") or "")
     return {
         "id": str(row.get("id", "")),
         "fault": fault,
         "tags_fault": tags_fault(row["words"], row["tags"]) if kind == "tagging" and not fault else "",
         "answers_fault": answers_fault(row["context"], row["answers"]) if kind == "span" and not fault else "",
+        "same_text": shorten(text_pair) if text_pair and text_pair == row.get("text") else "",
         "label": label,
+        "answered": bool(row.get("answers")),
+        "lopsided": math.log((1 + len(str(row.get("text")))) / (1 + len(text_pair))) if text_pair else math.nan,
         "characters": len(text),
         "words": len(text.split()),
         "text_hash": _hash(text),
@@ -152,11 +190,12 @@ def _count_labels(row: JsonRow, kind: str, counts: Counter[str]) -> str:
     return ""
 
 
-def _compare(rows: pd.DataFrame) -> pd.DataFrame:
+def _compare(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
     """Add what is told by comparing rows.
 
     copy_of: the first row of the split with the same text; in_train: for validation and test, the training row with
-    the same text (span: the same context); other_label: a copy with another label than the first.
+    the same text (span: the same context); other_label: a copy with another label than the first; off_scale: a target
+    of a regression that is far from all others.
     """
     groups = rows.groupby(["split", "text_hash"], sort=False)
     repeated = rows.duplicated(["split", "text_hash"])
@@ -168,6 +207,7 @@ def _compare(rows: pd.DataFrame) -> pd.DataFrame:
         copy_of=copies.where(repeated, "").astype(str),
         in_train=as_text(leaked),
         other_label=copies.where(contradicts, "").astype(str),
+        off_scale=off_scale(rows["label"]) if kind == "regression" else "",
     )
 
 
@@ -197,8 +237,22 @@ def _task(info: Mapping[str, Any], rows: pd.DataFrame, totals: _Totals) -> Frame
         "labels_not_in_test": ", ".join(sorted(set(train) - set(totals.labels["test"]))),
         "largest_label_share": largest[1] / max(train.total(), 1),
         "mean_characters": float(rows["characters"].mean()) if len(rows) else 0.0,
-        "label_shift": label_shift(totals.words, list(rows["label"][: len(totals.words)])),
+        "label_shift": _label_shift(info["kind"], rows["label"], totals),
+        "columns_swapped": columns_swapped(rows),
+        "answered_share": float(rows["answered"].mean()) if len(rows) else 0.0,
         "markup_share": totals.faults["markup"] / count,
         "mojibake_share": totals.faults["mojibake"] / count,
     }
     return summary(values, {**totals.examples, "largest_label_share": first([largest[0]])})
+
+
+def _label_shift(kind: str, labels: "pd.Series[str]", totals: _Totals) -> float:
+    """How much speaks for labels, targets or tags that stand one place off; above 0 if anything does."""
+    if kind == "span":
+        return -1.0
+    if kind == "tagging":
+        return label_shift(totals.words, totals.tags)
+    own = labels[: len(totals.words)]
+    classes = halves(own) if kind == "regression" else list(own)
+    features = [totals.words] + [totals.overlaps] * (len(totals.overlaps) == len(totals.words))
+    return max(label_shift(feature, classes) for feature in features)

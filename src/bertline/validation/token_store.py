@@ -12,37 +12,43 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_json, sha256_file
 from bertline.validation.frames import Frame, first, summary
+from bertline.validation.text_of_tokens import Offsets, text_fault
+from bertline.validation.vocabulary import SPECIAL_TOKENS, read_entries, vocabulary_frames
 
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _FILES = ("ids.npy", "sentences.npy", "documents.npy")
 _COUNTS = ("tokens", "sentences", "documents", "words", "unknown")
 _BLOCK = 1 << 24  # ids at a time
 
 
-def token_frames(
-    vocab: Path, stores: Mapping[str, Path], documents: Mapping[str, Any], encode: Mapping[str, Any]
-) -> dict[str, Frame]:
+def token_frames(artifacts: Artifacts, documents: Mapping[str, Any], encode: Mapping[str, Any]) -> dict[str, Frame]:
     """The frames of a vocabulary and its token stores.
 
     Args:
-        vocab: directory with vocab.txt and tokenizer.json.
-        stores: split -> directory of its token store.
+        artifacts: the checkout: its documents, vocabulary and token stores are looked at.
         documents: metrics.json of stage documents, with the numbers of documents.
         encode: metrics.json of stage encode, which should say what is found here.
 
     Returns:
-        entries: a row an entry of vocab.txt.
-        vocabulary: one row: size, special tokens, agreement with tokenizer.json.
-        stores: a row a split: files as recorded, offsets, ids, [UNK], tokens a word.
+        entries, vocabulary: as vocabulary_frames.
+        stores: a row a split: files as recorded, offsets, ids, [UNK], tokens a word, the text they stand for.
         tokens: one row: training tokens, share of the vocabulary in use.
     """
-    entries = _entries(vocab / "vocab.txt")
+    vocab = artifacts.vocab
+    stores = {split: artifacts.tokens(split) for split in ("train", "validation")}
+    entries = read_entries(vocab / "vocab.txt")
     found = {split: _Store(directory, entries) for split, directory in stores.items()}
     digest = sha256_file(vocab / "vocab.txt") if (vocab / "vocab.txt").exists() else ""
     table = [store.row(split, digest, documents.get(f"{split}_documents")) for split, store in found.items()]
+    for row, (split, store) in zip(table, found.items(), strict=True):
+        # Offsets that are not whole point anywhere; they have an expectation of their own.
+        whole = not row["fault"] and not row["offset_faults"]
+        row["text_fault"] = (
+            text_fault(artifacts.documents, split, vocab / "tokenizer.json", store.offsets) if whole else ""
+        )
     counts = found["train"].counts
     ordinary = np.array([token not in SPECIAL_TOKENS for token in entries], dtype=bool)
     unused = np.flatnonzero((counts[: len(entries)] == 0) & ordinary)
@@ -52,11 +58,11 @@ def token_frames(
         "validation_tokens": int(found["validation"].ids.size),
         "vocab_used": 1 - len(unused) / max(int(ordinary.sum()), 1),
         "unigram_entropy": _entropy(found["validation"].counts),
+        "unigram_accuracy": float(found["validation"].counts.max(initial=0) / max(found["validation"].ids.size, 1)),
     }
     values["differs"] = _differing(values, encode)
     return {
-        "vocabulary": _vocabulary(entries, vocab / "tokenizer.json"),
-        "entries": Frame(pd.DataFrame({"id": range(len(entries)), "token": pd.Series(entries, dtype=str)}), "id"),
+        **vocabulary_frames(entries, vocab / "tokenizer.json"),
         "stores": Frame(pd.DataFrame(table), "split"),
         "tokens": summary(values, {"vocab_used": lacking}),
     }
@@ -64,7 +70,7 @@ def token_frames(
 
 def _differing(values: Mapping[str, float], encode: Mapping[str, Any]) -> str:
     """The figures that stage encode reports otherwise than they are here."""
-    names = ("train_tokens", "validation_tokens", "unigram_entropy")
+    names = ("train_tokens", "validation_tokens", "unigram_entropy", "unigram_accuracy")
     told = {name: encode.get(name) for name in names}
     wrong = [name for name in names if not _close(values[name], told[name])]
     return "; ".join(f"{name}: {values[name]:,.6g} here, {told[name]} there" for name in wrong)
@@ -72,42 +78,6 @@ def _differing(values: Mapping[str, float], encode: Mapping[str, Any]) -> str:
 
 def _close(here: float, there: object) -> bool:
     return isinstance(there, int | float) and abs(here - there) <= 1e-4 * abs(here)
-
-
-def _entries(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except FileNotFoundError:
-        return []
-
-
-def _vocabulary(entries: Sequence[str], tokenizer: Path) -> Frame:
-    """The one row of frame vocabulary."""
-    differing = ""
-    try:
-        known: dict[str, int] = read_json(tokenizer)["model"]["vocab"]
-        wrong = [token for place, token in enumerate(entries) if known.get(token) != place]
-        differing = ", ".join(first([*wrong, *(set(known) - set(entries))]))
-    except (BertlineError, KeyError, TypeError, AttributeError):
-        differing = "tokenizer.json has no vocabulary"
-    values = {
-        "size": len(entries),
-        "over_64": len(entries) % 64,
-        "first_five": " ".join(entries[: len(SPECIAL_TOKENS)]),
-        "special_fault": _special_fault(entries),
-        "differs_from_tokenizer": differing,
-        "continuations_share": sum(token.startswith("##") for token in entries) / max(len(entries), 1),
-    }
-    return summary(values)
-
-
-def _special_fault(entries: Sequence[str]) -> str:
-    """What is wrong with the special tokens: each is there once, anywhere, but [PAD] is id 0 (as in config.json)."""
-    counts = {token: entries.count(token) for token in SPECIAL_TOKENS}
-    faults = [f"{token} is there {count} times" for token, count in counts.items() if count != 1]
-    if counts["[PAD]"] and entries[0] != "[PAD]":
-        faults.append(f"[PAD] is id {entries.index('[PAD]')}, not 0")
-    return "; ".join(faults)
 
 
 class _Store:
@@ -136,6 +106,10 @@ class _Store:
             self.faults.append(f"meta.json: {error.what}")
             return {}
         return value if isinstance(value, dict) else {}
+
+    @property
+    def offsets(self) -> Offsets:
+        return Offsets(self.ids, self.sentences, self.documents)
 
     def _occurrences(self, *tokens: str) -> int:
         """How often special tokens occur among the ids."""

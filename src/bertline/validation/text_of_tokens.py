@@ -1,0 +1,97 @@
+"""Do the ids of a token store stand for the text of the documents? A sample is encoded anew and looked for.
+
+    fault = text_fault(Path("data/documents"), "train", Path("data/vocab/tokenizer.json"), store)
+
+The `tokenizers` library itself does it, not our encoder. A stage that drops documents on its way moves the others up,
+so a document is looked for between its own place and as many places before it as documents are missing.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from bertline.validation.frames import shorten
+
+_GROUPS, _DOCUMENTS = 8, 16  # row groups of a split, spread over all; documents of each, its first
+_LEAST_FOUND = 0.5  # of a sample from which the store may lack documents
+
+
+class Offsets(NamedTuple):
+    """A token store's arrays."""
+
+    ids: NDArray[np.integer]
+    sentences: NDArray[np.integer]
+    documents: NDArray[np.integer]
+
+
+def text_fault(documents: Path, split: str, tokenizer: Path, store: Offsets) -> str:
+    """What of a sample of documents is not in the store, or the empty text.
+
+    Args:
+        documents: directory with {split}-*.parquet.
+        split: train or validation.
+        tokenizer: tokenizer.json.
+        store: with offsets that are whole.
+    """
+    try:
+        sample, count = _sample(sorted(documents.glob(f"{split}-*.parquet")))
+        encode = Tokenizer.from_file(str(tokenizer))
+    except (pa.ArrowException, OSError, KeyError) as error:
+        return f"documents cannot be read: {' '.join(str(error).split())[:80]}"
+    except Exception as error:  # the library raises a plain Exception
+        return f"tokenizer.json cannot be loaded: {' '.join(str(error).split())[:80]}"
+    missing = max(count - (len(store.documents) - 1), 0)
+    starts = store.sentences[store.documents]  # of each document among the ids, and the end
+    lacking = [text for place, text in sample if not _found(_ids(encode, text), place, missing, store.ids, starts)]
+    allowed = _LEAST_FOUND * len(sample) if missing else 0
+    if len(lacking) <= allowed:
+        return ""
+    return f"{len(lacking)} of {len(sample)} documents have other ids: {shorten(lacking[0][0])}"
+
+
+def _sample(shards: list[Path]) -> tuple[list[tuple[int, list[str]]], int]:
+    """(place in the split, sentences) of some documents, and how many the split has."""
+    groups = list(_row_groups(shards))
+    count = sum(rows for _, _, _, rows in groups)
+    step = max(-(-len(groups) // _GROUPS), 1)
+    sample: list[tuple[int, list[str]]] = []
+    for path, group, first, _ in groups[::step]:
+        with pq.ParquetFile(path) as file:
+            batch = next(file.iter_batches(_DOCUMENTS, row_groups=[group], columns=["sentences"]), None)
+        texts = batch.column(0).to_pylist() if batch is not None else []
+        sample += [(first + place, [text or "" for text in texts[place] or []]) for place in range(len(texts))]
+    return sample, count
+
+
+def _row_groups(shards: list[Path]) -> Iterator[tuple[Path, int, int, int]]:
+    """Path, number, first document and rows of each row group."""
+    first = 0
+    for path in shards:
+        with pq.ParquetFile(path) as file:
+            rows = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        for group, count in enumerate(rows):
+            yield path, group, first, count
+            first += count
+
+
+def _ids(tokenizer: Tokenizer, sentences: list[str]) -> NDArray[np.int64]:
+    encoded = tokenizer.encode_batch(sentences, add_special_tokens=False)
+    return np.array([token for sentence in encoded for token in sentence.ids], np.int64)
+
+
+def _found(
+    wanted: NDArray[np.int64], place: int, missing: int, ids: NDArray[np.integer], starts: NDArray[np.integer]
+) -> bool:
+    """Whether a document's ids stand at its place, or at one up to `missing` before."""
+    places = range(max(place - missing, 0), min(place + 1, len(starts) - 1))
+    near = np.diff(starts[places.start : places.stop + 1])
+    return any(
+        np.array_equal(ids[starts[candidate] : starts[candidate + 1]], wanted)
+        for candidate in places.start + np.flatnonzero(near == len(wanted))
+    )
