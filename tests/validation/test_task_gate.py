@@ -1,5 +1,6 @@
 """gate_task: what it says, and what tells shifted labels and swapped columns; its faults are in test_faults.py."""
 
+import random
 from collections import Counter
 from dataclasses import replace
 
@@ -51,6 +52,16 @@ def test_labels_that_words_tell_nothing_of_are_not_said_to_be_shifted() -> None:
     assert label_shift(texts, labels) <= 0
     assert label_shift(texts, sorted(labels)) <= 0
     assert label_shift([], []) <= 0
+
+
+def test_contrary_twins_are_not_said_to_be_shifted() -> None:
+    """As in WNLI: each text is there twice, once in each half, with contrary labels."""
+    draw = random.Random(3)
+    rows = [(hashed_words(f"subject{n} verb{n} object{n}"), draw.choice("ab")) for n in range(400)]
+    twins = [(text, "b" if label == "a" else "a") for text, label in rows]
+    draw.shuffle(twins)
+    texts, labels = zip(*rows, *twins, strict=True)
+    assert label_shift(texts, labels) <= 0
 
 
 def test_an_unseen_word_is_known_by_its_shape() -> None:
