@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bertline.base import processor
-from bertline.base.config import Finetune, Kind
+from bertline.base.config import Kind
 from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_directory
 from bertline.evaluation.metrics import score
@@ -17,38 +17,16 @@ from bertline.finetuning.data import FinetuningData, prepare_data
 from bertline.finetuning.losses import batch_loss
 from bertline.finetuning.save import save_finetuned
 from bertline.finetuning.trainer import finetune, step_seed
+from bertline.finetuning.validation import Look
 from bertline.inference.heads import build_model
 from bertline.inference.predictor import Predictor, predict_rows
 from bertline.model.bert import BertConfig, initialize
 from bertline.tasks.batches import Batch
 from bertline.tokens.tokenizer import load_tokenizer
-from toy_tasks import KINDS, RECIPE, SHAPE, toy_task, write_pretrained
+from toy_tasks import KINDS, RECIPE, SHAPE, toy_task
 
 SHORT = replace(RECIPE, epochs=1, dropout=0.1, precision="bf16")
 Prepare = Callable[..., FinetuningData]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("pretrained")
-    write_pretrained(directory)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def prepare(pretrained: Path) -> Prepare:
-    tokenizer = load_tokenizer(pretrained)
-
-    def make(kind: Kind, config: Finetune = SHORT, train_rows: int = 64) -> FinetuningData:
-        info, rows = toy_task(kind)
-        return prepare_data(info, rows["train"][:train_rows], rows["validation"], tokenizer, config)
-
-    return make
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -201,7 +179,7 @@ def test_looking_at_the_validation_rows_does_not_change_the_training(
 ) -> None:
     data, twice = prepare("classification"), replace(SHORT, epochs=2)
     looked = finetune(data, SHAPE, twice)[1].losses
-    monkeypatch.setattr(trainer, "predict_features", lambda *arguments: [{"label": "red"}] * len(data.validation_rows))
+    monkeypatch.setattr(trainer, "look", lambda *arguments: Look(0.0, {"accuracy": 0.0}))
     assert finetune(data, SHAPE, twice)[1].losses == looked
 
 
@@ -247,7 +225,7 @@ def test_a_batch_without_a_word_that_counts_has_loss_zero(prepare: Prepare) -> N
 
 
 def test_a_batch_without_targets_is_refused(prepare: Prepare) -> None:
-    batch = prepare("classification").validation.batch([0])
+    batch = replace(prepare("classification").train.batch([0]), labels=None)
     with pytest.raises(ValueError, match="without targets"):
         batch_loss("classification", torch.zeros(1, 4), batch)
 

@@ -261,6 +261,15 @@ class Finetune:
     weight_decay: float = option(0.01, "not on biases and layer norms")
     clip: float = option(1.0, "gradient norm, at most")
     dropout: float = option(0.1, "hidden states, attention and head")
+    patience: int = option(
+        0, "stop after so many epochs without a better validation score, keep the best epoch; 0: off", rare=True
+    )
+    layer_decay: float = option(
+        1.0, "learning rate of a layer as a share of that of the one above; not from random weights", rare=True
+    )
+    frozen_layers: int = option(
+        0, "leave embeddings and so many of the lowest layers as pre-trained; not from random weights", rare=True
+    )
     max_length: int = option(128, "tokens a row; longer texts are cut, longer contexts are windowed")
     stride: int = option(32, "span: tokens that two windows of a context share")
     seed: int = option(0, "of head, order and dropout")
@@ -273,6 +282,8 @@ class Finetune:
         in_unit_interval(self, "warmup", "weight_decay", "dropout")
         require(8 <= self.max_length <= 512, "max_length", "must be between 8 and 512")
         positive(self, "stride")
+        not_negative(self, "patience", "frozen_layers")
+        require(0 < self.layer_decay <= 1, "layer_decay", "must be above 0 and at most 1")
 
 
 @dataclass(frozen=True)

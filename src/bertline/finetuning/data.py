@@ -8,7 +8,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from bertline.base.config import Finetune
-from bertline.inference.inputs import as_rows, has_punctuation_words
+from bertline.inference.inputs import has_punctuation_words
 from bertline.inference.settings import InferenceSettings
 from bertline.tasks.batches import Features
 from bertline.tasks.features import encode_rows
@@ -25,7 +25,7 @@ class FinetuningData:
         task: what task.json says.
         train: examples of the training rows, with targets; those of regression have mean 0 and deviation 1.
         validation_rows: with labels, to score against.
-        validation: examples of the validation rows, without targets.
+        validation: examples of the validation rows, with targets of the same unit.
         settings: go with the model as inference.json.
         mean, deviation: of the regression labels; 0 and 1 otherwise.
     """
@@ -44,13 +44,16 @@ def prepare_data(
 ) -> FinetuningData:
     """Encode the rows of a task; each row is encoded once, whatever the number of models trained on it."""
     length, stride = config.max_length, config.stride
-    features = encode_rows(train, task, tokenizer, max_length=length, stride=stride)
+    features, validation_features = (
+        encode_rows(rows, task, tokenizer, max_length=length, stride=stride) for rows in (train, validation)
+    )
     settings = InferenceSettings(length, stride)
     mean, deviation = 0.0, 1.0
     if task.kind == "regression":
         values = np.array([row["label"] for row in train], dtype=np.float64)
         mean, deviation = float(values.mean()), float(values.std()) or 1.0
         features = _standardised(features, mean, deviation)
+        validation_features = _standardised(validation_features, mean, deviation)
     elif task.kind == "span":
         settings = replace(
             settings,
@@ -59,7 +62,6 @@ def prepare_data(
         )
     elif task.kind == "tagging":
         settings = replace(settings, punctuation_words=has_punctuation_words(train))
-    validation_features = encode_rows(as_rows(task, validation), task, tokenizer, max_length=length, stride=stride)
     return FinetuningData(task, features, validation, validation_features, settings, mean, deviation)
 
 

@@ -19,7 +19,7 @@ def history_metrics(data: FinetuningData, histories: Mapping[str, History]) -> d
     starts = {
         start: {
             "train_loss": round(history.train_loss, _DIGITS),
-            "validation": history.validation[-1],
+            "validation": history.scores,
             "epochs": [scores[metric] for scores in history.validation],
         }
         for start, history in histories.items()

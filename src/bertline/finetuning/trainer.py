@@ -5,9 +5,9 @@
     baseline, _ = finetune(data, shape, config)      # the same head, order, dropout and budget; a random encoder
 
 Recipe (Devlin et al. 2019, appendix A.3; Mosbach et al. 2021): bias-corrected AdamW, linear warm-up and decay, clipped
-gradients, bf16 matrix products, batches of like lengths. The weights after the last epoch are kept: the validation rows
-are looked at, never chosen by. Head, order and dropout are functions of (seed, epoch, step), so two runs of the same
-recipe on the same machine give the same weights to the bit.
+gradients, bf16 matrix products, batches of like lengths. The weights after the last epoch are kept, unless `patience`
+asks for those of the best epoch on the validation rows. Head, order and dropout are functions of (seed, epoch, step),
+so two runs of the same recipe on the same machine give the same weights to the bit.
 """
 
 import math
@@ -21,12 +21,13 @@ from torch import Tensor, nn
 
 from bertline.base.config import Finetune
 from bertline.base.errors import BertlineError
-from bertline.evaluation.metrics import score
 from bertline.finetuning.data import FinetuningData
+from bertline.finetuning.layers import freeze, layer_scale
 from bertline.finetuning.losses import batch_loss
 from bertline.finetuning.progress import Progress
+from bertline.finetuning.stopping import EarlyStopping
+from bertline.finetuning.validation import Look, look
 from bertline.inference.heads import build_model
-from bertline.inference.predictor import predict_features
 from bertline.model.bert import BertConfig, BertForSequenceClassification, BertWithHead, initialize
 from bertline.model.hf import load_encoder
 from bertline.tasks.batches import Batch
@@ -44,18 +45,28 @@ class History:
         losses: of the training batches, (steps,).
         learning_rates: of the steps, (steps,).
         steps_per_epoch: optimizer steps.
-        validation: metrics on the validation rows after each epoch; of the model that is kept last.
+        validation: metrics on the validation rows after each epoch.
+        validation_losses: mean losses on them, without dropout.
+        kept_epoch: whose weights the model has, from 1.
     """
 
     losses: tuple[float, ...]
     learning_rates: tuple[float, ...]
     steps_per_epoch: int
     validation: tuple[dict[str, float], ...]
+    validation_losses: tuple[float, ...]
+    kept_epoch: int
 
     @property
     def train_loss(self) -> float:
-        """Mean loss over the batches of the last epoch, dropout included."""
-        return float(np.mean(self.losses[-self.steps_per_epoch :]))
+        """Mean loss over the batches of the kept epoch, dropout included."""
+        end = self.kept_epoch * self.steps_per_epoch
+        return float(np.mean(self.losses[end - self.steps_per_epoch : end]))
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Metrics of the kept weights on the validation rows."""
+        return self.validation[self.kept_epoch - 1]
 
 
 def finetune(
@@ -71,12 +82,14 @@ def finetune(
         title: names the run in progress lines.
 
     Returns:
-        The model after the last epoch, on the CPU and in evaluation mode, and the history.
+        The model, on the CPU and in evaluation mode, and the history.
 
     Raises:
         BertlineError: the encoder does not fit, sequences are longer than its positions, or the loss is not finite.
     """
     _check_length(config, shape, data.task.name)
+    if encoder is None:  # what keeps the encoder near its pre-trained weights would only cripple a random one
+        config = replace(config, layer_decay=1.0, frozen_layers=0)
     device = prepare(config.device, config.threads)
     if title:
         note_precision(config.device, config.precision, title)
@@ -86,6 +99,7 @@ def finetune(
         initialize(model, config.seed)
         if encoder is not None:
             load_encoder(model, encoder)
+        freeze(model, config.frozen_layers)
         history = _train(model.to(device), data, config, device, progress)
     model = model.cpu().eval()
     _restore_unit(model, data)
@@ -95,17 +109,19 @@ def finetune(
 def _train(
     model: BertWithHead, data: FinetuningData, config: Finetune, device: torch.device, progress: Progress
 ) -> History:
-    optimizer = make_optimizer(model, "adamw", learning_rate=config.learning_rate, weight_decay=config.weight_decay)
+    rate, decay, scale = config.learning_rate, config.weight_decay, layer_scale(model, config.layer_decay)
+    optimizer = make_optimizer(model, "adamw", learning_rate=rate, weight_decay=decay, scale=scale)
+    stopping = EarlyStopping(config.patience)
     per_epoch = data.train.steps(config.batch_size)
     steps = per_epoch * config.epochs
     progress.begin(steps)
     losses: list[Tensor] = []
     rates: list[float] = []
-    validation: list[dict[str, float]] = []
+    looks: list[Look] = []
     model.train()
     for step, batch in enumerate(_batches(data, config)):
         # The first step already learns, and the last one still does: neither has rate 0.
-        rates.append(config.learning_rate * learning_rate_factor((step + 0.5) / steps, "linear", config.warmup))
+        rates.append(rate * learning_rate_factor((step + 0.5) / steps, "linear", config.warmup))
         set_learning_rate(optimizer, rates[-1])
         torch.manual_seed(step_seed(config.seed, step))
         losses.append(_step(model, batch, data, config, optimizer, device))
@@ -113,11 +129,15 @@ def _train(
         if done % _CHECK_EVERY == 0 or done % per_epoch == 0:
             progress.advance(done, _finite(losses, data, done))
         if done % per_epoch == 0:
-            predictions = predict_features(model, data.task, data.validation_rows, data.validation, data.settings)
-            validation.append(score(data.task, data.validation_rows, predictions))
-            progress.epoch(done // per_epoch, config.epochs, data.task.metric, validation[-1][data.task.metric])
+            looks.append(look(model, data))
+            value = looks[-1].scores[data.task.metric]
+            progress.epoch(done // per_epoch, config.epochs, data.task.metric, value)
+            if stopping.after_epoch(value, model):
+                break
+    kept = stopping.restore(model)
     values = torch.stack(losses).double().tolist()
-    return History(tuple(values), tuple(rates), per_epoch, tuple(validation))
+    scores, validation_losses = tuple(each.scores for each in looks), tuple(each.loss for each in looks)
+    return History(tuple(values), tuple(rates), per_epoch, scores, validation_losses, kept)
 
 
 def _batches(data: FinetuningData, config: Finetune) -> Iterator[Batch]:

@@ -9,7 +9,7 @@ in overlapping windows, so that no word and no answer is lost. Predictions are t
 batch size; fp32 is the default for that reason: rounding to bf16 lets a row's scores depend on its neighbours.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from bertline.inference.settings import InferenceSettings
 from bertline.inference.vocabulary import check_vocabulary
 from bertline.model.bert import BertWithHead
 from bertline.model.hf import load_model
-from bertline.tasks.batches import Features
+from bertline.tasks.batches import Batch, Features
 from bertline.tasks.features import encode_rows
 from bertline.tasks.schema import TaskInfo
 from bertline.tokens.tokenizer import load_tokenizer
@@ -98,7 +98,7 @@ def predict_rows(
 
 
 @torch.inference_mode()
-def predict_features(
+def predict_features(  # noqa: PLR0913  (all but the first five have the values that most callers want)
     model: BertWithHead,
     task: TaskInfo,
     rows: Sequence[Mapping[str, Any]],
@@ -107,8 +107,12 @@ def predict_features(
     *,
     batch_size: int = 64,
     precision: Precision = "fp32",
+    observe: Callable[[Batch, Any], None] = lambda *_: None,
 ) -> list[Prediction]:
-    """Answer rows that are encoded already: `features` are those of `rows`. The model is left in the mode it was in."""
+    """Answer rows that are encoded already: `features` are those of `rows`. The model is left in the mode it was in.
+
+    `observe` is shown every batch with the network's outputs: a loss can be taken in the same pass.
+    """
     device = next(model.parameters()).device
     decoder = make_decoder(task, features, rows, settings)
     training = model.training
@@ -120,5 +124,6 @@ def predict_features(
         with autocast(device, precision):
             outputs = model(ids, segments, mask)
         decoder.add(batch, outputs)
+        observe(batch, outputs)
     model.train(training)
     return decoder.finish()

@@ -12,31 +12,53 @@ import torch
 from torch import Tensor, nn
 
 TRAPEZOID_DECAY = 0.2  # share of the budget over which the trapezoid comes down
+_SCALE = "scale"  # key of a parameter group: its share of the learning rate
 BETAS, EPSILON = (0.9, 0.999), 1e-6  # as published for BERT (Devlin et al. 2019, appendix A.2, and their code)
 
 
-def make_optimizer(model: nn.Module, name: str, *, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: nn.Module,
+    name: str,
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    scale: Callable[[str], float] = lambda _: 1.0,
+) -> torch.optim.Optimizer:
     """An optimizer over the trainable parameters: "adamw" (Loshchilov & Hutter 2019; one fused kernel) or "lamb".
 
     Weight decay is for matrices and embeddings; biases and layer norms, the vectors, have none, and LAMB gives them no
     trust ratio either, as its authors' code.
 
+    Args:
+        model: whose parameters are trained, those with `requires_grad`.
+        name: adamw or lamb.
+        learning_rate: of the first step; `set_learning_rate` sets it for the others.
+        weight_decay: of the matrices.
+        scale: name of a parameter -> share of the learning rate that it moves with.
+
     Raises:
         ValueError: no such optimizer.
     """
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in trainable if parameter.ndim > 1]
-    vectors = [parameter for parameter in trainable if parameter.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    if name == "adamw":
-        return torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS, eps=EPSILON, fused=True)
+    if name not in ("adamw", "lamb"):
+        raise ValueError(f"no optimizer named {name!r}; choose adamw or lamb")
+    trainable = [(scale(key), parameter) for key, parameter in model.named_parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = []
+    for share in dict.fromkeys(share for share, _ in trainable):
+        parameters = [parameter for other, parameter in trainable if other == share]
+        matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+        vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
+        scaled = {} if share == 1.0 else {_SCALE: share}
+        groups.append({"params": matrices, "weight_decay": weight_decay, **scaled})
+        groups.append({"params": vectors, "weight_decay": 0.0, **scaled})
+        if name == "lamb":
+            groups[-1]["layer_adaptation"] = False
+    optimizer: torch.optim.Optimizer
     if name == "lamb":
-        groups[1]["layer_adaptation"] = False
-        return Lamb(groups, lr=learning_rate, betas=BETAS, eps=EPSILON)
-    raise ValueError(f"no optimizer named {name!r}; choose adamw or lamb")
+        optimizer = Lamb(groups, lr=learning_rate, betas=BETAS, eps=EPSILON)
+    else:
+        optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS, eps=EPSILON, fused=True)
+    set_learning_rate(optimizer, learning_rate)
+    return optimizer
 
 
 class Lamb(torch.optim.Optimizer):
@@ -137,9 +159,9 @@ def _trust_ratios(parameters: list[Tensor], updates: list[Tensor]) -> list[Tenso
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Set the learning rate of every group for the next step."""
+    """Set the learning rate of every group for the next step: the share of it that the group moves with."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group.get(_SCALE, 1.0)
 
 
 def learning_rate_factor(fraction: float, schedule: str, warmup: float) -> float:

@@ -1,0 +1,112 @@
+"""The options against overfitting: layer-wise learning rates, frozen layers, early stopping; the validation loss."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+from bertline.base.config import Finetune, Kind
+from bertline.base.errors import BertlineError
+from bertline.finetuning import trainer
+from bertline.finetuning.data import FinetuningData
+from bertline.finetuning.trainer import finetune
+from bertline.finetuning.validation import Look, look
+from bertline.inference.heads import build_model
+from bertline.model.bert import BertWithHead, initialize
+from bertline.model.hf import load_encoder
+from toy_tasks import KINDS, RECIPE, SHAPE
+
+ONE_STEP = replace(RECIPE, epochs=1, batch_size=64, weight_decay=0.0, warmup=0.0, learning_rate=1e-3)
+HALF = 0.5  # of the peak learning rate: the only step is in the middle of the decay
+Prepare = Callable[..., FinetuningData]
+
+
+def start(data: FinetuningData, config: Finetune, encoder: Path | None) -> dict[str, Tensor]:
+    model = build_model(data.task, SHAPE)
+    initialize(model, config.seed)
+    if encoder:
+        load_encoder(model, encoder)
+    return dict(model.named_parameters())
+
+
+def moved(data: FinetuningData, config: Finetune, encoder: Path | None) -> dict[str, float]:
+    """How far the weight of each matrix that moved most is from where it started."""
+    model, _ = finetune(data, SHAPE, config, encoder=encoder)
+    before = start(data, config, encoder)
+    return {
+        name: float((weight - before[name]).abs().max().detach())
+        for name, weight in model.named_parameters()
+        if name.endswith("weight")
+    }
+
+
+def test_lower_layers_learn_more_slowly_by_a_factor_a_layer(prepare: Prepare, pretrained: Path) -> None:
+    distances = moved(prepare("tagging"), replace(ONE_STEP, layer_decay=0.5), pretrained)
+    # The first step of Adam moves a weight by the learning rate, whatever its gradient.
+    rate = ONE_STEP.learning_rate * HALF
+    for name, distance in distances.items():
+        below = 3 if "embedding" in name else 2 if "layers.0" in name else 1 if "layers.1" in name else 0
+        assert distance == pytest.approx(rate * 0.5**below, rel=0.02), name
+
+
+def test_frozen_layers_stay_as_pre_trained_and_the_others_learn(prepare: Prepare, pretrained: Path) -> None:
+    distances = moved(prepare("classification"), replace(ONE_STEP, frozen_layers=1), pretrained)
+    still = {name for name, distance in distances.items() if not distance}
+    assert still == {name for name in distances if "embedding" in name or "layers.0" in name}
+    assert any("pooler" in name for name in distances.keys() - still)
+
+
+def test_random_weights_are_neither_frozen_nor_slowed(prepare: Prepare) -> None:
+    data = prepare("classification")
+    usual = finetune(data, SHAPE, ONE_STEP)[0].state_dict()
+    held = finetune(data, SHAPE, replace(ONE_STEP, frozen_layers=2, layer_decay=0.1))[0].state_dict()
+    assert all(bool((usual[name] == held[name]).all()) for name in usual)
+
+
+def test_more_frozen_layers_than_there_are_is_one_clear_line(prepare: Prepare, pretrained: Path) -> None:
+    with pytest.raises(BertlineError, match="frozen_layers is 3, and the encoder has 2 layers"):
+        finetune(prepare("pair"), SHAPE, replace(ONE_STEP, frozen_layers=3), encoder=pretrained)
+
+
+def test_training_stops_after_patience_and_keeps_the_best_epoch(
+    prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.5, 0.7, 0.7, 0.6, 0.9])
+    seen: list[dict[str, Tensor]] = []
+
+    def scripted(model: BertWithHead, _: FinetuningData) -> Look:
+        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+        return Look(1.0, {"accuracy": next(scores)})
+
+    monkeypatch.setattr(trainer, "look", scripted)
+    model, history = finetune(prepare("classification"), SHAPE, replace(ONE_STEP, epochs=5, patience=2))
+    assert [each["accuracy"] for each in history.validation] == [0.5, 0.7, 0.7, 0.6]
+    assert (history.kept_epoch, history.scores["accuracy"], len(history.losses)) == (2, 0.7, 4)
+    assert all(bool((value == seen[1][name]).all()) for name, value in model.state_dict().items())
+    assert history.train_loss == history.losses[1]
+
+
+def test_without_patience_the_last_epoch_is_kept_whatever_its_score(
+    prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.9, 0.1, 0.2])
+    monkeypatch.setattr(trainer, "look", lambda *_: Look(1.0, {"accuracy": next(scores)}))
+    _, history = finetune(prepare("classification"), SHAPE, replace(ONE_STEP, epochs=3))
+    assert (history.kept_epoch, history.scores) == (3, {"accuracy": 0.2})
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "regression"])
+def test_the_validation_loss_is_that_of_the_model(kind: Kind, prepare: Prepare, pretrained: Path) -> None:
+    data = prepare(kind, RECIPE, 320)
+    model, history = finetune(data, SHAPE, RECIPE, encoder=pretrained)
+    again = look(model, data)
+    assert history.validation_losses[-1] == pytest.approx(again.loss, rel=1e-5)
+    assert history.scores == again.scores
+    assert history.validation_losses[-1] < 0.5 * history.losses[0]
+
+
+def test_the_validation_loss_of_numbers_is_in_the_unit_of_the_training_loss(prepare: Prepare, pretrained: Path) -> None:
+    _, history = finetune(prepare("regression", RECIPE, 320), SHAPE, RECIPE, encoder=pretrained)
+    assert history.validation_losses[-1] < 0.1  # labels are 100 to 130; standardised, guessing the mean gives 1
