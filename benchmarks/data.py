@@ -3,10 +3,11 @@
     BERTLINE_MIRROR=DIR python -m benchmarks.data --megabytes 46            # a share of the corpora; 464: all of them
     BERTLINE_MIRROR=DIR python -m benchmarks.data --megabytes 464 --rounds 3 --check
 
-The stages run as DVC runs them, in a scratch checkout; the peers read the same documents: the WordPieceTrainer of
+The stages run as DVC runs them, in a scratch checkout, with the tasks of preset glue-cpu, whose evaluation rows no
+document may share text with. The peers read the same documents: the WordPieceTrainer of
 `tokenizers` (BERT's normaliser and pre-tokeniser, all cores), and `datasets.map` with the fast tokenizer (batched, a
 process a core). Memory is the sum over all processes (PSS), sampled ten times a second. `--check` compares the bytes
-that 1, 2 and 3 workers write, and every sentence's ids with those of `tokenizers`. Writes benchmarks/results/data.json.
+that 1 to 5 workers write, five fresh processes, and every sentence's ids with those of `tokenizers`. Writes benchmarks/results/data.json.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,10 +37,10 @@ from transformers import AutoTokenizer
 
 from benchmarks.machine import spread, write_result
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Documents, Encode, Params, Vocab
+from bertline.base.config import Encode, Vocab
 from bertline.base.download_config import Download, Source
 from bertline.base.files import read_json, sha256_directory
-from bertline.base.params import write_params
+from bertline.base.params import load_params, write_params
 from bertline.base.workers import VARIABLE
 from bertline.corpus.parquet import SPLITS, read_row_group, row_groups
 from bertline.corpus.readers import read_documents
@@ -47,6 +49,8 @@ from bertline.tokens.tokenizer import SPECIAL_TOKENS, load_tokenizer
 
 CORPORA = ("wikipedia-en-201907-part1.txt.xz", "wikipedia-en-201907-part2.txt.xz", "books-en.txt.xz")
 ALL = 464  # megabytes of text in them
+PRESET = Path(__file__).parents[1] / "pipelines" / "presets" / "glue-cpu.yaml"
+WORKERS = ("1", "2", "3", "4", "5")
 STAGES = ("download", "documents", "vocab", "encode")
 
 
@@ -84,8 +88,9 @@ def _sample(process: psutil.Process, seconds: dict[int, float]) -> int:
     return memory
 
 
-def run_stage(root: Path, stage: str, **environment: str) -> dict[str, Any]:
-    return measured([sys.executable, "-m", f"bertline.stages.{stage}", "--root", str(root)], **environment)
+def run_stage(root: Path, stage: str, task: str = "", **environment: str) -> dict[str, Any]:
+    of = [task] if task else []
+    return measured([sys.executable, "-m", f"bertline.stages.{stage}", *of, "--root", str(root)], **environment)
 
 
 def run_peer(root: Path, peer: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -149,36 +154,40 @@ def tokens_per_word(root: Path, tokenizer: Any) -> float:
     return tokens / words
 
 
-def prepare(root: Path, options: argparse.Namespace) -> Params:
-    """params.yaml of the scratch checkout; a share of the corpora is every so-manieth document of them."""
+def prepare(root: Path, options: argparse.Namespace) -> None:
+    """params.yaml of the scratch checkout, and its tasks; a share of the corpora is every so-manieth document of them."""
+    params = load_params(PRESET)
     sources = [Source(f"mirror:derived/{name}", licence="as published") for name in options.corpora]
-    encode = Encode(0) if options.check else Encode()
-    size = Vocab(size=options.size)
-    params = Params(Download(sources), Documents(language=options.language), vocab=size, encode=encode)
+    params = replace(
+        params,
+        download=Download(sources),
+        documents=replace(params.documents, language=options.language),
+        vocab=Vocab(size=options.size),
+        encode=Encode(0) if options.check else params.encode,
+    )
     write_params(root / "params.yaml", params, "Benchmark.")
+    (root / "data" / "sources").mkdir(parents=True)
     if options.megabytes < ALL:
         run_stage(root, "download")
-        (root / "data" / "sources").mkdir(parents=True)
         step = ALL // options.megabytes
         with (root / "data" / "sources" / "share.txt").open("w", encoding="utf-8") as out:
             for document in islice(read_documents(root / "data" / "raw"), 0, None, step):
                 out.write("\n".join(document.paragraphs) + "\n\n")
-        params = Params(
-            Download([Source("file:data/sources/share.txt")]), params.documents, vocab=size, encode=params.encode
-        )
+        params = replace(params, download=Download([Source("file:data/sources/share.txt")]))
         write_params(root / "params.yaml", params, "Benchmark.")
-    return params
+    for name in params.tasks:
+        run_stage(root, "task", name)
 
 
 def check(root: Path) -> dict[str, Any]:
-    """Bytes for 1, 2 and 3 workers, and ids beside those of `tokenizers`, sentence by sentence.
+    """Bytes for 1 to 5 workers, five fresh processes, and ids beside those of `tokenizers`, sentence by sentence.
 
     Raises:
         RuntimeError: something differs.
     """
     artifacts = Artifacts(root)
     digests = set()
-    for workers in ("1", "2", "3"):
+    for workers in WORKERS:
         for stage in STAGES[2:]:
             run_stage(root, stage, **{VARIABLE: workers})
         digests.add((sha256_directory(artifacts.vocab), sha256_directory(artifacts.tokens(""))))
@@ -195,7 +204,7 @@ def check(root: Path) -> dict[str, Any]:
                     raise RuntimeError(f"{split}, sentence {at}: other ids than those of tokenizers")
                 at += 1
         compared += at
-    return {"workers": [1, 2, 3], "same_bytes": True, "sentences_compared": compared, "same_ids": True}
+    return {"workers": WORKERS, "same_bytes": True, "sentences_compared": compared, "same_ids": True}
 
 
 def benchmark(root: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -215,6 +224,7 @@ def benchmark(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     result: dict[str, Any] = {"megabytes": megabytes, "tokens": tokens, "stages": table}
     result["total_seconds"] = sum(table[name]["seconds"]["median"] for name in STAGES)
     result["peak_bytes"] = max(table[name]["peak_bytes"] for name in STAGES)
+    result["documents"] = read_json(artifacts.metrics("documents"))
     for ours, peer in (("vocab", "trainer"), ("encode", "map")):
         if peer in rounds:
             pairs = zip(rounds[peer], rounds[ours], strict=True)

@@ -103,7 +103,17 @@ def test_of_a_folder_the_texts_are_taken(raw: Path) -> None:
     folder = raw.parent / "texts"
     (folder / "deep").mkdir(parents=True)
     (folder / ".hidden").mkdir()
-    taken = ["b.txt", "deep/a.txt.xz", "deep/wiki_00", "deep/wiki_01.bz2", "rows.jsonl.gz", "table.parquet"]
+    taken = [
+        "b.txt",
+        "c4.json.gz",
+        "deep/a.txt.xz",
+        "deep/b.txt.zst",
+        "deep/wiki_00",
+        "deep/wiki_01.bz2",
+        "lines.ndjson",
+        "rows.jsonl.gz",
+        "table.parquet",
+    ]
     for name in (*taken, "README.md", ".hidden/c.txt", "rows.csv", "wiki_xx"):
         (folder / name).write_bytes(CONTENT)
     entry = get(raw, "file:texts")

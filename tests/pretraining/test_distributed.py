@@ -75,7 +75,7 @@ def close(one: Any, other: Any) -> bool:
         return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
     if isinstance(one, list):
         return len(one) == len(other) and all(map(close, one, other))
-    return one == other if one is None else one == pytest.approx(other, rel=1e-6, abs=1.1e-6)
+    return one == other if one is None or isinstance(one, str) else one == pytest.approx(other, rel=1e-6, abs=1.1e-6)
 
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -15,7 +15,7 @@ from bertline.base.errors import BertlineError
 from bertline.corpus.compression import COMPRESSED, DAMAGED, open_compressed
 from bertline.tasks.docs import RAW_FILE
 
-_BY_NAME = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
+BY_NAME = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
 _HEAD = 1 << 16  # bytes that are looked at to tell a format
 _BLOCK = 1 << 16  # bytes
 
@@ -80,8 +80,8 @@ def kind(path: Path) -> str:
     if path.name == RAW_FILE:
         return "python-docs"
     plain = path.with_suffix("") if path.suffix in COMPRESSED else path
-    if plain.suffix in _BY_NAME:
-        return _BY_NAME[plain.suffix]
+    if plain.suffix in BY_NAME:
+        return BY_NAME[plain.suffix]
     with opened(path) as stream:
         head = stream.read(_HEAD).removeprefix(codecs.BOM_UTF8).lstrip()
     if head.startswith(b"<doc "):

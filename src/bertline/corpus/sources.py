@@ -30,11 +30,11 @@ from bertline.corpus.compression import COMPRESSED
 from bertline.corpus.http import Unavailable, download, shown
 from bertline.corpus.kept import Expected, Kept, keep, link
 from bertline.corpus.python_docs import package_versions, parse_selection, read_docstrings
+from bertline.corpus.raw_files import BY_NAME
 from bertline.corpus.readers import MANIFEST
 
 MIRROR_VARIABLE = "BERTLINE_MIRROR"
-FORMATS = (".txt", ".text", ".jsonl", ".parquet")
-_READ_COMPRESSED = (".gz", ".bz2", ".xz")  # by the readers; .zst is decompressed here
+FORMATS = (".txt", ".text", *BY_NAME)
 _WIKI_EXTRACTOR = re.compile(r"wiki_\d+")  # its files have no suffix
 
 Entry = dict[str, Any]
@@ -74,7 +74,7 @@ def parse_mirrors(value: str) -> list[str]:
 
 def is_text(name: str) -> bool:
     """Whether a file of this name is taken from a folder or an archive: one that corpus/readers.py reads."""
-    packed = next((suffix for suffix in _READ_COMPRESSED if name.endswith(suffix)), "")
+    packed = next((suffix for suffix in COMPRESSED if name.endswith(suffix)), "")
     plain = name.removesuffix(packed)
     return plain.endswith(FORMATS) or _WIKI_EXTRACTOR.fullmatch(plain) is not None
 

@@ -69,7 +69,8 @@ def usable_precision(device: str, precision: str) -> str:
     """
     if precision not in ("bf16", "fp32"):
         raise ValueError(f"no precision named {precision!r}; choose bf16 or fp32")
-    return "fp32" if device == "cpu" and not bf16_instructions() else precision
+    emulated = precision == "bf16" and device == "cpu" and not bf16_instructions()
+    return "fp32" if emulated else precision
 
 
 def note_precision(device: str, precision: str, title: str) -> None:
