@@ -4,10 +4,10 @@
     BERTLINE_MIRROR=DIR python -m benchmarks.data --megabytes 464 --rounds 3 --check
 
 The stages run as DVC runs them, in a scratch checkout, with the tasks of preset glue-cpu, whose evaluation rows no
-document may share text with. The peers read the same documents: the WordPieceTrainer of
-`tokenizers` (BERT's normaliser and pre-tokeniser, all cores), and `datasets.map` with the fast tokenizer (batched, a
-process a core). Memory is the sum over all processes (PSS), sampled ten times a second. `--check` compares the bytes
-that 1 to 5 workers write, five fresh processes, and every sentence's ids with those of `tokenizers`. Writes benchmarks/results/data.json.
+document may share text with. The peers read the same documents: the WordPieceTrainer of `tokenizers` (BERT's normaliser
+and pre-tokeniser, all cores), and `datasets.map` with the fast tokenizer (batched, a process a core). Memory is the sum
+over all processes (PSS), sampled ten times a second. `--check` compares the bytes that 1 to 5 workers write, five fresh
+processes, and every sentence's ids with those of `tokenizers`. Writes benchmarks/results/data-MEGABYTES.json.
 """
 
 import argparse
@@ -155,7 +155,7 @@ def tokens_per_word(root: Path, tokenizer: Any) -> float:
 
 
 def prepare(root: Path, options: argparse.Namespace) -> None:
-    """params.yaml of the scratch checkout, and its tasks; a share of the corpora is every so-manieth document of them."""
+    """params.yaml of the scratch checkout, and its tasks; a share of the corpora is every so-manieth document."""
     params = load_params(PRESET)
     sources = [Source(f"mirror:derived/{name}", licence="as published") for name in options.corpora]
     params = replace(
@@ -278,7 +278,8 @@ def main() -> None:
     show(result)
     print(
         write_result(
-            "data", {"options": {k: v for k, v in vars(options).items() if k not in ("peer", "root")}, **result}
+            f"data-{options.megabytes}",
+            {"options": {k: v for k, v in vars(options).items() if k not in ("peer", "root")}, **result},
         )
     )
 

@@ -63,10 +63,17 @@ def write_index(tasks: Path, path: Path) -> int:
         found.append(ngrams(hashes.of(text), N))
         size += len(found[-1])
         if size > 1 << 20:  # contexts repeat: what is held is what differs
-            found, size = [np.unique(np.concatenate(found))], 0
-    index = np.unique(np.concatenate(found))
+            found, size = [_distinct(found)], 0
+    index = _distinct(found)
     np.save(path, index)
     return len(index)
+
+
+def _distinct(hashes: list[Hashes]) -> Hashes:
+    """All numbers once, sorted; np.unique hashes them first, which takes five times as long."""
+    numbers = np.concatenate(hashes)
+    numbers.sort()
+    return numbers[np.flatnonzero(np.diff(numbers, prepend=~numbers[:1]))]
 
 
 class Index:

@@ -20,7 +20,7 @@ _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323a
 _WORD = re.compile(r"\w+")
 _HAS_CJK = re.compile(f"[{_CJK}]")
 _WORD_OR_CJK = re.compile(f"[{_CJK}]|[^\\W{_CJK}]+")
-_MOST_CACHED = 200_000  # words: some 30 MB a process, however large the corpus
+_MOST_CACHED = 100_000  # words: some 15 MB a process, however large the corpus
 # Odd constants of SplitMix64 (Steele et al. 2014): they spread the bits of one word over all 64.
 _MULTIPLY = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
