@@ -276,12 +276,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         result = benchmark(Path(folder), options)
     show(result)
-    print(
-        write_result(
-            f"data-{options.megabytes}",
-            {"options": {k: v for k, v in vars(options).items() if k not in ("peer", "root")}, **result},
-        )
-    )
+    used = {key: value for key, value in vars(options).items() if key not in ("peer", "root")}
+    print(write_result(f"data-{options.megabytes}", {"options": used, **result}))
 
 
 if __name__ == "__main__":

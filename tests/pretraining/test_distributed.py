@@ -92,7 +92,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [name if name == "plain" else pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS]
+)
 def test_two_processes_give_the_curve_of_one(stores: Path, tmp_path: Path, variant: str) -> None:
     options = VARIANTS[variant]
     finish(start(stores, tmp_path / "two", options))

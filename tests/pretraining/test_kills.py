@@ -19,7 +19,7 @@ from pretraining.kill_server import KillServer, Sitting
 from pretraining.tiny_corpus import topic_store
 
 SHORT = {"budget": 8, "checkpoint_every": 2, "evaluate_every": 4}  # options of a run that is killed a hundred times
-RANDOM_KILLS, KILLS_IN_A_ROW = 20, 5
+RANDOM_KILLS, KILLS_IN_A_ROW = 10, 5
 Outcome = dict[str, Any]
 
 
@@ -74,7 +74,7 @@ def undisturbed(server: KillServer, tmp_path_factory: pytest.TempPathFactory) ->
     return outcome(run, server.sit(run, options=SHORT))
 
 
-def test_twenty_kills_at_random_instants_leave_no_trace(server: KillServer, tmp_path: Path) -> None:
+def test_ten_kills_at_random_instants_leave_no_trace(server: KillServer, tmp_path: Path) -> None:
     whole = server.sit(tmp_path / "undisturbed")
     wanted = outcome(tmp_path / "undisturbed", whole)
     instants, landed = random.Random(3), []
@@ -96,7 +96,7 @@ def test_twenty_kills_at_random_instants_leave_no_trace(server: KillServer, tmp_
         if len(landed) == RANDOM_KILLS:
             break
     assert len(landed) == RANDOM_KILLS
-    assert len(set(landed)) >= 8 and min(landed) < CONFIG.budget / 3 and max(landed) > CONFIG.budget * 2 / 3, landed
+    assert len(set(landed)) >= 5 and min(landed) < CONFIG.budget / 3 and max(landed) > CONFIG.budget * 2 / 3, landed
 
 
 def kill_at_each(server: KillServer, halfway: Path, run: Path, wanted: Outcome, numbers: range) -> None:
@@ -118,7 +118,7 @@ def operations_of(server: KillServer, halfway: Path, run: Path) -> tuple[list[st
     return operations, operations.index("os.rmdir /step-00000002") + 1
 
 
-def test_a_kill_at_each_file_operation_of_a_checkpoint_leaves_no_trace(
+def test_a_kill_at_every_fourth_file_operation_of_a_checkpoint_leaves_no_trace(
     server: KillServer, halfway: Path, undisturbed: Outcome, tmp_path: Path
 ) -> None:
     operations, checkpointed = operations_of(server, halfway, tmp_path / "run")
@@ -127,15 +127,15 @@ def test_a_kill_at_each_file_operation_of_a_checkpoint_leaves_no_trace(
         assert f".tmp/{written}" in seen
     for done in ("open /curve.jsonl", "os.rename /.curve.jsonl", "os.rename /.step-00000006", "os.remove ./weights."):
         assert done in seen
-    kill_at_each(server, halfway, tmp_path / "run", undisturbed, range(1, checkpointed + 2))
+    kill_at_each(server, halfway, tmp_path / "run", undisturbed, range(1, checkpointed + 2, 4))
 
 
 @pytest.mark.slow
 def test_a_kill_at_each_file_operation_until_the_end_leaves_no_trace(
     server: KillServer, halfway: Path, undisturbed: Outcome, tmp_path: Path
 ) -> None:
-    operations, checkpointed = operations_of(server, halfway, tmp_path / "run")
-    kill_at_each(server, halfway, tmp_path / "run", undisturbed, range(checkpointed + 2, len(operations) + 1))
+    operations, _ = operations_of(server, halfway, tmp_path / "run")
+    kill_at_each(server, halfway, tmp_path / "run", undisturbed, range(1, len(operations) + 1))
 
 
 @pytest.fixture(scope="module")

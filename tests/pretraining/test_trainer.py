@@ -72,7 +72,7 @@ def test_a_run_learns_what_there_is_to_learn(stores: Path, tmp_path: Path) -> No
     assert metrics["validation"]["nsp_accuracy"] > 0.7
     assert metrics["train"]["mlm_accuracy"] > 0.02
     assert [row["step"] for row in validation] == [0, 50, 100, 150, 200]
-    assert [row["step"] for row in curve] == list([*range(3, 201, 3), 200])
+    assert [row["step"] for row in curve] == [*range(3, 201, 3), 200]
     assert curve[-1]["tokens"] == metrics["tokens"] == 200 * 32 * 16
 
 
@@ -174,10 +174,10 @@ def test_a_budget_may_be_in_steps_or_tokens(stores: Path, tmp_path: Path, budget
 
 
 def test_a_budget_may_be_in_minutes(stores: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, budget=0.01, budget_unit="minutes", embedding_init="normal", evaluation_batches=1)
+    config = replace(CONFIG, budget=0.05, budget_unit="minutes", embedding_init="normal", evaluation_batches=1)
     with open_run(stores, tmp_path, config) as trainer:
         trainer.train()
-        assert trainer.history.seconds >= 0.6 and trainer.history.step > 1
+        assert trainer.history.seconds >= 3 and trainer.history.step > 1
         rates = [row["learning_rate"] for row in trainer.history.curve]
         assert rates[-1] < max(rates) < config.learning_rate * 1.0001
 

@@ -1,5 +1,6 @@
 """The gates as DVC runs them: `python -m bertline.stages.gate_…`, exit status, one line, report or none."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,4 +49,5 @@ def test_thresholds_come_from_params(clean_copy: Artifacts, capsys) -> None:
     strict = replace(PARAMS, gate_pretrain=replace(PARAMS.gate_pretrain, min_gain_over_unigram=3.0))
     write_params(clean_copy.params, strict, "Strict.")
     assert execute("gate_pretrain", gate_pretrain.run, clean_copy.root) == 1
-    assert "model_beats_unigrams failed: gain_over_unigram must be at least 3, found 0." in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert re.search(r"model_beats_unigrams failed: gain_over_unigram must be at least 3, found [012]\.", said), said

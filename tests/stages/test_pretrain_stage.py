@@ -115,6 +115,7 @@ def start(artifacts: Artifacts, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_run_with_one_voice(artifacts: Artifacts) -> None:
     exact = {"precision": "fp32", "perplexity_sequences": 0}
     run(replace(PARAMS, pretrain=replace(PARAMS.pretrain, **exact)), artifacts)
@@ -131,6 +132,7 @@ def test_two_processes_make_one_run_with_one_voice(artifacts: Artifacts) -> None
     assert said.count("error: ") == 1 and "9 sequences a step cannot be shared out among 2 processes" in said
 
 
+@pytest.mark.slow
 def test_sigterm_to_the_launcher_ends_its_processes_with_a_checkpoint(artifacts: Artifacts) -> None:
     process = start(artifacts, processes=2, **ENDLESS)
     _wait_for_a_log(artifacts)
@@ -141,6 +143,7 @@ def test_sigterm_to_the_launcher_ends_its_processes_with_a_checkpoint(artifacts:
     assert list(artifacts.runs.glob("pretrain/*/step-*/manifest.json"))
 
 
+@pytest.mark.slow
 def test_when_the_launcher_is_killed_nobody_holds_the_run(artifacts: Artifacts) -> None:
     process = start(artifacts, processes=2, **ENDLESS)
     _wait_for_a_log(artifacts)
