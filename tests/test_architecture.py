@@ -25,6 +25,7 @@ LIGHT = {
     "sklearn",
     "scipy",
     "threadpoolctl",
+    "optuna",  # an extra, imported when it is asked for
     "tqdm",
     "bertline",
 }
@@ -95,7 +96,7 @@ def test_dvc_and_artifacts_name_the_same_paths() -> None:
         "gate_task": {artifacts.gate_report("gate_task/${key}")},
         "finetune": {
             artifacts.finetuned("${key}"),
-            artifacts.from_random("${key}"),
+            artifacts.predictions("${key}"),
             artifacts.metrics("finetune", "${key}"),
             artifacts.curve("finetune", "${key}"),
         },

@@ -124,6 +124,7 @@ def test_an_experiment_with_another_parameter_is_compared_by_dvc(checkout: Path)
         "Pre-training MLM loss",
         "Pre-training NSP accuracy",
         "Pre-training learning rate",
+        "fine-tuning loss",
         "test predictions",
     ):
         assert plot in page

@@ -30,7 +30,15 @@ VOCAB = [
 ]
 SHAPE = BertConfig(len(VOCAB), hidden_size=32, layers=2, heads=2, intermediate_size=64, max_positions=64)
 RECIPE = Finetune(
-    epochs=6, batch_size=16, learning_rate=5e-3, dropout=0.0, max_length=32, stride=8, precision="fp32", threads=1
+    epochs=6,
+    batch_size=16,
+    learning_rate=5e-3,
+    dropout=0.0,
+    max_length=32,
+    stride=8,
+    seeds=2,
+    precision="fp32",
+    threads=1,
 )
 SCALE = 8
 KINDS: tuple[Kind, ...] = ("classification", "pair", "regression", "tagging", "span")

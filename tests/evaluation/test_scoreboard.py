@@ -4,6 +4,7 @@ import pytest
 
 from bertline.evaluation.scoreboard import make_scoreboard, render_scoreboard
 
+Scores = tuple[float, ...]
 VALIDATION = {"mlm_loss": 4.2, "mlm_accuracy": 0.31, "nsp_loss": 0.5, "nsp_accuracy": 0.752}
 
 
@@ -15,11 +16,17 @@ def stages(validation: dict[str, float] = VALIDATION) -> dict[str, Any]:
     }
 
 
-def evaluated(pretrained: float, from_random: float, majority: float) -> dict[str, Any]:
-    scores = {"pretrained": pretrained, "from_random": from_random, "majority": majority}
-    return {"metric": "f1", "rows": 1000} | {
-        start: {"f1": value, "exact_match": value / 2} for start, value in scores.items()
+def evaluated(pretrained: Scores, from_random: Scores, majority: float, **baselines: float) -> dict[str, Any]:
+    """Metrics of stage evaluate: a value a seed, the middle one first."""
+    starts = {"pretrained": pretrained, "from_random": from_random}
+    seeds = {
+        start: {str(seed): {"f1": value, "exact_match": value / 2} for seed, value in enumerate(values)}
+        for start, values in starts.items()
     }
+    around = {start: {"f1": {"min": min(values), "max": max(values), "std": 0.1}} for start, values in starts.items()}
+    medians = {start: values[0] for start, values in starts.items()} | {"majority": majority, **baselines}
+    shown = {name: {"f1": value, "exact_match": value / 2} for name, value in medians.items()}
+    return {"metric": "f1", "rows": 1000, "seeds": seeds, "spread": around} | shown
 
 
 @pytest.fixture
@@ -28,21 +35,45 @@ def scoreboard() -> dict[str, Any]:
         stages(),
         {"zebra": "span", "apple": "span"},
         {
-            "apple": evaluated(0.5, 0.6, 0.1),
-            "zebra": evaluated(0.75, 0.5, 0.25),
-            "gone": evaluated(1, 1, 1),
+            "apple": evaluated((0.5, 0.45, 0.55), (0.6, 0.5, 0.7), 0.1),
+            "zebra": evaluated((0.75, 0.7, 0.8), (0.5, 0.4, 0.6), 0.25),
+            "gone": evaluated((1,), (1,), 1),
         },
     )
 
 
 def test_a_task_stands_beside_its_baselines(scoreboard: dict[str, Any]) -> None:
     row = scoreboard["tasks"]["zebra"]
-    figures = {key: row[key] for key in ("pretrained", "from_random", "majority", "gain")}
-    assert figures == {"pretrained": 0.75, "from_random": 0.5, "majority": 0.25, "gain": 0.25}
+    figures = {key: row[key] for key in ("pretrained", "from_random", "majority", "gain", "seeds")}
+    assert figures == {"pretrained": 0.75, "from_random": 0.5, "majority": 0.25, "gain": 0.25, "seeds": 3}
     assert (
-        "| zebra | span | 1,000 | F1 | **0.750** | 0.500 | +0.250 | 0.250 | exact match 0.375 |"
-        in render_scoreboard(scoreboard)
+        "| zebra | span | 1,000 | F1 | **0.750** (0.700 to 0.800) | 0.500 (0.400 to 0.600) | +0.250 | yes | 0.250 "
+        "| exact match 0.375 |" in render_scoreboard(scoreboard)
     )
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "from_random", "beyond", "shown"),
+    [
+        ((0.75, 0.7, 0.8), (0.5, 0.4, 0.69), "above", "| +0.250 | yes |"),
+        ((0.75, 0.7, 0.8), (0.5, 0.4, 0.7), "within", "| +0.250 | no |"),
+        ((0.5, 0.4, 0.6), (0.75, 0.7, 0.8), "below", "| -0.250 | worse |"),
+        ((0.75,), (0.5, 0.4, 0.6), "unknown", "| +0.250 | one seed |"),
+    ],
+)
+def test_a_gain_counts_where_the_worst_seed_beats_the_best_one(
+    pretrained: Scores, from_random: Scores, beyond: str, shown: str
+) -> None:
+    board = make_scoreboard(stages(), {"apple": "span"}, {"apple": evaluated(pretrained, from_random, 0.1)})
+    assert board["tasks"]["apple"]["beyond_seeds"] == beyond
+    assert shown in render_scoreboard(board)
+
+
+def test_a_baseline_that_wins_is_said_to(scoreboard: dict[str, Any]) -> None:
+    text = render_scoreboard(scoreboard)
+    assert "Better than *pre-trained*: from random on apple." in text
+    assert "Better than *pre-trained*: majority" not in text
+    assert scoreboard["tasks"]["zebra"]["ahead"] == []
 
 
 def test_a_loss_is_shown_as_one(scoreboard: dict[str, Any]) -> None:
@@ -76,4 +107,4 @@ def test_a_model_without_next_sentence_prediction_has_no_row_for_it() -> None:
 
 def test_tables_are_whole(scoreboard: dict[str, Any]) -> None:
     tables = [line for line in render_scoreboard(scoreboard).splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in tables} == {3, 10}
+    assert {line.count("|") for line in tables} == {3, 11}

@@ -58,7 +58,7 @@ def test_two_runs_give_the_same_bytes(start: str, prepare: Prepare, pretrained: 
         torch.manual_seed(seed)  # whatever the global state was
         data = prepare("tagging")
         model, _ = finetune(data, SHAPE, SHORT, encoder=encoder)
-        save_finetuned(tmp_path / run, model, data, tokenizer_source=pretrained)
+        save_finetuned(tmp_path / run, model, data, data.settings, tokenizer_source=pretrained)
         hashes.append(sha256_directory(tmp_path / run))
     assert hashes[0] == hashes[1]
 
@@ -166,7 +166,7 @@ def test_what_is_saved_predicts_what_was_trained(prepare: Prepare, pretrained: P
     info, rows = toy_task("span")
     data = prepare("span")
     model, _ = finetune(data, SHAPE, SHORT, encoder=pretrained)
-    save_finetuned(tmp_path / "model", model, data, tokenizer_source=pretrained)
+    save_finetuned(tmp_path / "model", model, data, data.settings, tokenizer_source=pretrained)
     predictor = Predictor(tmp_path / "model")
     assert predictor.task == info
     assert predictor.settings == data.settings

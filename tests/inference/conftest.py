@@ -44,7 +44,7 @@ def model_directory(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) 
             config = replace(RECIPE, max_length=24, stride=6)
             data = prepare_data(info, rows["train"], rows["validation"], load_tokenizer(pretrained), config)
             made[kind] = tmp_path_factory.mktemp("models") / kind
-            save_finetuned(made[kind], model, data, tokenizer_source=pretrained)
+            save_finetuned(made[kind], model, data, data.settings, tokenizer_source=pretrained)
         return made[kind]
 
     return make

@@ -56,11 +56,12 @@ def test_tags_are_those_of_transformers_at_first_pieces(model_directory: Directo
     inputs = AutoTokenizer.from_pretrained(directory)([words], is_split_into_words=True, return_tensors="pt")
     model = AutoModelForTokenClassification.from_pretrained(directory).eval()
     with torch.no_grad():
-        best = model(**inputs).logits[0].argmax(-1).tolist()
+        chances, best = (found.tolist() for found in model(**inputs).logits[0].softmax(-1).max(-1))
     first = [inputs.word_ids(0).index(word) for word in range(len(words))]
     [prediction] = Predictor(directory).predict([{"words": words}])
     assert prediction["words"] == words
     assert prediction["tags"] == [model.config.id2label[best[place]] for place in first]
+    assert prediction["scores"] == pytest.approx([chances[place] for place in first], abs=1e-4)
 
 
 def test_the_answer_is_the_best_span_of_transformers_logits(model_directory: Directory) -> None:

@@ -112,15 +112,32 @@ def learn(model: torch.nn.Module, batch: Batch) -> None:
     assert loss.item() < 0.1
 
 
-def write_scores(artifacts: Artifacts, name: str, primary: float, majority: float = 0.5, rows: int = 4) -> None:
-    """What stages finetune and evaluate report of a task: the primary metric as given, on `rows` test rows."""
+def write_scores(
+    artifacts: Artifacts,
+    name: str,
+    primary: float,
+    majority: float = 0.5,
+    rows: int = 4,
+    others: tuple[float, ...] = (),
+) -> None:
+    """What stages finetune and evaluate report of a task: the kept seed's primary metric as given, on `rows` rows.
+
+    `others`: that of the seeds that were not kept; the kept one is seed 0.
+    """
     metrics = METRICS[TASKS[name]]
     scores: dict[str, Any] = {
         start: dict.fromkeys(metrics, value)
         for start, value in {"pretrained": primary, "from_random": 0.6, "majority": majority}.items()
     }
+    scores |= {
+        "kept": {"pretrained": 0, "from_random": 0},
+        "seeds": {
+            "pretrained": {str(seed): dict.fromkeys(metrics, value) for seed, value in enumerate((primary, *others))},
+            "from_random": {"0": scores["from_random"]},
+        },
+    }
     write_json(artifacts.metrics("evaluate", name), {"metric": metrics[0], "rows": rows, **scores})
-    write_json(artifacts.metrics("finetune", name), {"pretrained": {"train_loss": 0.1}})
+    write_json(artifacts.metrics("finetune", name), {"pretrained": {"train_loss": 0.1, "kept_seed": 0}})
     write_json_rows(artifacts.curve("finetune", name), [{"step": 1, "epoch": 0.5, "pretrained_loss": 0.7}])
     judged = {GOLD_COLUMNS[TASKS[name]]: "a", "pretrained": "a", "from_random": "b"}
     gold = ({"id": f"{name}-{row}", **judged} for row in range(rows))

@@ -14,8 +14,8 @@ def test_a_card_holds_data_recipe_scores_limits_licence_and_lineage(artifacts: A
     assert topic.startswith("---\nlanguage: en\nlibrary_name: transformers\npipeline_tag: text-classification\n---\n")
     assert "made up. Rows: 10 train, 5 validation, 4 test. Labels: `numpy`, `torch`." in topic
     assert "learning_rate 0.001" in topic  # the task's own
-    assert "| metric | this model | from random weights | majority |" in topic
-    assert "| accuracy | 0.8000 | 0.6000 | 0.5000 |" in topic
+    assert "| metric | this model (seed 0) | its recipe | from random weights | majority |" in topic
+    assert "| accuracy | 0.8000 | 0.8000 | 0.6000 | 0.5000 |" in topic
     assert "as each package" in topic
     assert "- git.commit: `abc`" in topic
     assert f"- content sha256: `{next(contenders(params, artifacts, {})).content}`" in topic

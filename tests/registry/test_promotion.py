@@ -14,8 +14,8 @@ SCORE = st.floats(-1, 1, allow_nan=False)
 ANY_CONFIG = st.builds(Register, min_gain_over_majority=st.floats(0, 0.5), tolerance=st.floats(0, 0.5))
 
 
-def scores(value: float, data: str = "rows") -> Scores:
-    return Scores("f1", {"f1": value, "accuracy": 0.1}, data)
+def scores(value: float, data: str = "rows", noise: float = 0.0) -> Scores:
+    return Scores("f1", {"f1": value, "accuracy": 0.1}, data, noise)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,15 @@ def test_the_rule(challenger: float, champion: float | None, majority: float, pr
     verdict = decide(scores(challenger), None if champion is None else scores(champion), {"f1": majority}, CONFIG)
     assert verdict.promote is promoted
     assert reason in "; ".join(verdict.reasons)
+
+
+@pytest.mark.parametrize(
+    ("new_noise", "old_noise", "promoted"), [(0.03, 0, True), (0, 0.03, True), (0.01, 0.01, False), (0, 0, False)]
+)
+def test_what_the_seeds_do_anyway_is_no_regression(new_noise: float, old_noise: float, promoted: bool) -> None:
+    verdict = decide(scores(0.78, noise=new_noise), scores(0.80, noise=old_noise), {"f1": 0.5}, CONFIG)
+    assert verdict.promote is promoted
+    assert verdict.figures["allowed"] == max(CONFIG.tolerance, new_noise, old_noise)
 
 
 def test_a_champion_measured_on_other_rows_is_not_compared() -> None:

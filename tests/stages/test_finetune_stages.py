@@ -3,6 +3,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -13,12 +14,16 @@ from transformers import (
 )
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Evaluate, Kind, Params, Task, TaskData
+from bertline.base.config import Kind, Params, Task, TaskData
 from bertline.base.errors import BertlineError
-from bertline.base.files import read_json, read_jsonl, sha256_directory, write_json, write_jsonl
+from bertline.base.files import read_json, read_jsonl, sha256_directory, write_jsonl
+from bertline.evaluation.metrics import score
+from bertline.evaluation.predictions import read_predictions
+from bertline.inference.predictor import Predictor
 from bertline.stages import evaluate, finetune, report
-from bertline.tasks.schema import METRICS, TaskInfo, read_rows, write_task
-from toy_tasks import KINDS, RECIPE, VOCAB, Row, toy_task, write_pretrained, write_toy_task
+from bertline.tasks.schema import COLUMNS, METRICS, TaskInfo, read_rows, write_task
+from stages.finetune_checkout import prepare_checkout
+from toy_tasks import KINDS, RECIPE, VOCAB, Row, toy_task, write_pretrained
 
 STARTS = ("pretrained", "from_random")
 SHAPES: dict[str, type] = {
@@ -33,7 +38,8 @@ SHAPES: dict[str, type] = {
 @pytest.fixture(scope="module")
 def params() -> Params:
     tasks = {f"toy_{kind}": Task(kind, TaskData(train="x"), {"max_length": 24}) for kind in KINDS}
-    return Params(tasks=tasks, finetune=RECIPE, evaluate=Evaluate(threads=1))
+    tasks["toy_pair"].finetune["seeds"] = 3
+    return Params(tasks=tasks, finetune=RECIPE)
 
 
 @pytest.fixture(scope="module")
@@ -48,43 +54,55 @@ def done(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     return artifacts
 
 
-def prepare_checkout(root: Path) -> Artifacts:
-    artifacts = Artifacts(root)
-    write_pretrained(artifacts.pretrained)
-    for kind in KINDS:
-        write_toy_task(artifacts.task(f"toy_{kind}"), kind)
-    write_json(artifacts.metrics("documents"), {"train_documents": 10, "validation_documents": 1})
-    write_json(artifacts.metrics("encode"), {"train_tokens": 1000, "unigram_entropy": 5.0})
-    figures = {"mlm_loss": 4.0, "mlm_accuracy": 0.3, "nsp_loss": 0.6, "nsp_accuracy": 0.7}
-    pretrain = {"steps": 10, "tokens": 640, "parameters": 1234, "train": figures, "validation": figures}
-    write_json(artifacts.metrics("pretrain"), pretrain)
-    return artifacts
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_transformers_loads_what_finetune_wrote_without_a_complaint(kind: Kind, done: Artifacts) -> None:
-    for directory in (done.finetuned(f"toy_{kind}"), done.from_random(f"toy_{kind}")):
-        _, found = SHAPES[kind].from_pretrained(directory, output_loading_info=True)
-        assert not any(found.values()), found
-        assert len(AutoTokenizer.from_pretrained(directory)) == len(VOCAB)
-        assert {"task.json", "inference.json"} <= {file.name for file in directory.iterdir()}
+    directory = done.finetuned(f"toy_{kind}")
+    _, found = SHAPES[kind].from_pretrained(directory, output_loading_info=True)
+    assert not any(found.values()), found
+    assert len(AutoTokenizer.from_pretrained(directory)) == len(VOCAB)
+    assert {"task.json", "inference.json"} <= {file.name for file in directory.iterdir()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_finetune_reports_both_starts(kind: Kind, done: Artifacts) -> None:
+def test_finetune_reports_every_start_and_seed(kind: Kind, params: Params, done: Artifacts) -> None:
     metrics = read_json(done.metrics("finetune", f"toy_{kind}"))
     assert metrics["pretrained"]["train_loss"] != metrics["from_random"]["train_loss"]
     for start in STARTS:
-        assert set(metrics[start]["validation"]) == set(METRICS[kind])
-        assert len(metrics[start]["epochs"]) == RECIPE.epochs
-        assert metrics[start]["epochs"][-1] == metrics[start]["validation"][METRICS[kind][0]]
+        found = metrics[start]
+        assert set(found["validation"]) == set(METRICS[kind])
+        assert list(found["seeds"]) == [str(seed) for seed in range(params.finetune_for(f"toy_{kind}").seeds)]
+        assert all(len(seed["epochs"]) == RECIPE.epochs for seed in found["seeds"].values())
+        ends = {int(seed): some["epochs"][-1] for seed, some in found["seeds"].items()}
+        assert ends[found["kept_seed"]] == found["validation"][METRICS[kind][0]]
+        assert ends[found["kept_seed"]] == sorted(ends.values())[(len(ends) - 1) // 2]  # never the best of several
+        assert len({seed["train_loss"] for seed in found["seeds"].values()}) == len(ends)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_curves_show_training_beside_validation(kind: Kind, done: Artifacts) -> None:
+    metrics = read_json(done.metrics("finetune", f"toy_{kind}"))
     curve = read_json(done.curve("finetune", f"toy_{kind}"))
-    assert set(curve[0]) == {"step", "epoch", "learning_rate", "pretrained_loss", "from_random_loss"}
-    assert curve[-1]["step"] == metrics["steps"]
-    assert curve[-1]["epoch"] == RECIPE.epochs
-    assert 50 <= len(curve) <= 100
-    last_epoch = [row["pretrained_loss"] for row in curve if row["epoch"] > RECIPE.epochs - 1]
-    assert sum(last_epoch) / len(last_epoch) == pytest.approx(metrics["pretrained"]["train_loss"], rel=0.3, abs=0.02)
+    assert all(set(row) == set(curve[0]) for row in curve)  # or dvc plots draws nothing
+    assert (curve[-1]["step"], curve[-1]["epoch"]) == (metrics["steps"], RECIPE.epochs)
+    assert 50 <= len(curve) <= 100 + RECIPE.epochs
+    for start in STARTS:
+        kept = metrics[start]["seeds"][str(metrics[start]["kept_seed"])]
+        looks = [row for row in curve if row[f"{start}_validation_loss"] is not None]
+        assert [row["epoch"] for row in looks] == list(range(1, RECIPE.epochs + 1))
+        assert [row[f"{start}_validation_score"] for row in looks] == kept["epochs"]
+        assert looks[-1][f"{start}_validation_loss"] == kept["validation_loss"]
+        last = [row[f"{start}_loss"] for row in curve if row["epoch"] > RECIPE.epochs - 1]
+        assert sum(last) / len(last) == pytest.approx(kept["train_loss"], rel=0.3, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_kept_is_the_model_of_the_kept_seed(kind: Kind, done: Artifacts) -> None:
+    rows = read_rows(done.task(f"toy_{kind}"), "test")
+    seed = read_json(done.metrics("finetune", f"toy_{kind}"))["pretrained"]["kept_seed"]
+    kept = read_predictions(done.predictions(f"toy_{kind}"), "test", rows)["pretrained"][seed]
+    answers = Predictor(done.finetuned(f"toy_{kind}")).predict(rows)
+    for row, some, answer in zip(rows, kept, answers, strict=True):
+        assert some == {"id": row["id"]} | {key: answer[key] for key in some if key != "id"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -101,7 +119,29 @@ def test_evaluate_scores_the_test_rows_beside_the_baselines(kind: Kind, done: Ar
     if kind in ("classification", "pair"):
         for start in STARTS:
             right = sum(row[start] == row["label"] for row in rows)
-            assert right / len(rows) == pytest.approx(primary[start], abs=1e-6)
+            own = metrics["seeds"][start][str(metrics["kept"][start])]["accuracy"]
+            assert right / len(rows) == pytest.approx(own, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_score_is_the_median_over_the_seeds_with_their_spread(kind: Kind, done: Artifacts) -> None:
+    metrics = read_json(done.metrics("evaluate", f"toy_{kind}"))
+    info = TaskInfo.read(done.task(f"toy_{kind}"))
+    rows = read_rows(done.task(f"toy_{kind}"), "test")
+    runs = read_predictions(done.predictions(f"toy_{kind}"), "test", rows)
+    baselines = {"features"} if kind not in ("tagging", "span") else set()
+    assert set(runs) == {*STARTS, *baselines}
+    for start, by_seed in runs.items():
+        if start in baselines:
+            assert len(by_seed) == 1
+            continue
+        scores = [score(info, rows, some) for some in by_seed.values()]
+        for name in METRICS[kind]:
+            values = [some[name] for some in scores]
+            assert metrics[start][name] == pytest.approx(np.median(values), abs=1e-6)
+            found = metrics["spread"][start][name]
+            expected = [min(values), max(values), np.std(values, ddof=1)]
+            assert [found["min"], found["max"], found["std"]] == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,21 +150,21 @@ def test_scores_have_intervals_around_them(kind: Kind, done: Artifacts) -> None:
     for start in STARTS:
         found = metrics["intervals"][start]
         assert set(found) == set(METRICS[kind])
-        assert all(low - 1e-6 <= metrics[start][name] <= high + 1e-6 for name, (low, high) in found.items())
+        own = metrics["seeds"][start][str(metrics["kept"][start])]
+        assert all(low - 1e-6 <= own[name] <= high + 1e-6 for name, (low, high) in found.items())
 
 
-def test_further_test_rows_are_scored_by_themselves(params: Params, done: Artifacts, tmp_path: Path) -> None:
+def test_further_test_rows_are_scored_by_themselves(params: Params, tmp_path: Path) -> None:
     artifacts = Artifacts(tmp_path)
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "models").symlink_to(done.data / "models")
-    info = TaskInfo.read(done.task("toy_pair"))
-    rows = {split: read_rows(done.task("toy_pair"), split) for split in info.rows}
+    write_pretrained(artifacts.pretrained)
+    _, rows = toy_task("pair")
     more = {**rows, "test_mismatched": rows["test"][:7]}
     write_task(artifacts.task("toy_pair"), TaskInfo.of("toy_pair", "pair", more, "here"), more)
+    finetune.run(params, artifacts, "toy_pair")
     metrics = evaluate.run(params, artifacts, "toy_pair")
     assert metrics["test_mismatched"]["rows"] == 7
     assert metrics["test_mismatched"]["pretrained"]["accuracy"] > 0.8
-    assert metrics["pretrained"] == read_json(done.metrics("evaluate", "toy_pair"))["pretrained"]
+    assert set(metrics["test_mismatched"]["seeds"]["pretrained"]) == {"0", "1", "2"}
 
 
 def test_questions_without_answer_are_learned_and_answered_with_nothing(params: Params, tmp_path: Path) -> None:
@@ -156,20 +196,19 @@ def unanswerable(row: Row) -> Row:
 
 
 def test_the_majority_is_that_of_the_training_rows(params: Params, done: Artifacts, tmp_path: Path) -> None:
-    shutil.copytree(done.task("toy_pair"), Artifacts(tmp_path).task("toy_pair"))
-    (tmp_path / "data" / "models").symlink_to(done.data / "models")
-    train = [row["label"] for row in read_jsonl(done.task("toy_pair") / "train.jsonl")]
-    commonest = max(sorted(set(train)), key=train.count)
-    others = [row for row in read_jsonl(done.task("toy_pair") / "test.jsonl") if row["label"] != commonest]
-    write_jsonl(Artifacts(tmp_path).task("toy_pair") / "test.jsonl", others)
-    assert evaluate.run(params, Artifacts(tmp_path), "toy_pair")["majority"]["accuracy"] == 0
+    artifacts = Artifacts(Path(shutil.copytree(done.root, tmp_path / "copy")))
+    labels = {split: [row["label"] for row in read_rows(done.task("toy_pair"), split)] for split in ("train", "test")}
+    commonest = max(sorted(set(labels["train"])), key=labels["train"].count)
+    majority = evaluate.run(params, artifacts, "toy_pair")["majority"]
+    assert majority["accuracy"] == pytest.approx(labels["test"].count(commonest) / 60, abs=1e-6)
 
 
 def test_gold_answers_are_kept_beside_the_predictions(done: Artifacts) -> None:
     keys = {"classification": "label", "pair": "label", "regression": "label", "tagging": "tags", "span": "answers"}
     for kind, key in keys.items():
         row = next(read_jsonl(done.report("evaluate", f"toy_{kind}") / "predictions.jsonl"))
-        assert list(row) == ["id", key, *STARTS]
+        baselines = ("features", "tfidf") if kind not in ("tagging", "span") else ()
+        assert list(row) == ["id", key, *STARTS, *baselines, "majority"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -209,20 +248,38 @@ def test_the_same_inputs_give_the_same_bytes(params: Params, done: Artifacts, tm
     again = prepare_checkout(tmp_path)
     finetune.run(params, again, "toy_tagging")
     evaluate.run(params, again, "toy_tagging")
-    for part in ("models/finetuned/toy_tagging", "models/from_random/toy_tagging"):
+    for part in ("models/finetuned/toy_tagging", "predictions/toy_tagging"):
         assert sha256_directory(again.data / part) == sha256_directory(done.data / part)
     for stage in ("finetune", "evaluate"):
         ours, theirs = (artifacts.report(stage, "toy_tagging") for artifacts in (again, done))
         assert sha256_directory(ours) == sha256_directory(theirs)
 
 
-def test_the_test_rows_are_read_by_evaluate_alone(params: Params, done: Artifacts, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["pair", "tagging", "span"])
+def test_the_labels_of_the_test_rows_decide_nothing_in_finetune(
+    kind: Kind, params: Params, done: Artifacts, tmp_path: Path
+) -> None:
     again = prepare_checkout(tmp_path)
-    (again.task("toy_pair") / "test.jsonl").write_text("no rows at all\n")
-    finetune.run(params, again, "toy_pair")
-    assert sha256_directory(again.finetuned("toy_pair")) == sha256_directory(done.finetuned("toy_pair"))
-    with pytest.raises(BertlineError, match=r"test\.jsonl, line 1: not valid JSON"):
-        evaluate.run(params, again, "toy_pair")
+    task = f"toy_{kind}"
+    rows = read_rows(again.task(task), "test")
+    target = COLUMNS[kind][-1]
+    write_jsonl(again.task(task) / "test.jsonl", ({k: v for k, v in row.items() if k != target} for row in rows))
+    finetune.run(params, again, task)
+    for part in (f"models/finetuned/{task}", f"predictions/{task}", f"reports/finetune/{task}"):
+        assert sha256_directory(again.data / part) == sha256_directory(done.data / part)
+    with pytest.raises(BertlineError, match=rf"test\.jsonl, line 1: no column '{target}'"):
+        evaluate.run(params, again, task)
+
+
+def test_predictions_of_other_rows_are_refused(params: Params, done: Artifacts, tmp_path: Path) -> None:
+    artifacts = Artifacts(Path(shutil.copytree(done.root, tmp_path / "copy")))
+    rows = read_rows(artifacts.task("toy_pair"), "test")
+    write_jsonl(artifacts.task("toy_pair") / "test.jsonl", rows[1:])
+    with pytest.raises(BertlineError, match=r"test/.*\.jsonl: its ids are not those of the test rows"):
+        evaluate.run(params, artifacts, "toy_pair")
+    shutil.rmtree(artifacts.predictions("toy_pair") / "test")
+    with pytest.raises(BertlineError, match="no predictions"):
+        evaluate.run(params, artifacts, "toy_pair")
 
 
 def test_a_vocabulary_that_does_not_match_the_model_is_one_clear_line(params: Params, tmp_path: Path) -> None:

@@ -46,12 +46,12 @@ class Artifacts:
         return self.data / "models" / "pretrained"
 
     def finetuned(self, task: str) -> Path:
-        """The fine-tuned model of a task, from the pre-trained encoder, in Hugging Face format."""
+        """The fine-tuned model of a task, from the pre-trained encoder, of the median seed; in Hugging Face format."""
         return self.data / "models" / "finetuned" / task
 
-    def from_random(self, task: str) -> Path:
-        """The baseline: the same network fine-tuned from random weights, in Hugging Face format."""
-        return self.data / "models" / "from_random" / task
+    def predictions(self, task: str) -> Path:
+        """SPLIT/START-SEED.jsonl: what every start and seed of a task's fine-tuning answers to the test rows."""
+        return self.data / "predictions" / task
 
     @property
     def tasks(self) -> Path:

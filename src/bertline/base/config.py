@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from bertline.base.download_config import Download
 from bertline.base.options import STRICT, in_unit_interval, not_negative, option, positive, require, watched
+from bertline.base.tune_config import Tune
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["bf16", "fp32"]
@@ -272,13 +273,19 @@ class Finetune:
     )
     max_length: int = option(128, "tokens a row; longer texts are cut, longer contexts are windowed")
     stride: int = option(32, "span: tokens that two windows of a context share")
-    seed: int = option(0, "of head, order and dropout")
+    seed: int = option(0, "the first, of head, order and dropout")
+    seeds: int = option(3, "how many, from `seed` on: scores are medians over them, with their spread")
+    tune: Tune = option(Tune(), "options chosen for each task, shown beside the headline", rare=True)
+    baseline_checkpoint: str = option(
+        "", "a Hugging Face BERT directory, under data/initial, to run the same protocol from", rare=True
+    )
     precision: Precision = option("bf16", "of matrix products (fp32 on processors without bf16); weights stay in fp32")
     device: Device = option("cpu", "where to train")
     threads: int = option(2, "CPU threads; sums depend on it, so it is part of the recipe")
 
     def __post_init__(self) -> None:
-        positive(self, "epochs", "batch_size", "learning_rate", "clip", "threads")
+        watched(self, "baseline_checkpoint")
+        positive(self, "epochs", "batch_size", "learning_rate", "clip", "seeds", "threads")
         in_unit_interval(self, "warmup", "weight_decay", "dropout")
         require(8 <= self.max_length <= 512, "max_length", "must be between 8 and 512")
         positive(self, "stride")
@@ -291,12 +298,10 @@ class Evaluate:
     """Stage evaluate."""
 
     __pydantic_config__ = STRICT
-    batch_size: int = option(64, "rows a forward pass")
-    device: Device = option("cpu", "where to predict")
-    threads: int = option(2, "CPU threads")
+    draws: int = option(1000, "bootstrap draws of an interval")
 
     def __post_init__(self) -> None:
-        positive(self, "batch_size", "threads")
+        positive(self, "draws")
 
 
 @dataclass(frozen=True)
@@ -307,7 +312,9 @@ class Register:
     experiment: str = option("bertline", "MLflow experiment of the runs")
     prefix: str = option("bertline", "registered models are named PREFIX-TASK")
     min_gain_over_majority: float = option(0.02, "a champion beats the majority baseline by this, at least")
-    tolerance: float = option(0.005, "a champion may be replaced by a model this much worse (noise), not more")
+    tolerance: float = option(
+        0.005, "a champion may be replaced by a model worse by this, or by its seeds' deviation (noise), not more"
+    )
 
     def __post_init__(self) -> None:
         require(bool(self.experiment.strip()), "experiment", "must not be empty")
@@ -337,5 +344,7 @@ class Params:
 
     def finetune_for(self, task: str) -> Finetune:
         """Section finetune with the overrides of one task."""
-        overrides: Mapping[str, Any] = self.tasks[task].finetune
+        overrides: dict[str, Any] = dict(self.tasks[task].finetune)
+        if isinstance(overrides.get("tune"), Mapping):
+            overrides["tune"] = Tune(**overrides["tune"])
         return replace(self.finetune, **overrides)

@@ -136,7 +136,7 @@ def machine(root: Path) -> Iterator[Finding]:
     fix = "" if enough else "The quickstart needs 4 GiB; lower pretrain.batch_size and finetune.batch_size"
     yield Finding("memory", "ok" if enough else "warn", f"{memory:.1f} GiB", fix)
     params = _params(root)
-    threads = max(params.pretrain.threads, params.finetune.threads, params.evaluate.threads)
+    threads = max(params.pretrain.threads, params.finetune.threads)
     cores = _cores()
     fix = "" if cores >= threads else f"params.yaml asks for {threads} threads: results are the same, only later"
     yield Finding("cores", "ok" if cores >= threads else "warn", f"{cores:g}", fix)
@@ -153,7 +153,7 @@ def accelerators(root: Path) -> Iterator[Finding]:
     else:
         fix = "Training computes in fp32 here: slower, and its scores differ a little from those in bf16"
         yield Finding("bf16", "warn", "this processor has none", fix)
-    sections = ("pretrain", "finetune", "evaluate")
+    sections = ("pretrain", "finetune")
     users = [section for section in sections if getattr(params, section).device == "cuda"]
     try:
         import torch  # noqa: PLC0415  (takes seconds)

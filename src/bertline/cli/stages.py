@@ -39,8 +39,8 @@ STAGES = (
     Stage("gate_pretrain", "Check what it learned."),
     Stage("task", "Build the rows of a task.", per_task=True),
     Stage("gate_task", "Check the rows of a task.", per_task=True),
-    Stage("finetune", "Fine-tune on a task, from pre-trained and from random weights.", per_task=True),
-    Stage("evaluate", "Score both on the task's test rows.", per_task=True),
+    Stage("finetune", "Fine-tune on a task, with several seeds, from pre-trained and random weights.", per_task=True),
+    Stage("evaluate", "Score the models and the baselines on the task's test rows.", per_task=True),
     Stage("report", "Write the scoreboard."),
     Stage("register", "Put the models into the MLflow registry."),
 )

@@ -4,10 +4,23 @@ scoreboard = make_scoreboard({"documents": …, "encode": …, "pretrain": …},
 scoreboard.md = render_scoreboard(scoreboard)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from bertline.evaluation.seeds import Spread, beyond, spread
+
 Figures = Mapping[str, Any]
+
+COLUMNS = {
+    "pretrained": "pre-trained",
+    "from_random": "from random",
+    "tuned": "tuned",
+    "checkpoint": "checkpoint",
+    "features": "frozen features",
+    "tfidf": "TF-IDF",
+    "majority": "majority",
+}
+"""What a score may be of, in the order of the columns, and how people write it."""
 
 _DIGITS = 6
 _METRIC_NAMES = {
@@ -38,8 +51,10 @@ def make_scoreboard(
         evaluated: task -> the metrics of its stage evaluate.
 
     Returns:
-        {"pretraining": {…}, "tasks": {task: {kind, rows, metric, pretrained, from_random, majority, gain, others}}};
-        `gain` is that of the pre-trained over the random start, in the metric's own unit.
+        {"pretraining": {…}, "tasks": {task: {kind, rows, metric, seeds, …}}}. Of a task, each of COLUMNS that it has:
+        the median over the seeds; `spread`: {start: {min, max, std}}; `gain`: that of the pre-trained over the random
+        start, in the metric's own unit; `beyond_seeds`: as seeds.beyond; `ahead`: the columns that score higher than
+        pre-trained; `others`: its other metrics.
     """
     tasks = {task: _task_row(kind, evaluated[task]) for task, kind in kinds.items()}
     return {"pretraining": _pretraining(**stages), "tasks": tasks}
@@ -61,10 +76,26 @@ def _pretraining(documents: Figures, encode: Figures, pretrain: Figures) -> dict
 
 def _task_row(kind: str, evaluated: Figures) -> dict[str, Any]:
     metric = evaluated["metric"]
-    starts = {start: evaluated[start][metric] for start in ("pretrained", "from_random", "majority")}
-    gain = round(starts["pretrained"] - starts["from_random"], _DIGITS)
+    scores = {name: evaluated[name][metric] for name in COLUMNS if name in evaluated}
+    spreads = {start: by_metric[metric] for start, by_metric in evaluated["spread"].items()}
     others = {name: value for name, value in evaluated["pretrained"].items() if name != metric}
-    return {"kind": kind, "rows": evaluated["rows"], "metric": metric, **starts, "gain": gain, "others": others}
+    return {
+        "kind": kind,
+        "rows": evaluated["rows"],
+        "metric": metric,
+        "seeds": len(evaluated["seeds"]["pretrained"]),
+        **scores,
+        "spread": spreads,
+        "gain": round(scores["pretrained"] - scores["from_random"], _DIGITS),
+        "beyond_seeds": beyond(*(_spread(evaluated, start) for start in ("pretrained", "from_random"))),
+        "ahead": [name for name, value in scores.items() if value > scores["pretrained"]],
+        "others": others,
+    }
+
+
+def _spread(evaluated: Figures, start: str) -> Spread:
+    metric = evaluated["metric"]
+    return spread([scores[metric] for scores in evaluated["seeds"][start].values()])
 
 
 def render_scoreboard(scoreboard: Mapping[str, Any]) -> str:
@@ -97,29 +128,53 @@ def _render_pretraining(figures: Figures) -> str:
 def _render_tasks(tasks: Mapping[str, Figures]) -> str:
     if not tasks:
         return ""
-    heading = ("task", "kind", "test rows", "metric", "pre-trained", "from random", "gain", "majority", "other metrics")
-    rows = [
-        (
-            task,
-            row["kind"],
-            f"{row['rows']:,}",
-            metric_name(row["metric"]),
-            f"**{row['pretrained']:.3f}**",
-            f"{row['from_random']:.3f}",
-            f"{row['gain']:+.3f}",
-            f"{row['majority']:.3f}",
-            ", ".join(f"{metric_name(name)} {value:.3f}" for name, value in row["others"].items()),
-        )
-        for task, row in tasks.items()
-    ]
-    return f"## Tasks, on their test rows\n\n{_table(heading, rows)}\n\n{_LEGEND}"
+    shown = [name for name in COLUMNS if any(name in row for row in tasks.values())]
+    heading = ["task", "kind", "test rows", "metric"]
+    for name in shown:
+        heading += [COLUMNS[name], *(("gain", "beyond the seeds") if name == "from_random" else ())]
+    heading.append("other metrics")
+    rows = [_render_row(task, row, shown) for task, row in tasks.items()]
+    return "\n\n".join(("## Tasks, on their test rows", _table(heading, rows), *_render_ahead(tasks), _LEGEND))
 
+
+def _render_row(task: str, row: Figures, shown: Sequence[str]) -> list[str]:
+    cells = [task, row["kind"], f"{row['rows']:,}", metric_name(row["metric"])]
+    for name in shown:
+        cells.append(_render_score(name, row) if name in row else "")
+        if name == "from_random":
+            cells += [f"{row['gain']:+.3f}", _BEYOND[row["beyond_seeds"]]]
+    cells.append(", ".join(f"{metric_name(name)} {value:.3f}" for name, value in row["others"].items()))
+    return cells
+
+
+def _render_score(name: str, row: Figures) -> str:
+    text = f"**{row[name]:.3f}**" if name == "pretrained" else f"{row[name]:.3f}"
+    around = row["spread"].get(name)
+    if around is None or around["min"] == around["max"]:
+        return text
+    return f"{text} ({around['min']:.3f} to {around['max']:.3f})"
+
+
+def _render_ahead(tasks: Mapping[str, Figures]) -> Iterator[str]:
+    """Where something else than pre-training did better, in words."""
+    for name, title in COLUMNS.items():
+        found = [task for task, row in tasks.items() if name in row["ahead"]]
+        if found:
+            yield f"Better than *pre-trained*: {title} on {', '.join(found)}."
+
+
+_BEYOND = {"above": "yes", "below": "worse", "within": "no", "unknown": "one seed"}
 
 _LEGEND = """\
-*pre-trained*: fine-tuned from the pre-trained encoder. *from random*: the same network with the same head, order of
-rows and budget, from random weights; *gain* is the difference. *majority*: the best guess from the training labels
-alone (the commonest label; for tagging each word's commonest tag; for spans the first sentence, the whole context or no
-answer; for regression the mean). *other metrics* are those of the pre-trained one."""
+Models: the median over the seeds and, in brackets, the least and the most. *pre-trained*: fine-tuned from the
+pre-trained encoder, one setting for all tasks. *from random*: the same network with the same heads, orders of rows and
+budget, from random weights; *gain* is the difference of the medians, *beyond the seeds* whether the worst seed of
+pre-trained beats the best one from random (worse: the other way round). *tuned*: the pre-trained encoder with options
+chosen for the task on its validation rows. *checkpoint*: another BERT with the headline's setting. *frozen features*:
+the encoder's vectors, not fine-tuned, into a linear model. *TF-IDF*: words and pairs of words, counted, into a linear
+model: no network. *majority*: the best guess from the training
+labels alone (the commonest label; for tagging each word's commonest tag; for spans the first sentence, the whole
+context or no answer; for regression the mean). *other metrics* are medians of the pre-trained one."""
 
 
 def metric_name(metric: str) -> str:

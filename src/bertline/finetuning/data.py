@@ -23,6 +23,7 @@ class FinetuningData:
 
     Attributes:
         task: what task.json says.
+        train_rows: with labels.
         train: examples of the training rows, with targets; those of regression have mean 0 and deviation 1.
         validation_rows: with labels, to score against.
         validation: examples of the validation rows, with targets of the same unit.
@@ -31,6 +32,7 @@ class FinetuningData:
     """
 
     task: TaskInfo
+    train_rows: Sequence[Row]
     train: Features
     validation_rows: Sequence[Row]
     validation: Features
@@ -62,7 +64,7 @@ def prepare_data(
         )
     elif task.kind == "tagging":
         settings = replace(settings, punctuation_words=has_punctuation_words(train))
-    return FinetuningData(task, features, validation, validation_features, settings, mean, deviation)
+    return FinetuningData(task, train, features, validation, validation_features, settings, mean, deviation)
 
 
 def _standardised(features: Features, mean: float, deviation: float) -> Features:

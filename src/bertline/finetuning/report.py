@@ -1,47 +1,85 @@
-"""What a fine-tuning reports: metrics.json, and curve.json with both starts side by side; no times."""
+"""What a fine-tuning reports: metrics.json, and curve.json with the kept seeds of all starts; no times."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from bertline.finetuning.data import FinetuningData
+from bertline.finetuning.protocol import Start
 from bertline.finetuning.trainer import History
 
 _DIGITS = 6
-_POINTS = 100  # of a curve, at most
+_POINTS = 100  # of a training curve, about
+_TUNED = ("learning_rate", "epochs", "batch_size", "dropout")
 
 
-def history_metrics(data: FinetuningData, histories: Mapping[str, History]) -> dict[str, Any]:
-    """{"train_rows", "steps", start: {"train_loss", "validation": {metric: value}, "epochs": [primary metric, …]}}."""
-    metric = data.task.metric
-    starts = {
-        start: {
-            "train_loss": round(history.train_loss, _DIGITS),
-            "validation": history.scores,
-            "epochs": [scores[metric] for scores in history.validation],
-        }
-        for start, history in histories.items()
-    }
-    steps = len(next(iter(histories.values())).losses)
-    return {"train_rows": data.task.rows["train"], "steps": steps, **starts}
+def start_metrics(starts: Sequence[Start]) -> dict[str, Any]:
+    """{"train_rows", "steps", start: …}.
 
-
-def curve_rows(histories: Mapping[str, History]) -> Iterator[dict[str, Any]]:
-    """Points of the training curves: step, epoch (a fraction), learning_rate, and START_loss for each start.
-
-    A loss is the mean over the steps since the point before.
+    Of a start: "kept_seed", what that seed came to ("train_loss", "validation" {metric: value}), and "seeds": for each
+    seed the primary metric after every epoch, the epoch that was kept, and its loss on validation and training rows.
+    A tuned start has its "recipe", and the "trials" that it was chosen from.
     """
-    first = next(iter(histories.values()))
-    steps = len(first.losses)
-    edges = np.unique(np.linspace(0, steps, min(steps, _POINTS) + 1).astype(int)).tolist()
-    for start, end in pairwise(edges):
-        row = {
-            "step": end,
-            "epoch": round(end / first.steps_per_epoch, 3),
-            "learning_rate": round(first.learning_rates[end - 1], 9),
+    first = starts[0]
+    return {
+        "train_rows": first.material.data.task.rows["train"],
+        "steps": len(first.kept.history.losses),
+        **{start.name: _of_start(start) for start in starts},
+    }
+
+
+def _of_start(start: Start) -> dict[str, Any]:
+    metric, kept = start.material.data.task.metric, start.kept.history
+    tuned = {"recipe": {name: getattr(start.config, name) for name in _TUNED}, "trials": start.trials}
+    return (tuned if start.trials else {}) | {
+        "kept_seed": start.kept_seed,
+        "train_loss": round(kept.train_loss, _DIGITS),
+        "validation": kept.scores,
+        "seeds": {str(seed): _of_seed(run.history, metric) for seed, run in start.runs.items()},
+    }
+
+
+def _of_seed(history: History, metric: str) -> dict[str, Any]:
+    return {
+        "epochs": [scores[metric] for scores in history.validation],
+        "kept_epoch": history.kept_epoch,
+        "train_loss": round(history.train_loss, _DIGITS),
+        "validation_loss": round(history.validation_losses[history.kept_epoch - 1], _DIGITS),
+    }
+
+
+def curve_rows(starts: Sequence[Start]) -> Iterator[dict[str, Any]]:
+    """Points of the curves of the kept seeds, by step.
+
+    Beside step, epoch (a fraction) and learning_rate of the first start: START_loss, the mean over the training steps
+    since the point before, and at the end of each epoch START_validation_loss and START_validation_score, the primary
+    metric. What a start has not at a step is null: DVC draws rows with the same keys alone.
+    """
+    points: dict[int, dict[str, Any]] = {}
+    for start in starts:
+        for step, values in _curve(start.kept.history, start.material.data.task.metric):
+            points.setdefault(step, {}).update({f"{start.name}_{name}": value for name, value in values.items()})
+    first = starts[0].kept.history
+    names = [f"{start.name}_{name}" for start in starts for name in ("loss", "validation_loss", "validation_score")]
+    for step in sorted(points):
+        done = step <= len(first.learning_rates)
+        yield {
+            "step": step,
+            "epoch": round(step / first.steps_per_epoch, 3),
+            "learning_rate": round(first.learning_rates[step - 1], 9) if done else None,
+            **{name: points[step].get(name) for name in names},
         }
-        for name, history in histories.items():
-            row[f"{name}_loss"] = round(float(np.mean(history.losses[start:end])), _DIGITS)
-        yield row
+
+
+def _curve(history: History, metric: str) -> Iterator[tuple[int, dict[str, float]]]:
+    steps, per_epoch = len(history.losses), history.steps_per_epoch
+    ends = range(per_epoch, steps + 1, per_epoch)
+    edges = sorted({*np.linspace(0, steps, min(steps, _POINTS) + 1).astype(int).tolist(), *ends})
+    for before, step in pairwise(edges):
+        values = {"loss": round(float(np.mean(history.losses[before:step])), _DIGITS)}
+        if step in ends:
+            epoch = step // per_epoch - 1
+            values["validation_loss"] = round(history.validation_losses[epoch], _DIGITS)
+            values["validation_score"] = history.validation[epoch][metric]
+        yield step, values

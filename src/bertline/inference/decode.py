@@ -4,7 +4,8 @@
 |---|---|
 | classification, pair | label, score (its probability), scores {label: probability} |
 | regression | value |
-| tagging | words, tags, entities [{text, type, start, end}] (characters of the text, or of words joined by spaces) |
+| tagging | words, tags, scores (the probability of each tag), entities [{text, type, start, end}] (characters of the |
+| | text, or of words joined by spaces) |
 | span | answer (verbatim from the context, "" for none), start, end (characters), score (its probability) |
 | | where questions without answer were learned: null_difference, best_answer (the best one, if there had to be one) |
 | | on request: n_best, the best different answers, each with answer, start, end and score |
@@ -101,20 +102,23 @@ class TagDecoder:
         self._labels = task.labels
         self._rows = rows
         self._tags = [["" for _ in row["words"]] for row in rows]
+        self._scores = [[0.0 for _ in row["words"]] for row in rows]
 
     def add(self, batch: Batch, outputs: Tensor) -> None:
         """`outputs`: logits (batch, length, tags)."""
         assert batch.words is not None
-        best = outputs.argmax(-1).cpu().numpy()
+        best, chances = outputs.argmax(-1).cpu().numpy(), outputs.double().softmax(-1).amax(-1).cpu().numpy()
         for example, place in np.argwhere(batch.words >= 0).tolist():
             word = int(batch.words[example, place])
-            self._tags[int(batch.rows[example])][word] = self._labels[int(best[example, place])]
+            row = int(batch.rows[example])
+            self._tags[row][word] = self._labels[int(best[example, place])]
+            self._scores[row][word] = round(float(chances[example, place]), _DIGITS)
 
     def finish(self) -> list[Prediction]:
         """The tag of each word of each row, and the entities that they make."""
         return [
-            {"words": list(row["words"]), "tags": tags, "entities": _located(row, tags)}
-            for row, tags in zip(self._rows, self._tags, strict=True)
+            {"words": list(row["words"]), "tags": tags, "scores": scores, "entities": _located(row, tags)}
+            for row, tags, scores in zip(self._rows, self._tags, self._scores, strict=True)
         ]
 
 

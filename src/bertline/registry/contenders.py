@@ -11,6 +11,7 @@ from bertline.base.config import Kind, Params
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_json, read_jsonl, sha256_directory, sha256_file
 from bertline.evaluation.metrics import GOLD_COLUMNS
+from bertline.evaluation.seeds import spread
 from bertline.registry.lineage import dvc_out_md5
 from bertline.registry.model_card import encoder_card, task_card
 from bertline.registry.promotion import Scores
@@ -75,6 +76,9 @@ def _task_contender(task: str, params: Params, artifacts: Artifacts, lineage: Ma
     figures = read_json(artifacts.metrics("evaluate", task))
     rows = artifacts.report("evaluate", task) / "predictions.jsonl"
     content = sha256_directory(directory)
+    by_seed, metric = figures["seeds"]["pretrained"], figures["metric"]
+    noise = spread([values[metric] for values in by_seed.values()]).deviation
+    own = by_seed[str(figures["kept"]["pretrained"])]
     return Contender(
         name=f"{params.register.prefix}-{task}",
         stage=f"finetune@{task}",
@@ -82,7 +86,7 @@ def _task_contender(task: str, params: Params, artifacts: Artifacts, lineage: Ma
         pair=info.pair,
         directory=directory,
         content=content,
-        scores=Scores(figures["metric"], figures["pretrained"], _sha256_of_gold(rows, info.kind)),
+        scores=Scores(metric, own, _sha256_of_gold(rows, info.kind), noise),
         majority=figures["majority"],
         card=task_card(info, figures, params, artifacts, {**lineage, "content sha256": content}),
         tags=_version_tags(content, artifacts, directory) | {"bertline.task": task, "bertline.kind": info.kind},

@@ -29,6 +29,15 @@ _USES = {
     "tagging": "marks spans of a text with the labels below",
     "span": "finds the answer to a question in a context, as a span of it",
 }
+_CARD_COLUMNS = {
+    "pretrained": "its recipe",
+    "from_random": "from random weights",
+    "tuned": "tuned",
+    "checkpoint": "checkpoint",
+    "features": "frozen features",
+    "tfidf": "TF-IDF",
+    "majority": "majority",
+}
 _LIMITS = """- The scores hold for text like the test rows; on other text they can be much lower.
 - What the corpus leaves out or gets wrong, the model does too; no study of bias or toxicity was made.
 - It is no basis for decisions about people."""
@@ -49,8 +58,11 @@ def task_card(
     rows = ", ".join(f"{info.rows[split]:,} {split}" for split in SPLITS)
     labels = ", ".join(f"`{label}`" for label in info.labels) or "none"
     recipe = params.finetune_for(info.name)
-    columns = {"this model": "pretrained", "from random weights": "from_random", "majority": "majority"}
-    scores = {title: figures[key] for title, key in columns.items()}
+    seeds, kept = figures["seeds"]["pretrained"], str(figures["kept"]["pretrained"])
+    scores = {f"this model (seed {kept})": seeds[kept]}
+    scores |= {title: figures[key] for key, title in _CARD_COLUMNS.items() if key in figures}
+    over = f"\n\nIts recipe and the other models: medians over {len(seeds)} seeds; it is the middle one on validation."
+    table = _table(info.metrics, scores) + over
     return _card(
         title=f"{params.register.prefix}-{info.name}",
         pipeline_tag=_PIPELINE_TAGS[info.kind],
@@ -59,7 +71,7 @@ def task_card(
             "Use": f"A BERT ({_shape(params)}) that {_USES[info.kind]}.\n\n{_serving(params, info.name)}",
             "Data": f"{info.source}. Rows: {rows}. Labels: {labels}.",
             "Recipe": _recipe("Fine-tuned from the pre-trained encoder of the same run", asdict(recipe)),
-            f"Scores on {figures['rows']:,} test rows (primary: {figures['metric']})": _table(info.metrics, scores),
+            f"Scores on {figures['rows']:,} test rows (primary: {figures['metric']})": table,
             "Limits": f"- Texts are read to {recipe.max_length} tokens at a time.\n{_LIMITS}",
             "Licence": _licences(artifacts),
             "Lineage": _lineage(lineage),

@@ -7,7 +7,7 @@ and `previous_champion` keeps where it was.
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -224,7 +224,7 @@ def _example(kind: str, pair: bool) -> pd.DataFrame:
 
 
 def _dumped(scores: Scores) -> str:
-    return json.dumps({"metric": scores.metric, "values": dict(scores.values), "data": scores.data}, sort_keys=True)
+    return json.dumps(asdict(scores), sort_keys=True)
 
 
 def _scores_of(client: MlflowClient, name: str, version: str | None) -> Scores | None:

@@ -3,7 +3,8 @@
 A pure function of figures, so that it can be read, tested and replayed from verdict.json:
 
 1. Floor: the challenger beats the majority baseline by `min_gain_over_majority`, whatever serves now.
-2. No regression: it is at most `tolerance` (noise) worse than the champion, measured on the same rows.
+2. No regression: it is worse than the champion, measured on the same rows, by no more than noise: `tolerance`, or the
+   standard deviation of their seeds where one of the two has a larger one.
 
 Figures that are not numbers (NaN) never promote. All metrics are higher-is-better (tasks/schema.py).
 """
@@ -26,11 +27,13 @@ class Scores:
         metric: the primary metric, the one the rule weighs.
         values: metric -> value, higher is better; holds `metric`.
         data: sha256 of what it was measured on; scores on other data do not compare.
+        noise: standard deviation of the primary metric over the seeds of its recipe; 0 where there is one seed.
     """
 
     metric: str
     values: Mapping[str, float]
     data: str
+    noise: float = 0.0
 
     @property
     def primary(self) -> float:
@@ -86,6 +89,7 @@ def decide(challenger: Scores, champion: Scores | None, majority: Mapping[str, f
         "majority": dict(majority),
         "min_gain_over_majority": config.min_gain_over_majority,
         "tolerance": config.tolerance,
+        "allowed": _allowed(challenger, champion, config),
     }
     return Verdict(above and kept, tuple(reasons), figures)
 
@@ -99,6 +103,12 @@ def _compare(challenger: Scores, champion: Scores | None, config: Register) -> t
     old, new = champion.primary, challenger.primary
     if math.isnan(old):
         return True, "the champion's score is unknown: the floor decides"
-    kept = new >= old - config.tolerance - _ROUNDING
+    allowed = _allowed(challenger, champion, config)
+    kept = new >= old - allowed - _ROUNDING
     outcome = "passed" if kept else "failed"
-    return kept, f"{new - old:+.4f} from the champion's {old:.4f}; {-config.tolerance:+.4f} is allowed: {outcome}"
+    return kept, f"{new - old:+.4f} from the champion's {old:.4f}; {-allowed:+.4f} is allowed: {outcome}"
+
+
+def _allowed(challenger: Scores, champion: Scores | None, config: Register) -> float:
+    """How much worse than the champion is still noise."""
+    return max(config.tolerance, challenger.noise, champion.noise if champion else 0.0)

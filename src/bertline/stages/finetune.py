@@ -1,46 +1,58 @@
-"""Stage finetune@T: the task's model, from the pre-trained encoder and, as a baseline, from random weights.
+"""Stage finetune@T: a task's model from the pre-trained encoder and, beside it, from random weights, a run a seed.
 
-Writes data/models/{finetuned,from_random}/T/ (Hugging Face format, tokenizer, task.json, inference.json),
-data/reports/finetune/T/metrics.json and curve.json. The test rows are not read here.
+Writes data/models/finetuned/T/ (the model of the median seed by validation score: Hugging Face format, tokenizer,
+task.json, inference.json), data/predictions/T/ (what every start and seed answers to the test rows, which are read
+without their labels), data/reports/finetune/T/metrics.json and curve.json. Interrupt it as you like: finished seeds are
+kept in data/runs/finetune/ until the stage has succeeded.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
+import shutil
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Params
-from bertline.base.files import write_json, write_json_rows
+from bertline.base.config import Finetune, Params
+from bertline.base.files import atomic_directory, write_json, write_json_rows
 from bertline.base.stage import main
-from bertline.finetuning.data import prepare_data
-from bertline.finetuning.report import curve_rows, history_metrics
-from bertline.finetuning.save import save_finetuned
-from bertline.finetuning.trainer import finetune
-from bertline.inference.vocabulary import check_vocabulary
-from bertline.model.hf import read_config
-from bertline.tasks.schema import TaskInfo, read_rows
-from bertline.tokens.tokenizer import load_tokenizer
+from bertline.evaluation.predictions import write_predictions
+from bertline.finetuning.frozen import frozen_baseline
+from bertline.finetuning.material import Material, load_checkpoint, load_material
+from bertline.finetuning.protocol import Start, run_all
+from bertline.finetuning.report import curve_rows, start_metrics
+from bertline.finetuning.runs import Runs
 
 
 def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
-    """Fine-tune a task's model from the pre-trained encoder and from random weights."""
+    """Fine-tune a task's model with several seeds, from the pre-trained encoder and from random weights."""
     config = params.finetune_for(task)
-    source, pretrained = artifacts.task(task), artifacts.pretrained
-    info = TaskInfo.read(source)
-    tokenizer, shape = load_tokenizer(pretrained), read_config(pretrained)
-    check_vocabulary(shape.vocab_size, tokenizer, str(pretrained))
-    data = prepare_data(info, read_rows(source, "train"), read_rows(source, "validation"), tokenizer, config)
-    starts: tuple[tuple[str, Path | None, Path], ...] = (
-        ("pretrained", pretrained, artifacts.finetuned(task)),
-        ("from_random", None, artifacts.from_random(task)),
-    )
-    histories = {}
-    for start, encoder, destination in starts:
-        title = f"finetune@{task} {start}"
-        model, histories[start] = finetune(data, shape, config, encoder=encoder, title=title)
-        save_finetuned(destination, model, data, tokenizer_source=pretrained)
-    metrics = history_metrics(data, histories)
-    write_json_rows(artifacts.curve("finetune", task), curve_rows(histories))
+    with Runs(artifacts.runs / "finetune" / task) as runs:
+        material = load_material(artifacts.task(task), artifacts.pretrained, config)
+        checkpoint = None
+        if config.baseline_checkpoint:
+            directory = artifacts.root / config.baseline_checkpoint
+            checkpoint = load_checkpoint(artifacts.task(task), directory, config)
+        starts = run_all(runs, material, config, checkpoint)
+        metrics = _write(starts, material, artifacts, config)
+        runs.discard()
+    return metrics
+
+
+def _write(starts: Sequence[Start], material: Material, artifacts: Artifacts, config: Finetune) -> dict[str, Any]:
+    info = material.data.task
+    task = info.name
+    with atomic_directory(artifacts.finetuned(task)) as directory:
+        shutil.copytree(starts[0].kept.model, directory, dirs_exist_ok=True)
+    with atomic_directory(artifacts.predictions(task)) as directory:
+        features, chosen = frozen_baseline(material, config)
+        for split, (rows, _) in material.test.items():
+            (directory / split).mkdir()
+            if features:
+                write_predictions(directory / split / "features-0.jsonl", info.kind, rows, features[split])
+            for start in starts:
+                for seed, done in start.runs.items():
+                    shutil.copyfile(done.predictions(split), directory / split / f"{start.name}-{seed}.jsonl")
+    write_json_rows(artifacts.curve("finetune", task), curve_rows(starts))
+    metrics = start_metrics(starts) | ({"features": {"kept_seed": 0, **chosen}} if chosen else {})
     write_json(artifacts.metrics("finetune", task), metrics)
     return metrics
 

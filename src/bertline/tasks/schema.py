@@ -159,6 +159,20 @@ def read_rows(directory: Path, split: str) -> list[Row]:
     return rows
 
 
+def read_inputs(directory: Path, split: str) -> list[Row]:
+    """Read the rows of one split of a task without what is to be predicted: no label, tags or answers are in them.
+
+    Raises:
+        BertlineError: as read_rows.
+    """
+    info = TaskInfo.read(directory)
+    path = directory / f"{split}.jsonl"
+    target = COLUMNS[info.kind][-1]
+    rows = [{key: value for key, value in row.items() if key != target} for row in read_jsonl(path)]
+    check_rows(rows, info, str(path), labelled=False)
+    return rows
+
+
 def check_rows(rows: Iterable[Row], info: TaskInfo, file: str, *, labelled: bool = True) -> None:
     """Check the rows of one split against a task: each by itself, and that ids are unique."""
     seen: dict[str, str] = {}

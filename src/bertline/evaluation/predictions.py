@@ -1,0 +1,75 @@
+"""Predictions as stage finetune keeps them and stage evaluate scores them: `data/predictions/T/SPLIT/START-SEED.jsonl`.
+
+One row a row of the split, in its order, with its id and what is needed to score it and to judge how sure it was:
+
+| kind | beside id |
+|---|---|
+| classification, pair | label, scores {label: probability} |
+| regression | value |
+| tagging | tags, scores (the probability of each) |
+| span | answer, start, end, score (its probability); null_difference, best_answer where there may be no answer |
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bertline.base.config import Kind
+from bertline.base.errors import BertlineError
+from bertline.base.files import read_jsonl, write_jsonl
+
+Row = Mapping[str, Any]
+Runs = dict[str, dict[int, list[dict[str, Any]]]]
+"""Start -> seed -> predictions."""
+
+STARTS = ("pretrained", "from_random", "tuned", "checkpoint", "features")
+"""What predictions may be of, in the order in which they are shown."""
+_KEPT: Mapping[Kind, tuple[str, ...]] = {
+    "classification": ("label", "scores"),
+    "pair": ("label", "scores"),
+    "regression": ("value",),
+    "tagging": ("tags", "scores"),
+    "span": ("answer", "start", "end", "score", "null_difference", "best_answer"),
+}
+_FIX = "Fine-tune anew with `dvc repro finetune`"
+
+
+def write_predictions(path: Path, kind: Kind, rows: Sequence[Row], predictions: Iterable[Row]) -> None:
+    """Write the predictions of one model for the rows of a split.
+
+    Args:
+        path: the file.
+        kind: of the task.
+        rows: of the split; their ids are taken, nothing else.
+        predictions: one a row.
+    """
+    keys = _KEPT[kind]
+    pairs = zip(rows, predictions, strict=True)
+    write_jsonl(path, ({"id": row["id"]} | {key: some[key] for key in keys if key in some} for row, some in pairs))
+
+
+def read_predictions(directory: Path, split: str, rows: Sequence[Row]) -> Runs:
+    """All predictions for a split, starts in their order, seeds from the lowest.
+
+    Args:
+        directory: `data/predictions/T`.
+        split: test, or a further one.
+        rows: of the split.
+
+    Raises:
+        BertlineError: there are none, or a file is not about these rows.
+    """
+    ids = [row["id"] for row in rows]
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for path in (directory / split).glob("*-*.jsonl"):
+        start, _, number = path.stem.rpartition("-")
+        predictions = list(read_jsonl(path))
+        if [prediction.get("id") for prediction in predictions] != ids:
+            raise BertlineError(f"its ids are not those of the {split} rows", where=str(path), fix=_FIX)
+        found[start, int(number)] = predictions
+    if not found:
+        raise BertlineError("no predictions", where=str(directory / split), fix=_FIX)
+    runs: Runs = {}
+    for start, seed in sorted(found, key=lambda name: (STARTS.index(name[0]), name[1])):
+        runs.setdefault(start, {})[seed] = found[start, seed]
+    return runs

@@ -1,0 +1,64 @@
+"""The baseline that counts words: TF-IDF of words and word pairs into a linear model (linear.py).
+
+    answers = tfidf_baseline(task, train_rows, validation_rows)   # None for tagging and spans
+    predictions = answers(test_rows)
+
+It reads every word of a text, knows nothing of word order beyond pairs, and needs no pre-training: where it wins, the
+network has not learned what the task is about. For two texts it sees the words of each, those they share, those that
+one of them has alone, and how much they overlap.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from bertline.evaluation.linear import fit_linear
+from bertline.tasks.schema import TaskInfo
+
+Row = Mapping[str, Any]
+Answers = Callable[[Sequence[Row]], list[dict[str, Any]]]
+
+KINDS = ("classification", "pair", "regression")
+_WORD = r"(?u)\w+|[^\w\s]"  # words, and marks, which carry much of a sentence's tone
+_LARGE = 20_000  # training texts from which on a pair of words that occurs once is left out
+
+
+def tfidf_baseline(task: TaskInfo, train: Sequence[Row], validation: Sequence[Row]) -> Answers | None:
+    """Fit the baseline of a task; None where its kind has none (tagging, span).
+
+    Args:
+        task: gives kind, metric and labels.
+        train: training rows.
+        validation: validation rows, which choose the regularisation.
+    """
+    if task.kind not in KINDS:
+        return None
+    texts = [row[column] for row in train for column in ("text", "text_pair") if column in row]
+    vectorizer = TfidfVectorizer(
+        ngram_range=(1, 2), token_pattern=_WORD, sublinear_tf=True, min_df=2 if len(texts) > _LARGE else 1
+    )
+    vectorizer.fit(texts)
+    fit = fit_linear(task, _features(vectorizer, train), train, _features(vectorizer, validation), validation)
+    return lambda rows: fit.predict(_features(vectorizer, rows))
+
+
+def _features(vectorizer: TfidfVectorizer, rows: Sequence[Row]) -> Any:
+    """(rows, features), sparse; of two texts: each, what they share, where they differ, and three overlaps."""
+    if not rows:
+        return sparse.csr_matrix((0, len(vectorizer.vocabulary_)))
+    first = vectorizer.transform([row["text"] for row in rows])
+    if "text_pair" not in rows[0]:
+        return first
+    second = vectorizer.transform([row["text_pair"] for row in rows])
+    shared = first.multiply(second)
+    return sparse.hstack([first, second, shared, abs(first - second), _overlaps(first, second, shared)], format="csr")
+
+
+def _overlaps(first: Any, second: Any, shared: Any) -> Any:
+    """(rows, 3): the cosine, and how much of each text's words and pairs the other one has."""
+    cosine = np.asarray(shared.sum(axis=1)).ravel()
+    common, sizes = np.diff(shared.tocsr().indptr), [np.diff(each.indptr) for each in (first, second)]
+    return sparse.csr_matrix(np.stack([cosine, *(common / np.maximum(size, 1) for size in sizes)], axis=1))

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from bertline.base.config import Kind
+from bertline.evaluation.linear import STRENGTHS
+from bertline.evaluation.metrics import score
+from bertline.evaluation.tfidf import tfidf_baseline
+from bertline.tasks.schema import TaskInfo
+from toy_tasks import toy_task
+
+
+@pytest.mark.parametrize("kind", ["classification", "pair", "regression"])
+def test_words_alone_solve_what_words_alone_decide(kind: Kind) -> None:
+    info, rows = toy_task(kind)
+    answers = tfidf_baseline(info, rows["train"], rows["validation"])
+    assert answers is not None
+    assert score(info, rows["test"], answers(rows["test"]))[info.metric] > 0.95
+
+
+@pytest.mark.parametrize("kind", ["tagging", "span"])
+def test_tags_and_spans_have_no_such_baseline(kind: Kind) -> None:
+    info, rows = toy_task(kind)
+    assert tfidf_baseline(info, rows["train"], rows["validation"]) is None
+
+
+def test_it_is_scikit_learns_tfidf_and_logistic_regression() -> None:
+    info, rows = toy_task("classification")
+    train, test = rows["train"][:60], rows["test"]
+    found = tfidf_baseline(info, train, [])(test)  # type: ignore[misc]
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\w+|[^\w\s]", sublinear_tf=True)
+    model = LogisticRegression(C=STRENGTHS[0], max_iter=1000)
+    model.fit(vectorizer.fit_transform([row["text"] for row in train]), [row["label"] for row in train])
+    expected = model.predict_proba(vectorizer.transform([row["text"] for row in test]))
+    assert [row["label"] for row in found] == model.classes_[expected.argmax(axis=1)].tolist()
+    ours = [[row["scores"][label] for label in model.classes_] for row in found]
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+def test_the_overlap_of_two_texts_is_seen() -> None:
+    words = [f"w{number}" for number in range(400)]
+    random = np.random.Generator(np.random.Philox(key=3))
+
+    def row(number: int) -> dict:
+        first = random.choice(words, 8, replace=False).tolist()
+        same = number % 2
+        second = list(reversed(first)) if same else random.choice(words, 8, replace=False).tolist()
+        return {"id": str(number), "text": " ".join(first), "text_pair": " ".join(second), "label": "ny"[same]}
+
+    rows = {"train": [row(n) for n in range(200)], "validation": [row(n) for n in range(40)]}
+    rows["test"] = [row(n) for n in range(100)]
+    info = TaskInfo.of("same", "pair", rows, "made up")
+    answers = tfidf_baseline(info, rows["train"], rows["validation"])
+    assert answers is not None
+    assert score(info, rows["test"], answers(rows["test"]))["accuracy"] > 0.9  # no word says anything by itself
+
+
+def test_the_validation_rows_choose_the_regularisation() -> None:
+    info, rows = toy_task("classification")
+    train = rows["train"][:8]
+    wrong = [{**row, "label": "red" if row["label"] != "red" else "blue"} for row in rows["validation"]]
+    chosen = tfidf_baseline(info, train, rows["validation"])
+    other = tfidf_baseline(info, train, wrong)
+    assert chosen is not None and other is not None
+    assert chosen(rows["test"]) != other(rows["test"])
+
+
+def test_one_class_gives_that_class() -> None:
+    rows = [{"id": str(n), "text": f"text {n}", "label": "only"} for n in range(5)]
+    info = TaskInfo.of("one", "classification", {"train": rows, "validation": [], "test": rows}, "made up")
+    answers = tfidf_baseline(info, rows, [])
+    assert answers is not None
+    assert {row["label"] for row in answers(rows)} == {"only"}

@@ -1,0 +1,22 @@
+"""What is registered of a task: the kept model with its own scores, and how much its seeds differ."""
+
+import pytest
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.config import Params
+from bertline.registry.contenders import contenders
+from registry.pipeline_state import write_scores
+
+
+def test_a_model_stands_for_its_own_scores_and_the_noise_of_its_seeds(artifacts: Artifacts, params: Params) -> None:
+    write_scores(artifacts, "topic", primary=0.8, others=(0.7, 0.9))
+    topic = next(one for one in contenders(params, artifacts, {}) if one.name == "bertline-topic")
+    assert topic.scores.primary == 0.8
+    assert topic.scores.noise == pytest.approx(0.1)
+    assert "middle one" in topic.card and "medians over 3 seeds" in topic.card
+
+
+def test_one_seed_has_no_noise(artifacts: Artifacts, params: Params) -> None:
+    write_scores(artifacts, "topic", primary=0.8)
+    topic = next(one for one in contenders(params, artifacts, {}) if one.name == "bertline-topic")
+    assert topic.scores.noise == 0

@@ -1,0 +1,20 @@
+"""A checkout in which stage finetune can run: a tiny pre-trained model, a toy task of every kind, earlier reports."""
+
+from pathlib import Path
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.files import write_json
+from toy_tasks import KINDS, write_pretrained, write_toy_task
+
+
+def prepare_checkout(root: Path) -> Artifacts:
+    artifacts = Artifacts(root)
+    write_pretrained(artifacts.pretrained)
+    for kind in KINDS:
+        write_toy_task(artifacts.task(f"toy_{kind}"), kind)
+    write_json(artifacts.metrics("documents"), {"train_documents": 10, "validation_documents": 1})
+    write_json(artifacts.metrics("encode"), {"train_tokens": 1000, "unigram_entropy": 5.0})
+    figures = {"mlm_loss": 4.0, "mlm_accuracy": 0.3, "nsp_loss": 0.6, "nsp_accuracy": 0.7}
+    pretrain = {"steps": 10, "tokens": 640, "parameters": 1234, "train": figures, "validation": figures}
+    write_json(artifacts.metrics("pretrain"), pretrain)
+    return artifacts
