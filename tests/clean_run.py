@@ -43,9 +43,9 @@ PARAMS = Params(
     gate_tokens=GateTokens(max_tokens_per_word=3.0, min_tokens=100_000),
     pretrain=Pretrain(
         sequence_length=32,
-        batch_size=16,
-        budget=160,
-        learning_rate=3e-3,
+        batch_size=32,
+        budget=250,
+        learning_rate=2e-3,
         precision="fp32",
         threads=1,
         log_every=5,

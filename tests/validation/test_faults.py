@@ -22,9 +22,6 @@ GATES = {
 }
 FAULTS = [*corpus.FAULTS, *tokens.FAULTS, *tasks.FAULTS, *pretraining.FAULTS]
 
-# The clean run's 160 steps end above the unigram entropy on processors with AVX-512 without bf16 (a known fault of it).
-UNSURE = pytest.mark.slow
-
 
 def named(text: str) -> list[str]:
     """The expectations that an error names: the first one, and those that failed too."""
@@ -33,11 +30,7 @@ def named(text: str) -> list[str]:
     return [*first, *(name for group in others for name in group.split(", "))]
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [pytest.param(fault, marks=UNSURE if fault.name == "overfitting" else ()) for fault in FAULTS],
-    ids=[f"{fault.gate}: {fault.name}" for fault in FAULTS],
-)
+@pytest.mark.parametrize("fault", FAULTS, ids=[f"{fault.gate}: {fault.name}" for fault in FAULTS])
 def test_a_fault_is_found_by_its_expectation(
     fault: Fault, clean_copy: Artifacts, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -54,15 +47,7 @@ def test_a_fault_is_found_by_its_expectation(
         assert "internal error" not in said and "Traceback" not in said
 
 
-@pytest.mark.parametrize(
-    "gate",
-    [
-        "gate_corpus",
-        "gate_tokens",
-        pytest.param("gate_pretrain", marks=UNSURE),
-        *(f"gate_task/{task}" for task in TASKS),
-    ],
-)
+@pytest.mark.parametrize("gate", ["gate_corpus", "gate_tokens", "gate_pretrain", *(f"gate_task/{t}" for t in TASKS)])
 def test_clean_data_raise_no_alarm(gate: str, clean_copy: Artifacts, capsys: pytest.CaptureFixture[str]) -> None:
     name, _, task = gate.partition("/")
     assert execute(name, GATES[name], clean_copy.root, task) == 0
