@@ -29,10 +29,10 @@ types: $(READY)
 	mypy
 
 unit: $(READY)
-	pytest -n 2 --dist loadscope -m "not slow"
+	pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not slow"
 
 test-slow: $(READY)
-	pytest -n 2 --dist loadscope -m slow
+	pytest -n 2 --dist loadscope --no-loadscope-reorder -m slow
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bertline needs Python 3.11 or later; try: make PYTHON=python3.11 $(MAKECMDGOALS)")'

@@ -23,6 +23,16 @@ os.environ |= {
 }
 
 
+_LONGEST_FIRST = ("test_end_to_end", "validation/test_faults", "pipelines/", "pretraining/", "stages/")
+"""Where the long modules are: begun last, one of them would keep a single worker busy at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long modules first; the rest stays in order."""
+    places = {f"tests/{name}": place for place, name in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: next((places[name] for name in places if item.nodeid.startswith(name)), len(places)))
+
+
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A checkout in which `dvc repro` of the smoke preset has run, and how that ended. Copy it before you change it."""

@@ -105,6 +105,7 @@ def test_two_processes_give_the_curve_of_one(stores: Path, tmp_path: Path, varia
     assert not close(one, {**two, "curve": two["curve"][::-1]})  # the comparison can fail
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_process_stops_both_with_a_checkpoint_to_go_on_from(stores: Path, tmp_path: Path) -> None:
     endless = start(stores, tmp_path, {"budget": 100_000, "evaluate_every": 100_000})
     limit = time.monotonic() + 180

@@ -10,7 +10,6 @@ on one thread, whose sums do not depend on how many there are.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sklearn.linear_model import LogisticRegression, Ridge
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bertline.evaluation.metrics import score
@@ -67,6 +66,8 @@ def _on_one_thread(predict: Predictor) -> Predictor:
 
 
 def _fit(task: TaskInfo, features: Any, labels: Sequence[Any], strength: float) -> Predictor:
+    from sklearn.linear_model import LogisticRegression, Ridge  # noqa: PLC0415  (2 s; half the kinds have no use for it)
+
     if task.kind == "regression":
         ridge = Ridge(alpha=1 / strength, solver="lsqr").fit(features, labels)
         return lambda rows: [{"value": round(float(value), _DIGITS)} for value in ridge.predict(rows)]

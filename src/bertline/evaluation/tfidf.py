@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from bertline.evaluation.linear import fit_linear
 from bertline.tasks.schema import TaskInfo
@@ -36,6 +35,8 @@ def tfidf_baseline(task: TaskInfo, train: Sequence[Row], validation: Sequence[Ro
     """
     if task.kind not in KINDS:
         return None
+    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415  (2 s)
+
     texts = [row[column] for row in train for column in ("text", "text_pair") if column in row]
     vectorizer = TfidfVectorizer(
         ngram_range=(1, 2), token_pattern=_WORD, sublinear_tf=True, min_df=2 if len(texts) > _LARGE else 1
@@ -45,7 +46,7 @@ def tfidf_baseline(task: TaskInfo, train: Sequence[Row], validation: Sequence[Ro
     return lambda rows: fit.predict(_features(vectorizer, rows))
 
 
-def _features(vectorizer: TfidfVectorizer, rows: Sequence[Row]) -> Any:
+def _features(vectorizer: Any, rows: Sequence[Row]) -> Any:
     """(rows, features), sparse; of two texts: each, what they share, where they differ, and three overlaps."""
     if not rows:
         return sparse.csr_matrix((0, len(vectorizer.vocabulary_)))

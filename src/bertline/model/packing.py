@@ -14,7 +14,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.attention.varlen import varlen_attn
 
 _GRAINS = (
     64  # tokens are rounded up to a multiple of 1/64 of the batch: a hundredth more work, and few shapes to compile
@@ -95,6 +94,8 @@ def attend_packed(qkv: Tensor, packing: Packing) -> Tensor:
     fits = qkv.is_cuda and qkv.dtype in (torch.bfloat16, torch.float16) and size <= _LARGEST_HEAD and size % 8 == 0
     if not fits:
         return _attend_padded(qkv, packing)
+    from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415  (2 s, and for GPUs alone)
+
     query, key, value = qkv.unbind(1)
     offsets, longest = packing.offsets, packing.longest
     attended = varlen_attn(query, key, value, offsets, offsets, longest, longest)
