@@ -7,7 +7,8 @@ The stages run as DVC runs them, in a scratch checkout, with the tasks of preset
 document may share text with. The peers read the same documents: the WordPieceTrainer of `tokenizers` (BERT's normaliser
 and pre-tokeniser, all cores), and `datasets.map` with the fast tokenizer (batched, a process a core). Memory is the sum
 over all processes (PSS), sampled ten times a second. `--check` compares the bytes that 1 to 5 workers write, five fresh
-processes, and every sentence's ids with those of `tokenizers`. Writes benchmarks/results/data-MEGABYTES.json.
+processes, and every sentence's ids with those of `tokenizers`. Writes
+benchmarks/results/data-MEGABYTES.json (…-check.json).
 """
 
 import argparse
@@ -277,7 +278,8 @@ def main() -> None:
         result = benchmark(Path(folder), options)
     show(result)
     used = {key: value for key, value in vars(options).items() if key not in ("peer", "root")}
-    print(write_result(f"data-{options.megabytes}", {"options": used, **result}))
+    name = f"data-{options.megabytes}" + ("-check" if options.check else "")
+    print(write_result(name, {"options": used, **result}))
 
 
 if __name__ == "__main__":

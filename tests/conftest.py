@@ -33,6 +33,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((places[name] for name in places if item.nodeid.startswith(name)), len(places)))
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Tests run side by side, a worker a core; and a test's sums must not hang on the number of cores."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the tiny pre-trained encoder of toy_tasks.py."""
+    from toy_tasks import write_pretrained  # noqa: PLC0415  (imports torch)
+
+    directory = tmp_path_factory.mktemp("pretrained")
+    write_pretrained(directory)
+    return directory
+
+
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A checkout in which `dvc repro` of the smoke preset has run, and how that ended. Copy it before you change it."""

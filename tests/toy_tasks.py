@@ -1,6 +1,7 @@
 """Small tasks of each kind that a tiny network learns in a second, and a tiny pre-trained model to start from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 
 from bertline.base.config import Finetune, Kind
+from bertline.finetuning.data import FinetuningData
 from bertline.model.bert import BertConfig, BertForPreTraining, initialize
 from bertline.model.hf import save_model
 from bertline.tasks.schema import SPLITS, TaskInfo, write_task
@@ -40,6 +42,9 @@ RECIPE = Finetune(
     precision="fp32",
     threads=1,
 )
+SHORT = replace(RECIPE, epochs=1, dropout=0.1, precision="bf16")
+Prepare = Callable[..., FinetuningData]
+"""What fixture `prepare` gives: (kind, config, train_rows) to a task's examples."""
 SCALE = 8
 KINDS: tuple[Kind, ...] = ("classification", "pair", "regression", "tagging", "span")
 

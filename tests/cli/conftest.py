@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -51,7 +50,6 @@ def type_in(checkout: Path) -> Type:
 @pytest.fixture
 def model_of(checkout: Path) -> Callable[[Kind], str]:
     """Put an untrained model of a kind where `predict` looks for it, and give the name of its task."""
-    torch.set_num_threads(1)
 
     def make(kind: Kind) -> str:
         info, _ = toy_task(kind)

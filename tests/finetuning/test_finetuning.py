@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_directory
 from bertline.evaluation.metrics import score
 from bertline.finetuning import trainer
-from bertline.finetuning.data import FinetuningData, prepare_data
+from bertline.finetuning.data import prepare_data
 from bertline.finetuning.losses import batch_loss
 from bertline.finetuning.save import save_finetuned
 from bertline.finetuning.trainer import finetune, step_seed
@@ -23,10 +22,7 @@ from bertline.inference.predictor import Predictor, predict_rows
 from bertline.model.bert import BertConfig, initialize
 from bertline.tasks.batches import Batch
 from bertline.tokens.tokenizer import load_tokenizer
-from toy_tasks import KINDS, RECIPE, SHAPE, toy_task
-
-SHORT = replace(RECIPE, epochs=1, dropout=0.1, precision="bf16")
-Prepare = Callable[..., FinetuningData]
+from toy_tasks import KINDS, RECIPE, SHAPE, SHORT, Prepare, toy_task
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,6 +1,5 @@
 """The options against overfitting: layer-wise learning rates, frozen layers, early stopping; the validation loss."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +15,10 @@ from bertline.finetuning.validation import Look, look
 from bertline.inference.heads import build_model
 from bertline.model.bert import BertWithHead, initialize
 from bertline.model.hf import load_encoder
-from toy_tasks import KINDS, RECIPE, SHAPE
+from toy_tasks import KINDS, RECIPE, SHAPE, Prepare
 
 ONE_STEP = replace(RECIPE, epochs=1, batch_size=64, weight_decay=0.0, warmup=0.0, learning_rate=1e-3)
 HALF = 0.5  # of the peak learning rate: the only step is in the middle of the decay
-Prepare = Callable[..., FinetuningData]
 
 
 def start(data: FinetuningData, config: Finetune, encoder: Path | None) -> dict[str, Tensor]:

@@ -13,19 +13,7 @@ from bertline.finetuning.save import save_finetuned
 from bertline.inference.heads import build_model
 from bertline.model.bert import initialize
 from bertline.tokens.tokenizer import load_tokenizer
-from toy_tasks import RECIPE, SHAPE, toy_task, write_pretrained
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("pretrained")
-    write_pretrained(directory)
-    return directory
+from toy_tasks import RECIPE, SHAPE, toy_task
 
 
 @pytest.fixture(scope="session")

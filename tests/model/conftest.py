@@ -4,11 +4,6 @@ import torch
 from bertline.model.bert import BertConfig
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def config():
     return BertConfig(vocab_size=500, hidden_size=64, layers=2, heads=4, intermediate_size=128, max_positions=48)

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
@@ -14,9 +13,8 @@ from registry.pipeline_state import make_checkout, some_params
 
 @pytest.fixture(autouse=True)
 def _quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No store of the user's, and no more than one thread."""
+    """No store of the user's."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
@@ -26,7 +25,6 @@ OUTS = ("models/finetuned/toy_pair", "predictions/toy_pair", "reports/finetune/t
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The titles of the runs that were trained in this process."""
-    torch.set_num_threads(1)
     titles: list[str] = []
     real: Callable = runs.finetune
     monkeypatch.setattr(runs, "finetune", lambda *a, title, **b: titles.append(title) or real(*a, title="", **b))

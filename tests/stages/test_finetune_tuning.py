@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Finetune, Params, Task, TaskData
@@ -23,7 +22,6 @@ ONE_EPOCH = replace(RECIPE, epochs=1)
 
 @pytest.fixture
 def artifacts(tmp_path: Path) -> Artifacts:
-    torch.set_num_threads(1)
     return prepare_checkout(tmp_path)
 
 

@@ -148,9 +148,14 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def sha256_directory(path: Path) -> str:
-    """One sha256 for a directory: of the sorted relative names and the sha256 of each file."""
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+def sha256_json(value: Any) -> str:
+    """sha256 of a value of JSON: the same whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def sha256_directory(path: Path, pattern: str = "*") -> str:
+    """One sha256 for a directory: of the sorted relative names and the sha256 of each file that fits the pattern."""
+    files = sorted(file for file in path.rglob(pattern) if file.is_file())
     lines = [f"{sha256_file(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

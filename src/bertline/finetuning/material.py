@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 import bertline
 from bertline.base.config import Finetune
-from bertline.base.files import sha256_directory, sha256_file
+from bertline.base.files import sha256_directory
 from bertline.finetuning.data import FinetuningData, prepare_data
 from bertline.inference.vocabulary import check_vocabulary
 from bertline.model.bert import BertConfig
@@ -82,7 +82,7 @@ def _load(source: Path, encoder: Path, tokenizer: Tokenizer, config: Finetune) -
     data = prepare_data(info, read_rows(source, "train"), read_rows(source, "validation"), tokenizer, config)
     length, stride = config.max_length, config.stride
     test = {}
-    for split in (split for split in info.rows if split.startswith("test")):
+    for split in info.test_splits:
         rows = read_inputs(source, split)
         test[split] = Encoded(rows, encode_rows(rows, info, tokenizer, max_length=length, stride=stride))
     parts = (sha256_directory(source), sha256_directory(encoder), _code(), torch.__version__)
@@ -92,6 +92,4 @@ def _load(source: Path, encoder: Path, tokenizer: Tokenizer, config: Finetune) -
 
 def _code() -> str:
     """A hash of this package: a run that other code has finished is not gone on from."""
-    root = Path(bertline.__file__).parent
-    lines = [f"{sha256_file(file)}  {file.relative_to(root).as_posix()}\n" for file in sorted(root.rglob("*.py"))]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return sha256_directory(Path(bertline.__file__).parent, "*.py")

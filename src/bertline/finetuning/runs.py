@@ -9,8 +9,6 @@ A run is named by all that it depends on, so that the same run asked for twice, 
 trained once; runs of other options are not taken for it. It is there whole or not at all.
 """
 
-import hashlib
-import json
 import shutil
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -22,7 +20,7 @@ from typing import Any
 import torch
 
 from bertline.base.config import Finetune
-from bertline.base.files import atomic_directory, exclusive_lock, read_json, write_json
+from bertline.base.files import atomic_directory, exclusive_lock, read_json, sha256_json, write_json
 from bertline.evaluation.predictions import write_predictions
 from bertline.finetuning.material import Material
 from bertline.finetuning.save import save_finetuned
@@ -124,5 +122,4 @@ class Runs:
 def _name(material: Material, config: Finetune, encoder: Path | None) -> str:
     recipe = {key: value for key, value in asdict(config).items() if key not in _PROTOCOL}
     named = {"recipe": recipe, "content": material.content, "encoder": encoder is not None}
-    digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
-    return f"{config.seed}-{digest[:16]}"
+    return f"{config.seed}-{sha256_json(named)[:16]}"

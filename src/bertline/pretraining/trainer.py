@@ -11,7 +11,6 @@ give the same weights and curves to the last bit, however often the run is inter
 the step at hand, with a checkpoint and SystemExit(143) or (130). In several processes, the main one writes and speaks.
 """
 
-import hashlib
 import json
 import sys
 import time
@@ -26,7 +25,7 @@ import torch
 
 from bertline.base.config import Pretrain
 from bertline.base.errors import BertlineError
-from bertline.base.files import exclusive_lock, write_jsonl
+from bertline.base.files import exclusive_lock, sha256_json, write_jsonl
 from bertline.pretraining.examples import Batch, ExampleSource, Prefetcher
 from bertline.pretraining.history import History
 from bertline.pretraining.initial import initial_hash, initial_model
@@ -55,7 +54,7 @@ def fingerprint(config: Pretrain, train: TokenStore, validation: TokenStore, roo
     options = {key: value for key, value in asdict(config).items() if key not in _IRRELEVANT}
     stores = [{key: store.meta[key] for key in ("sha256", "vocab_sha256")} for store in (train, validation)]
     named = {"pretrain": options, "stores": stores, "init_from": initial_hash(config, root)}
-    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:16]
+    return sha256_json(named)[:16]
 
 
 class Trainer:

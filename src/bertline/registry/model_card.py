@@ -11,6 +11,7 @@ from typing import Any
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.files import read_json
+from bertline.evaluation.scoreboard import COLUMNS
 from bertline.tasks.schema import SPLITS, TaskInfo
 
 Figures = Mapping[str, Any]
@@ -29,15 +30,7 @@ _USES = {
     "tagging": "marks spans of a text with the labels below",
     "span": "finds the answer to a question in a context, as a span of it",
 }
-_CARD_COLUMNS = {
-    "pretrained": "its recipe",
-    "from_random": "from random weights",
-    "tuned": "tuned",
-    "checkpoint": "checkpoint",
-    "features": "frozen features",
-    "tfidf": "TF-IDF",
-    "majority": "majority",
-}
+_CARD_COLUMNS = COLUMNS | {"pretrained": "its recipe", "from_random": "from random weights"}
 _LIMITS = """- The scores hold for text like the test rows; on other text they can be much lower.
 - What the corpus leaves out or gets wrong, the model does too; no study of bias or toxicity was made.
 - It is no basis for decisions about people."""

@@ -33,7 +33,7 @@ def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
     train, validation = read_rows(source, "train"), read_rows(source, "validation")
     rule, tfidf = majority_rule(info, train), tfidf_baseline(info, train, validation)
     metrics: dict[str, Any] = {"metric": info.metric}
-    for split in (split for split in info.rows if split.startswith("test")):
+    for split in info.test_splits:
         rows = read_rows(source, split)
         runs = read_predictions(artifacts.predictions(task), split, rows)
         baselines = {"tfidf": tfidf(rows)} if tfidf else {}

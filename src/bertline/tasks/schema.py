@@ -76,6 +76,11 @@ class TaskInfo:
     source: str
     positive: str = ""
 
+    @property
+    def test_splits(self) -> tuple[str, ...]:
+        """The splits that are scored: `test`, and what a benchmark tests beside it (MNLI's `test_mismatched`)."""
+        return tuple(split for split in self.rows if split.startswith("test"))
+
     @classmethod
     def of(
         cls,
@@ -152,11 +157,7 @@ def read_rows(directory: Path, split: str) -> list[Row]:
     Raises:
         BertlineError: a file is missing, or a row does not fit the task; names file and line.
     """
-    info = TaskInfo.read(directory)
-    path = directory / f"{split}.jsonl"
-    rows = list(read_jsonl(path))
-    check_rows(rows, info, str(path), labelled=not split.startswith(f"{SUBMISSION}/"))
-    return rows
+    return _read(directory, split, labelled=not split.startswith(f"{SUBMISSION}/"))
 
 
 def read_inputs(directory: Path, split: str) -> list[Row]:
@@ -165,11 +166,15 @@ def read_inputs(directory: Path, split: str) -> list[Row]:
     Raises:
         BertlineError: as read_rows.
     """
+    return _read(directory, split, labelled=False)
+
+
+def _read(directory: Path, split: str, *, labelled: bool) -> list[Row]:
     info = TaskInfo.read(directory)
     path = directory / f"{split}.jsonl"
-    target = COLUMNS[info.kind][-1]
+    target = "" if labelled else COLUMNS[info.kind][-1]
     rows = [{key: value for key, value in row.items() if key != target} for row in read_jsonl(path)]
-    check_rows(rows, info, str(path), labelled=False)
+    check_rows(rows, info, str(path), labelled=labelled)
     return rows
 
 
