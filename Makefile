@@ -1,4 +1,5 @@
 # make run   environment, then the pipeline (dvc repro), to registered models
+# make ui    Prefect's UI with the flows: retrain, sweep, promote, rollback
 # make test  lint, types, tests; under ten minutes on two cores, from a bare clone
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ export DVC_NO_ANALYTICS := 1
 export PYTHONUNBUFFERED := 1
 READY := $(VENV)/.ready
 
-.PHONY: run test test-slow lint types unit lock clean
+.PHONY: run ui test test-slow lint types unit lock clean
 
 run: $(READY)
 	dvc repro
@@ -17,6 +18,9 @@ run: $(READY)
 	  '$(VENV)/bin/bertline predict docs_topic "Compute the eigenvalues of a symmetric matrix."' \
 	  '$(VENV)/bin/bertline fill-mask "Return a new [MASK] of the given shape."' \
 	  '$(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db'
+
+ui: $(READY)
+	python -m pipelines.serve
 
 test: lint types unit
 

@@ -2,24 +2,25 @@
 
 Every stage runs as `dvc --wait-for-lock repro --single-item STAGE`: DVC decides whether there is anything to do, and
 several stages can run side by side. The stage's own program is a child of that dvc, and a signal to dvc alone would
-leave it training; hence the groups.
+leave it training; hence the groups, and a watchdog for the case that this process is killed.
 """
 
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import IO
 
+from pipelines.process_groups import Watchdog, end_groups
+
 Log = Callable[[str], None]
 
 _PROGRESS_SECONDS = 10.0  # between two states of a progress bar in the log
-_POLL_SECONDS = 0.1
 
 
 class Outcome(Enum):
@@ -42,6 +43,9 @@ _HINTS = (
 _SKIPPED = {"didn't change, skipping": Outcome.UNCHANGED, "is cached - skipping run": Outcome.RESTORED}
 
 
+_RUNNERS: "weakref.WeakSet[StageRunner]" = weakref.WeakSet()
+
+
 class StageFailed(Exception):
     """A stage ended with an error; the message is the stage's own line where it wrote one."""
 
@@ -53,16 +57,26 @@ class StageRunner:
         root: the checkout.
         grace: seconds that a stage has to end after SIGTERM; then SIGKILL. A trainer finishes its step and writes a
             checkpoint in that time. Prefect kills a cancelled flow after 30 seconds, so this must be less.
+        environment: variables that the stages see beside this process's own.
     """
 
-    def __init__(self, root: Path, grace: float = 20.0) -> None:
+    def __init__(self, root: Path, grace: float = 20.0, environment: Mapping[str, str] | None = None) -> None:
         self._root = root
         self._grace = grace
+        self._environment = dict(environment or {})
         self._lock = threading.Lock()
         self._groups: set[int] = set()
+        self._watchdog: Watchdog | None = None
         self._stopped = False
+        _RUNNERS.add(self)
 
-    def run(self, stage: str, log: Log, *, force: bool = False) -> Outcome:
+    @property
+    def stopped(self) -> bool:
+        return self._stopped
+
+    def run(
+        self, stage: str, log: Log, *, force: bool = False, environment: Mapping[str, str] | None = None
+    ) -> Outcome:
         """Bring one stage up to date; `log` gets every line that DVC and the stage write, as they write it.
 
         Raises:
@@ -70,7 +84,7 @@ class StageRunner:
         """
         # The interpreter's own dvc: whatever an activated shell would find might be another one.
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
-        process = self._start([*command, "--force"] if force else command)
+        process = self._start([*command, "--force"] if force else command, environment or {})
         seen = _Transcript(stage)
         try:
             assert process.stdout is not None
@@ -80,10 +94,12 @@ class StageRunner:
                     log(line)
             status = process.wait()
         finally:  # whatever happened, nothing of the stage runs on
-            self._end({process.pid})
+            end_groups({process.pid}, self._grace)
             process.wait()
             with self._lock:
                 self._groups.discard(process.pid)
+                if self._watchdog:
+                    self._watchdog.forget(process.pid)
         if status == 0:
             return seen.outcome
         if self._stopped:
@@ -95,16 +111,19 @@ class StageRunner:
         with self._lock:
             self._stopped = True
             groups = set(self._groups)
-        self._end(groups)
+        end_groups(groups, self._grace)
 
-    def _start(self, command: list[str]) -> subprocess.Popen[str]:
+    def _start(self, command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
         with self._lock:
             if self._stopped:
                 raise StageFailed("stopped before it began")
+            if self._watchdog is None:
+                self._watchdog = Watchdog(self._grace)
+                weakref.finalize(self, self._watchdog.close)
             process = subprocess.Popen(
                 command,
                 cwd=self._root,
-                env=stage_environment(),
+                env={**stage_environment(), **self._environment, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -114,47 +133,23 @@ class StageRunner:
             )
             process.stdout.reconfigure(newline="")  # type: ignore[union-attr]  # keeps "\r", which ends a progress bar
             self._groups.add(process.pid)
+            self._watchdog.watch(process.pid)
         return process
 
-    def _end(self, groups: Iterable[int]) -> None:
-        left = _signal(groups, signal.SIGTERM)
-        deadline = time.monotonic() + self._grace
-        try:
-            while left and time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS)
-                left = _alive(left)
-        finally:  # also when a second Ctrl-C says that patience is at its end
-            _signal(left, signal.SIGKILL)
+
+def stop_everything() -> None:
+    """Stop every runner of this process, all at the same time: there is one `grace` for all."""
+    threads = [threading.Thread(target=runner.stop_all) for runner in list(_RUNNERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def stage_environment() -> dict[str, str]:
     """This process's environment, where `python`, as dvc.yaml calls it, is this interpreter, and writes unbuffered."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
-
-
-def _alive(groups: Iterable[int]) -> set[int]:
-    """Those of the process groups in which something runs. Zombies do not: in a container nobody may ever reap them."""
-    running = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, group = stat.read_text(errors="replace").rpartition(")")[2].split()[:3]  # see proc(5)
-        except (FileNotFoundError, ProcessLookupError):  # it has just ended
-            continue
-        if state not in ("Z", "X"):
-            running.add(int(group))
-    return running & set(groups)
-
-
-def _signal(groups: Iterable[int], number: signal.Signals) -> set[int]:
-    """Signal the process groups that still run, and return them."""
-    alive = _alive(groups)
-    for group in alive:
-        try:
-            os.killpg(group, number)
-        except ProcessLookupError:  # it ended between the look and the signal
-            continue
-    return alive
 
 
 def _lines(stream: IO[str]) -> Iterator[str]:

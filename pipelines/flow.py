@@ -2,83 +2,173 @@
 
     python -m pipelines.flow                                  all of it; stages that are up to date are shown as Cached
     python -m pipelines.flow --targets evaluate@docs_qa       what leads to one stage (or group of stages: evaluate)
-    python -m pipelines.flow --force --workers 4              everything anew, up to four stages side by side
+    python -m pipelines.flow --force --cpu 4                  everything anew, side by side on four cores
 
-With PREFECT_API_URL set, that server records the run; without, a temporary one does, whose records in ~/.prefect
-`prefect server start` shows later. Nothing else is spoken to over the network.
+It runs in the checkout, as `dvc repro` does. With PREFECT_API_URL set, that server records the run; without, a
+temporary one does, whose records in ~/.prefect `prefect server start` shows later. Nothing else is spoken to over the
+network.
 
 A failed stage fails the flow with the stage's own message; what depends on it is not run, the rest is, as with
 `dvc repro --keep-going`. Cancel, Ctrl-C and SIGTERM end the stages that run, all their processes included.
 """
 
 import argparse
+import functools
+import logging
 import queue
 import signal
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from prefect import State, flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
+from prefect import State, flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
-from pydantic import Field
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
+from bertline.base.params import load_params
+from pipelines import show
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
-from pipelines.graph import Node, Plan, read_plan
+from pipelines.graph import Node, Plan, read_plan, read_plan_and_changes
+from pipelines.resources import ONE_BY_ONE, Limits, Needs, fits, hold_gpus, needs_of
 
-MOST_WORKERS = 64
+# Fetching may work the second time. A gate never does, and training that failed would only fail again, hours later.
+RETRIES: dict[str, list[float]] = {"download": [10, 60]}
+"""Group of stages -> seconds to wait before each further try."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """How the stages of a run are run.
+
+    Attributes:
+        runner: runs stages of the checkout.
+        limits: what they may use together.
+        needs: stage -> what it uses.
+        settled: stages known to be up to date; DVC is not started for them.
+        force: run stages even where nothing has changed.
+        locks: where this machine's GPUs are locked.
+    """
+
+    runner: StageRunner
+    limits: Limits
+    needs: Mapping[str, Needs]
+    settled: frozenset[str]
+    force: bool
+    locks: Path
+
+    def run(self, name: str, log: Any) -> Outcome:
+        """Bring one stage up to date, on a GPU of its own where it needs one.
+
+        Raises:
+            StageFailed: it failed, or the run was stopped.
+        """
+        if name in self.settled:
+            return Outcome.UNCHANGED
+        wanted = self.needs[name].gpu
+        if not wanted:
+            return self.runner.run(name, log, force=self.force)
+        try:
+            with hold_gpus(self.locks, wanted, self.limits.gpu, lambda: not self.runner.stopped, log) as devices:
+                return self.runner.run(name, log, force=self.force, environment={"CUDA_VISIBLE_DEVICES": devices})
+        except InterruptedError:
+            raise StageFailed(f"{name}: stopped") from None
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)  # DVC is the cache
-def stage(name: str, runner: StageRunner, force: bool) -> State[Any]:
+def stage(name: str, work: Work) -> State[Any]:
     """Bring one DVC stage up to date. Ends as Completed where it ran, as Cached where it had not to."""
     logger = get_run_logger()
     try:
-        outcome = runner.run(name, logger.info, force=force)
+        outcome = work.run(name, logger.info)
     except StageFailed as error:  # a state, not an exception: people need its message, not our traceback
         return Failed(message=str(error))
     return Completed(message=outcome.value, name="Completed" if outcome is Outcome.RAN else "Cached")
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a run works.
+
+    Attributes:
+        root: where its stages run: the checkout, or a worktree of it.
+        checkout: whose machine locks, pages and MLflow store it uses.
+        name: of the run.
+        environment: variables that its stages see.
+    """
+
+    root: Path
+    checkout: Path
+    name: str
+    environment: Mapping[str, str]
+
+
 @flow(name="pipeline", persist_result=False)
 def pipeline(
-    root: Path = Path(),
-    targets: list[str] | None = None,
-    force: bool = False,
-    workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] = 1,
+    root: Path = Path(), targets: list[str] | None = None, force: bool = False, limits: Limits = ONE_BY_ONE
 ) -> State[Any]:
-    """Bring the pipeline up to date.
+    """Bring the pipeline up to date, in the checkout.
 
     Args:
         root: the checkout.
         targets: stages, or groups of them, to stop at; none: the whole pipeline.
         force: run stages even where nothing has changed.
-        workers: stages side by side. A stage that trains uses all cores by itself, so one is right for one machine.
+        limits: what stages may use side by side.
     """
+    place = Place(root, root, f"pipeline-{str(runtime.flow_run.id)[:8]}", {})
     try:
-        plan = read_plan(root).up_to(targets or ())
+        return bring_up_to_date(place, targets=targets or [], force=force, limits=limits)
     except BertlineError as error:
         return Failed(message=str(error))
-    picture = f"```\n{plan}\n```\n\n```mermaid\n{plan.mermaid()}```\n"
-    create_markdown_artifact(picture, key="plan", description="The stages, and what each of them reads from")
-    runner = StageRunner(root)
+
+
+def bring_up_to_date(place: Place, *, targets: list[str], force: bool, limits: Limits) -> State[Any]:
+    """Run a plan inside a flow, and show what came out as artifacts.
+
+    Args:
+        place: where.
+        targets: stages, or groups of them, to stop at; none: the whole pipeline.
+        force: run stages even where nothing has changed.
+        limits: what stages may use side by side.
+
+    Raises:
+        BertlineError: the plan or params.yaml cannot be read, or a target is no stage.
+    """
+    log_without_terminal()
+    plan, changes = read_plan_and_changes(place.root, targets)
+    params = Artifacts(place.root).params
+    needs = needs_of(plan.names, load_params(params) if params.is_file() else None)
+    settled = frozenset[str]() if force else plan.up_to_date(changes)
+    flow_run = str(runtime.flow_run.id)
+    runner = StageRunner(place.root, environment={**place.environment, "PREFECT__FLOW_RUN_ID": flow_run})
+    work = Work(runner, limits, needs, settled, force, Artifacts(place.checkout).runs)
+    show.plan(plan, changes)
     try:
-        states = run_plan(plan, runner, force=force, workers=workers)
+        states = run_plan(plan, work)
     except BaseException:  # cancelled, interrupted or broken; the signal came to this process alone
         runner.stop_all()
         raise
-    scoreboard = Artifacts(root).scoreboard / "scoreboard.md"
-    if "report" in states and states["report"].is_completed() and scoreboard.is_file():
-        create_markdown_artifact(scoreboard.read_text(encoding="utf-8"), key="scoreboard", description="Every score")
+    show.results(place.root, place.checkout, place.name, states)
     return verdict(states)
 
 
-def run_plan(plan: Plan, runner: StageRunner, *, force: bool, workers: int) -> dict[str, State[Any]]:
-    """Submit every stage of a plan as a task: in plan order, once its upstreams have ended and a worker is free.
+def log_without_terminal() -> None:
+    """Go on when the terminal, or the program that started this one, is gone: Rich ends a program that prints then.
+
+    The log goes to the server all the same.
+    """
+    loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
+    handlers = [handler for logger in loggers for handler in logger.handlers]
+    for console in {handler.console for handler in handlers if hasattr(handler, "console")}:
+        console.on_broken_pipe = functools.partial(setattr, console, "quiet", True)
+
+
+def run_plan(plan: Plan, work: Work) -> dict[str, State[Any]]:
+    """Submit every stage of a plan as a task: in plan order, once its upstreams have ended and the limits allow it.
 
     A stage below a failed one is submitted too. Prefect ends it as NotReady without running it, and the recorded run
     has every stage and every edge of the plan.
@@ -87,13 +177,17 @@ def run_plan(plan: Plan, runner: StageRunner, *, force: bool, workers: int) -> d
         The last state of each stage.
     """
     futures: dict[str, PrefectFuture[Any]] = {}
+    nothing = Needs(cpu=0)
+    needs = {name: nothing if name in work.settled else work.needs[name].within(work.limits) for name in plan.names}
     waiting, ended = list(plan.nodes), set[str]()
     ends: queue.SimpleQueue[str] = queue.SimpleQueue()
     while len(ended) < len(plan.nodes):
-        ready = [node for node in waiting if ended.issuperset(node.upstreams)]
-        for node in ready[: workers - (len(futures) - len(ended))]:
+        for node in list(waiting):
+            running = [needs[name] for name in futures if name not in ended]
+            if not ended.issuperset(node.upstreams) or not fits(needs[node.name], running, work.limits):
+                continue
             waiting.remove(node)
-            futures[node.name] = _submit(node, runner, futures, force=force)
+            futures[node.name] = _submit(node, work, futures)
             futures[node.name].add_done_callback(lambda _, name=node.name: ends.put(name))  # type: ignore[misc]
         ended.add(ends.get())
     for future in futures.values():
@@ -101,15 +195,15 @@ def run_plan(plan: Plan, runner: StageRunner, *, force: bool, workers: int) -> d
     return {name: future.state for name, future in futures.items()}
 
 
-def _submit(
-    node: Node, runner: StageRunner, futures: dict[str, PrefectFuture[Any]], *, force: bool
-) -> PrefectFuture[Any]:
-    named = stage.with_options(name=node.name, task_run_name=node.name)
-    upstreams = [futures[name] for name in node.upstreams]
-    return named.submit(node.name, runner, force, wait_for=upstreams, return_state=False)
+def _submit(node: Node, work: Work, futures: Mapping[str, PrefectFuture[Any]]) -> PrefectFuture[Any]:
+    delays = RETRIES.get(node.name.partition("@")[0], [])
+    named = stage.with_options(
+        name=node.name, task_run_name=node.name, retries=len(delays), retry_delay_seconds=delays or 0
+    )
+    return named.submit(node.name, work, wait_for=[futures[name] for name in node.upstreams], return_state=False)
 
 
-def verdict(states: dict[str, State[Any]]) -> State[Any]:
+def verdict(states: Mapping[str, State[Any]]) -> State[Any]:
     """The flow's state, from those of its stages: failed where one of them is, with its message."""
     failed = [state.message or name for name, state in states.items() if state.is_failed() or state.is_crashed()]
     if failed:
@@ -125,16 +219,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipelines.flow", description="Run the DAG of dvc.yaml in Prefect.")
     parser.add_argument("--targets", nargs="+", metavar="STAGE", help="only what leads to these stages (default: all)")
     parser.add_argument("--force", action="store_true", help="run stages even where nothing has changed")
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=1,
-        metavar="N",
-        choices=range(1, MOST_WORKERS + 1),
-        help="stages side by side (1)",
-    )
+    parser.add_argument("--cpu", type=int, default=1, metavar="N", help="cores that stages may share (1: one by one)")
+    parser.add_argument("--gpu", type=int, default=1, metavar="N", help="GPUs that stages may share (1)")
     parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: here)")
     arguments = parser.parse_args()
+    try:
+        limits = Limits(cpu=arguments.cpu, gpu=arguments.gpu)
+    except ValueError:
+        parser.error("--cpu must be 1 to 1024, --gpu 0 to 64")
     for number in (signal.SIGTERM, signal.SIGHUP):  # their default would leave stages and the temporary server behind
         signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:  # before a server is started for it
@@ -142,7 +234,7 @@ def main() -> int:
     except BertlineError as error:
         print(f"pipeline: error: {error}", file=sys.stderr)
         return 1
-    state: State[Any] = pipeline(**vars(arguments), return_state=True)
+    state: State[Any] = pipeline(arguments.root, arguments.targets, arguments.force, limits, return_state=True)
     failed = not state.is_completed()
     print(f"pipeline: {'error: ' if failed else ''}{state.message}", file=sys.stderr if failed else sys.stdout)
     return int(failed)

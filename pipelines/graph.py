@@ -1,24 +1,35 @@
-"""DVC's graph of stages as an immutable, printable plan.
+"""DVC's graph of stages as an immutable, printable plan, and what DVC says has changed.
 
-    python -m pipelines.graph              the plan, one stage a line, in the order of execution
-    python -m pipelines.graph --mermaid    the same as a Mermaid diagram
+    bertline plan                     the plan, one stage a line, in the order of execution, and what a run would do
+    bertline plan finetune@docs_qa    what leads to one stage (or group of stages: finetune)
+    bertline plan --mermaid           the same as a Mermaid diagram
+    bertline plan --check             fails where dvc.lock is not what code and params.yaml would give; needs no data
 
-The graph comes from `dvc.repo.Repo().index.graph`, which is no public interface of DVC: this is the only file that
-touches it, and a test compares what it gives with `dvc dag`.
+`bertline plan` starts this module (`python -m pipelines.graph`). Graph and changes come from `dvc.repo.Repo().index`,
+which is no public interface of DVC: this is the only file that touches it, and tests compare what it gives with
+`dvc dag` and with what `dvc repro` then does.
 """
 
 import argparse
 import difflib
+import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dvc.exceptions import DvcException, NotDvcRepoError
+from dvc.lock import LockError
 from dvc.repo import Repo
 
 from bertline.base.errors import BertlineError
+
+Changes = Mapping[str, tuple[str, ...]]
+"""Stage -> what has changed of it since dvc.lock was written, in words; a stage without changes is not in it."""
+
+_NAMED = 3  # changes of a stage on its line
 
 
 @dataclass(frozen=True)
@@ -71,12 +82,48 @@ class Plan:
         lines = (f"{node.name:{width}}  <- {', '.join(node.upstreams)}" for node in self.nodes)
         return "\n".join(line.removesuffix("<- ").rstrip() for line in lines)
 
-    def mermaid(self) -> str:
-        """The plan as a Mermaid flowchart; edges that others imply are left out, so that the picture stays readable."""
+    def up_to_date(self, changes: Changes) -> frozenset[str]:
+        """The stages that need not even be looked at: unchanged, and so is all that they read from."""
+        settled: set[str] = set()
+        for node in self.nodes:
+            if node.name not in changes and settled.issuperset(node.upstreams):
+                settled.add(node.name)
+        return frozenset(settled)
+
+    def forecast(self, changes: Changes) -> dict[str, str]:
+        """What a run would do about each stage, in words.
+
+        A stage below one that runs may turn out to have nothing to do: whether its inputs change is known then.
+        """
+        settled = self.up_to_date(changes)
+        words = {}
+        for node in self.nodes:
+            found = changes.get(node.name, ())
+            above = [name for name in node.upstreams if name not in settled]
+            if found:
+                more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+                words[node.name] = f"to run: {', '.join(found[:_NAMED])}{more}"
+            else:
+                words[node.name] = f"after {', '.join(above)}" if above else "up to date"
+        return words
+
+    def table(self, changes: Changes) -> str:
+        """The plan with its forecast, one stage a line."""
+        forecast = self.forecast(changes)
+        width = max((len(name) for name in self.names), default=0)
+        return "\n".join(f"{name:{width}}  {forecast[name]}" for name in self.names)
+
+    def mermaid(self, changes: Changes | None = None) -> str:
+        """The plan as a Mermaid flowchart; edges that others imply are left out, so that the picture stays readable.
+
+        With `changes`, the stages that are up to date are drawn with a dashed border.
+        """
         place = {name: f"s{number}" for number, name in enumerate(self.names)}
         stages = [f'  {place[name]}["{name}"]' for name in self.names]
         edges = [f"  {place[above]} --> {place[below]}" for above, below in self._direct_edges()]
-        return "\n".join(["flowchart LR", *stages, *edges]) + "\n"
+        settled = [place[name] for name in self.names if changes is not None and name in self.up_to_date(changes)]
+        style = ["  classDef settled stroke-dasharray: 4", f"  class {','.join(settled)} settled"] if settled else []
+        return "\n".join(["flowchart LR", *stages, *edges, *style]) + "\n"
 
     def _direct_edges(self) -> list[tuple[str, str]]:
         """The edges of the transitive reduction, in plan order."""
@@ -95,20 +142,80 @@ def read_plan(root: Path) -> Plan:
     Raises:
         BertlineError: `root` is no DVC repository, or DVC cannot read its dvc.yaml or params.yaml.
     """
+    with _opened(root) as repo:
+        return _plan(repo)
+
+
+def read_plan_and_changes(root: Path, targets: Iterable[str] = ()) -> tuple[Plan, Changes]:
+    """The plan that leads to `targets`, and what has changed in its stages. Hashes what DVC has not hashed yet.
+
+    Raises:
+        BertlineError: as `read_plan`, or a target is no stage.
+    """
+    with _opened(root) as repo:
+        plan = _plan(repo).up_to(targets)
+        stages = {_addressing(stage): stage for stage in repo.index.stages}
+        with repo.lock:  # waits for a `dvc repro` that commits; those that run a stage do not hold it
+            found = {name: tuple(_changes(stages[name])) for name in plan.names}
+    return plan, {name: changes for name, changes in found.items() if changes}
+
+
+@contextmanager
+def _opened(root: Path) -> Iterator[Repo]:
+    """DVC's view of a checkout; what it finds wrong comes out as one line."""
     try:
-        with Repo(str(root)) as repo:
-            graph = repo.index.graph  # networkx.DiGraph of stages; an edge points at what a stage depends on
-            stages = [_addressing(stage) for stage in repo.index.stages]
-            upstreams = {
-                _addressing(stage): {_addressing(above) for above in graph.successors(stage)} for stage in graph
-            }
+        with Repo(str(root), _wait_for_lock=True) as repo:
+            yield repo
     except NotDvcRepoError:
         fix = "Run in a checkout of the project (git clone), or `dvc init`"
         raise BertlineError("not a DVC repository", where=str(root.resolve()), fix=fix) from None
     except DvcException as error:
         problem = " ".join(str(error).split()).rstrip(".")
         raise BertlineError(problem, where=str(root / "dvc.yaml"), fix="Correct it; `dvc dag` checks it") from None
-    return in_order(stages, upstreams)
+
+
+def _plan(repo: Repo) -> Plan:
+    graph = repo.index.graph  # networkx.DiGraph of stages; an edge points at what a stage depends on
+    stages = [_addressing(stage) for stage in repo.index.stages]
+    return in_order(
+        stages, {_addressing(stage): {_addressing(above) for above in graph.successors(stage)} for stage in graph}
+    )
+
+
+def share_cache(checkout: Path, worktree: Path) -> None:
+    """Let a worktree of `checkout` use its DVC cache and settings, and bring back what the cache has of its outputs.
+
+    Raises:
+        BertlineError: DVC cannot read one of them.
+    """
+    settings = checkout / ".dvc" / "config.local"  # remotes, credentials
+    if settings.is_file():
+        shutil.copy2(settings, worktree / ".dvc" / "config.local")
+    with _opened(checkout) as repo:
+        cache = repo.cache.local_cache_dir
+    with _opened(worktree) as repo, repo.config.edit("local") as config:
+        # Linked, not copied: a run of another learning rate must not cost the disk all tokens and models once more.
+        config["cache"] |= {"dir": cache, "type": ["reflink", "hardlink", "copy"]}
+    with _opened(worktree) as repo:
+        repo.checkout(force=True, allow_missing=True)
+
+
+def _changes(stage: Any) -> Iterator[str]:
+    """What DVC finds changed of a stage: `in modified`, `pretrain.seed modified`, `changed command`."""
+    try:
+        status = stage.status(check_updates=True)  # {addressing: [{"changed deps": {path: what}}, "changed command"]}
+    except LockError:
+        yield "another run is writing its files"
+        return
+    for entry in (entry for entries in status.values() for entry in entries):
+        if isinstance(entry, str):
+            yield entry
+            continue
+        for path, what in (item for changed in entry.values() for item in changed.items()):
+            if isinstance(what, Mapping):  # options of params.yaml
+                yield from (f"{key} {state}" for key, state in what.items())
+            else:
+                yield f"{path} {what}"
 
 
 def _addressing(stage: Any) -> str:
@@ -133,19 +240,37 @@ def in_order(stages: list[str], upstreams: dict[str, set[str]]) -> Plan:
     return Plan(tuple(nodes.values()))
 
 
+def check_lock(changes: Changes) -> None:
+    """Refuse a dvc.lock that is not what dvc.yaml, params.yaml and the code would give.
+
+    Data that is not here is not looked for: a fresh clone has none, and DVC's cache has it all.
+
+    Raises:
+        BertlineError: stages have changed since it was written; names them.
+    """
+    stale = {name: [what for what in found if not what.endswith(" deleted")] for name, found in changes.items()}
+    told = [f"{name} ({', '.join(found[:_NAMED])})" for name, found in stale.items() if found]
+    if told:
+        fix = "Run `dvc repro`, and commit dvc.lock and data/"
+        raise BertlineError(f"out of date: {'; '.join(told)}", where="dvc.lock", fix=fix)
+
+
 def main() -> int:
     """Print the plan."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.graph", description="Print the DAG of dvc.yaml.")
+    parser = argparse.ArgumentParser(prog="bertline plan", description="Show what a run would do; runs nothing.")
     parser.add_argument("targets", nargs="*", metavar="STAGE", help="only what leads to these stages (default: all)")
     parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: here)")
     parser.add_argument("--mermaid", action="store_true", help="as a Mermaid diagram")
+    parser.add_argument("--check", action="store_true", help="fail where dvc.lock is out of date; needs no data")
     arguments = parser.parse_args()
     try:
-        plan = read_plan(arguments.root).up_to(arguments.targets)
+        plan, changes = read_plan_and_changes(arguments.root, arguments.targets)
+        if arguments.check:
+            check_lock(changes)
     except BertlineError as error:
-        print(f"plan: error: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
-    print(plan.mermaid() if arguments.mermaid else plan)
+    print(plan.mermaid(changes).rstrip() if arguments.mermaid else plan.table(changes))
     return 0
 
 

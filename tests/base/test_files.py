@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,23 @@ def test_a_second_holder_is_refused_by_name_and_a_dead_one_leaves_no_lock(tmp_pa
     holder.communicate()
     with exclusive_lock(path, "pre-training"):
         pass
+
+
+def test_a_patient_process_waits_for_the_lock(tmp_path: Path) -> None:
+    path, held, order = tmp_path / "lock", threading.Event(), list[str]()
+
+    def first() -> None:
+        with exclusive_lock(path, "first"):
+            held.set()
+            time.sleep(0.3)
+            order.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    held.wait()
+    with pytest.raises(BertlineError, match="second is already running"), exclusive_lock(path, "second", patience=0.1):
+        pass
+    with exclusive_lock(path, "third", patience=20):
+        order.append("third")
+    thread.join()
+    assert order == ["first", "third"]

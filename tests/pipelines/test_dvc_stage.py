@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from pipelines import dvc_stage
+from pipelines import process_groups
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
 
 Repo = Callable[[dict[str, Any]], Path]
@@ -187,7 +187,7 @@ def test_a_second_interrupt_ends_the_patience_at_once(repo: Repo, monkeypatch: p
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(dvc_stage.time, "sleep", interrupted)
+        patched.setattr(process_groups.time, "sleep", interrupted)
         with pytest.raises(KeyboardInterrupt):
             runner.stop_all()
     thread.join(timeout=5)

@@ -1,5 +1,7 @@
 """The Prefect flow is DVC's DAG: recorded by a real server, in DVC's order, stopped by a failure or a signal."""
 
+import base64
+import json
 import os
 import re
 import signal
@@ -7,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,9 @@ from prefect.client.orchestration import get_client
 from bertline.base.params import parse_params, read_yaml, write_params
 from checkout import ROOT, run_in
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
-from pipelines.flow import pipeline, run_plan
+from pipelines.flow import RETRIES, Work, pipeline, run_plan
 from pipelines.graph import Node, Plan, in_order
+from pipelines.resources import Limits, Needs
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -80,11 +83,20 @@ class Recorder(StageRunner):
         super().__init__(Path())
         self.order: list[str] = []
         self.events: list[str] = []
+        self.devices: dict[str, str | None] = {}
         self.busiest = self._busy = 0
         self._seconds, self._failing, self._guard = seconds, failing, threading.Lock()
 
-    def run(self, stage: str, log: Callable[[str], None], *, force: bool = False) -> Outcome:
+    def run(
+        self,
+        stage: str,
+        log: Callable[[str], None],
+        *,
+        force: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> Outcome:
         with self._guard:
+            self.devices[stage] = (environment or {}).get("CUDA_VISIBLE_DEVICES")
             self.order.append(stage)
             self.events.append(f"{stage} begins")
             self._busy += 1
@@ -98,10 +110,16 @@ class Recorder(StageRunner):
         return Outcome.RAN
 
 
-def run_with(recorder: Recorder, plan: Plan, workers: int) -> dict[str, State[Any]]:
+def work_of(recorder: Recorder, plan: Plan, limits: Limits, needs: Mapping[str, Needs], locks: Path) -> Work:
+    return Work(recorder, limits, {name: Needs() for name in plan.names} | dict(needs), frozenset(), False, locks)
+
+
+def run_with(
+    recorder: Recorder, plan: Plan, limits: Limits, needs: Mapping[str, Needs] | None = None, locks: Path = Path()
+) -> dict[str, State[Any]]:
     @flow(name="of a test", persist_result=False)
     def runner() -> Any:
-        return [run_plan(plan, recorder, force=False, workers=workers)]
+        return [run_plan(plan, work_of(recorder, plan, limits, needs or {}, locks))]
 
     (states,) = runner()
     return states
@@ -118,7 +136,7 @@ def test_tasks_and_edges_of_this_project_are_those_that_dvc_shows(
     overlay = ROOT / "pipelines" / "presets" / "quickstart.yaml"
     write_params(tmp_path / "params.yaml", parse_params(read_yaml(overlay), "quickstart"), "for a test")
     recorder = Recorder()
-    monkeypatch.setattr("pipelines.flow.StageRunner", lambda root: recorder)
+    monkeypatch.setattr("pipelines.flow.StageRunner", lambda root, **options: recorder)
     state = pipeline(tmp_path, return_state=True)
     assert state.is_completed()
     dot = run_in(tmp_path, "dvc", "dag", "--dot").stdout
@@ -140,6 +158,25 @@ def test_stages_run_after_their_upstreams_and_are_cached_the_second_time(repo: R
     runs = recorded(second, 4)
     assert {run["state_name"] for run in runs.values()} == {"Cached"}
     assert edges(runs) == {("a", "b"), ("a", "c"), ("b", "d"), ("c", "d")}
+
+
+def test_dvc_is_started_for_what_changed_and_below_it_alone(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = repo(stages(a=("", "true"), b=("a", "cat other"), c=("b", "true"), d=("a", "true")))
+    (folder / "other").touch()
+    assert run(folder).is_completed()
+    (folder / "b.out").unlink()
+    started: list[str] = []
+    real = StageRunner.run
+
+    def noted(self: StageRunner, stage: str, *arguments: Any, **options: Any) -> Outcome:
+        started.append(stage)
+        return real(self, stage, *arguments, **options)
+
+    monkeypatch.setattr(StageRunner, "run", noted)
+    state = run(folder)
+    assert started == ["b", "c"]
+    assert state.message == "4 stages: 0 ran, 4 up to date"
+    assert (folder / "b.out").exists()
 
 
 def test_a_failed_stage_gives_its_message_and_stops_what_depends_on_it_alone(repo: Repo) -> None:
@@ -165,38 +202,133 @@ def test_targets_and_force_choose_what_runs(repo: Repo) -> None:
     assert "no stage named 'x'" in str(wrong.message)
 
 
-def test_the_plan_and_the_scoreboard_are_shown_as_artifacts(repo: Repo) -> None:
+ENTRY = {
+    "name": "sentences_given",
+    "severity": "critical",
+    "expected": "a text | no [MASK]",
+    "observed": None,
+    "unexpected_count": 3,
+    "rows": 10,
+    "frame": "sentences",
+    "column": "text",
+    "examples": [],
+    "fix": "Look",
+    "success": False,
+}
+
+
+def writes(path: str, value: Any) -> dict[str, Any]:
+    """A stage that writes a JSON file."""
+    return {"cmd": f"mkdir -p {Path(path).parent} && echo '{json.dumps(value)}' > {path}", "outs": [path]}
+
+
+def test_what_the_stages_leave_is_shown_as_artifacts(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     board = "data/reports/report/scoreboard.md"
     report = {"cmd": f"mkdir -p data/reports/report && echo '| docs_qa | 0.5 |' > {board}", "outs": [board]}
-    folder = repo({"a": {"cmd": "echo > a", "outs": ["a"]}, "report": report | {"deps": ["a"]}})
-    shown = {artifact["key"]: artifact["data"] for artifact in records("artifacts", run(folder))}
-    assert "report  <- a" in shown["plan"]
-    assert "s0 --> s1" in shown["plan"]
+    entry = ENTRY | {"severity": "warning"}
+    gate = {"gate": "gate_corpus", "passed": True, "statistics": {"documents": 3}, "expectations": [entry]}
+    curve = [{"step": step, "mlm_loss": 7.0 - step, "nsp_loss": None} for step in range(3)]
+    reports = "data/reports/pretrain"
+    pretrain = writes(f"{reports}/curve.json", curve)
+    pretrain["cmd"] += f" && cp {reports}/curve.json {reports}/validation_curve.json"
+    gated = writes("data/gates/gate_corpus/report.json", gate)
+    folder = repo({"gate_corpus": gated, "pretrain": pretrain, "report": report})
+    state = run(folder)
+    shown = {artifact["key"]: artifact["data"] for artifact in records("artifacts", state)}
+    assert set(shown) == {"plan", "gate-corpus", "pre-training-mlm-loss", "scoreboard"}
+    assert "report       to run: " in shown["plan"]
     assert shown["scoreboard"] == "| docs_qa | 0.5 |\n"
+    assert base64.b64decode(shown["pre-training-mlm-loss"].removeprefix("data:image/png;base64,")).startswith(
+        b"\x89PNG"
+    )
+    assert "0 of 1 expectations hold" in shown["gate-corpus"]
+    assert r"| **failed** | sentences given |  | a text \| no \[MASK\] | 3 | warning |" in shown["gate-corpus"]
+    (page,) = folder.glob("data/runs/pages/*/gate_corpus/data_docs/index.html")
+    assert f"Data Docs: `{page}`" in shown["gate-corpus"]
+    monkeypatch.setenv("BERTLINE_PAGES_URL", "http://127.0.0.1:4201")
+    again = {artifact["key"]: artifact["data"] for artifact in records("artifacts", run(folder))}
+    assert re.search(
+        r"\[Data Docs\]\(http://127.0.0.1:4201/pipeline-\w{8}/gate_corpus/data_docs/index.html\)", again["gate-corpus"]
+    )
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_no_more_stages_than_workers_run_at_a_time(workers: int) -> None:
+def test_a_failed_gate_is_shown_too_and_a_broken_report_fails_no_run(repo: Repo) -> None:
+    gate = {"gate": "gate_corpus", "passed": False, "statistics": {}, "expectations": [ENTRY]}
+    failing = writes("data/gates/gate_corpus/data_docs/report.json", gate)
+    failing = {"cmd": failing["cmd"] + " && false", "outs": ["data/gates/gate_corpus/report.json"]}
+    broken = writes("data/gates/gate_tokens/report.json", [1])
+    state = run(repo({"gate_corpus": failing, "gate_tokens": broken}))
+    shown = {artifact["key"]: artifact["data"] for artifact in records("artifacts", state)}
+    assert "**gate_corpus: failed**, 0 of 1" in shown["gate-corpus"]
+    assert state.is_failed()
+    assert "gate_tokens" not in str(state.message)
+
+
+@pytest.mark.parametrize("cpu", [1, 2, 3])
+def test_no_more_stages_than_cores_run_at_a_time(cpu: int) -> None:
     recorder = Recorder(seconds=0.4)
-    states = run_with(recorder, WIDE, workers)
+    states = run_with(recorder, WIDE, Limits(cpu=cpu))
     assert all(state.is_completed() for state in states.values())
-    assert recorder.busiest == workers
+    assert recorder.busiest == cpu
     assert recorder.order[0] == "a"
     assert recorder.order[-1] == "e"
-    if workers == 1:
+    if cpu == 1:
         assert recorder.order == list(WIDE.names)
 
 
-def test_a_stage_that_waits_for_its_upstream_keeps_no_worker_from_another() -> None:
+def test_a_stage_that_needs_all_cores_runs_alone_and_more_than_all_are_all() -> None:
+    recorder = Recorder(seconds=0.3)
+    run_with(recorder, Plan((Node("a"), Node("b"), Node("c"))), Limits(cpu=2), {"b": Needs(cpu=8)})
+    events = recorder.events
+    assert events[events.index("b begins") + 1] == "b ends"
+    assert events.index("c begins") < events.index("a ends")
+
+
+def test_stages_on_gpus_share_them_with_stages_on_cores_and_each_has_its_own(tmp_path: Path) -> None:
+    plan = Plan((Node("a"), Node("b"), Node("c"), Node("d")))
+    on_gpu = {name: Needs(gpu=1) for name in "abc"}
+    recorder = Recorder(seconds=0.4)
+    run_with(recorder, plan, Limits(cpu=4, gpu=1), on_gpu, tmp_path)
+    assert recorder.busiest == 2  # one of them, and d
+    assert recorder.devices == {"a": "0", "b": "0", "c": "0", "d": None}
+    recorder = Recorder(seconds=0.4)
+    run_with(recorder, plan, Limits(cpu=4, gpu=2), on_gpu, tmp_path)
+    assert {recorder.devices["a"], recorder.devices["b"]} == {"0", "1"}
+
+
+def test_two_runs_on_one_machine_take_turns_on_its_gpu(tmp_path: Path) -> None:
+    plan, needs = Plan((Node("a"), Node("b"))), {"a": Needs(gpu=1), "b": Needs(gpu=1)}
+    recorder = Recorder(seconds=0.4)
+    runs = [threading.Thread(target=run_with, args=(recorder, plan, Limits(cpu=4), needs, tmp_path)) for _ in range(2)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    assert recorder.order.count("a") == recorder.order.count("b") == 2
+    assert recorder.busiest == 1
+
+
+def test_a_stage_that_waits_for_its_upstream_keeps_no_core_from_another() -> None:
     recorder = Recorder(seconds=1)
-    run_with(recorder, Plan((Node("a"), Node("b", ("a",)), Node("c"))), 2)
+    run_with(recorder, Plan((Node("a"), Node("b", ("a",)), Node("c"))), Limits(cpu=2))
     assert recorder.events.index("c begins") < recorder.events.index("a ends")
+
+
+def test_a_download_is_tried_again_and_a_gate_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RETRIES, "download", [0.1, 0.1])
+    plan = Plan((Node("download"), Node("gate_corpus")))
+    recorder = Recorder(failing="download")
+    assert run_with(recorder, plan, Limits())["download"].is_failed()
+    assert recorder.order == ["download"] * 3 + ["gate_corpus"]
+    recorder = Recorder(failing="gate_corpus")
+    assert run_with(recorder, plan, Limits())["gate_corpus"].is_failed()
+    assert recorder.order == ["download", "gate_corpus"]
 
 
 def test_nothing_below_a_failure_runs_however_far_below() -> None:
     chain = in_order(["a", "b", "c", "d"], {"a": set(), "b": {"a"}, "c": {"b"}, "d": {"c"}})
     recorder = Recorder(failing="b")
-    states = run_with(recorder, chain, 1)
+    states = run_with(recorder, chain, Limits())
     assert recorder.order == ["a", "b"]
     assert [state.name for state in states.values()] == ["Completed", "Failed", "NotReady", "NotReady"]
 

@@ -1,6 +1,9 @@
 """The plan is DVC's graph: the same stages, the same edges, in an order that works."""
 
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from bertline.base.errors import BertlineError
 from bertline.base.params import parse_params, read_yaml, write_params
 from checkout import ROOT, run_in
-from pipelines.graph import Plan, in_order, read_plan
+from pipelines.graph import Plan, in_order, read_plan, read_plan_and_changes
 
 Repo = Callable[[dict[str, Any]], Path]
 
@@ -133,11 +136,73 @@ def test_a_broken_dvc_yaml_is_one_line(repo: Repo) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_the_module_prints_the_plan_and_says_in_one_line_what_is_wrong(repo: Repo) -> None:
+CHAIN = in_order(["a", "b", "c", "d"], {"a": set(), "b": {"a"}, "c": {"b"}, "d": {"a"}})
+
+
+def test_what_is_up_to_date_reads_from_nothing_that_changed() -> None:
+    assert CHAIN.up_to_date({}) == {"a", "b", "c", "d"}
+    assert CHAIN.up_to_date({"b": ("in modified",)}) == {"a", "d"}
+    assert CHAIN.up_to_date({"a": ("in modified",)}) == set()
+    assert CHAIN.forecast({"b": ("1", "2", "3", "4", "5")}) == {
+        "a": "up to date",
+        "b": "to run: 1, 2, 3 and 2 more",
+        "c": "after b",
+        "d": "up to date",
+    }
+
+
+def test_changes_are_those_that_dvc_repro_acts_on(repo: Repo) -> None:
+    stages = {
+        "a": {"cmd": "cp in a", "deps": ["in"], "params": ["x.y"], "outs": ["a"]},
+        "b": {"cmd": "cp a b", "deps": ["a"], "outs": ["b"]},
+        "c": {"cmd": "echo c > c", "outs": ["c"]},
+    }
+    folder = repo(stages)
+    (folder / "in").touch()
+    (folder / "params.yaml").write_text("x: {y: 1}\n")
+    assert set(read_plan_and_changes(folder)[1]) == {"a", "b", "c"}
+    assert run_in(folder, "dvc", "repro").returncode == 0
+    assert read_plan_and_changes(folder)[1] == {}
+    (folder / "in").write_text("2")
+    (folder / "params.yaml").write_text("x: {y: 2}\n")
+    (folder / "c").unlink()
+    plan, changes = read_plan_and_changes(folder)
+    assert changes == {"a": ("in modified", "x.y modified"), "c": ("c deleted",)}
+    assert plan.up_to_date(changes) == frozenset()
+    assert read_plan_and_changes(folder, ["c"])[1] == {"c": ("c deleted",)}
+
+
+def test_reading_the_changes_waits_for_no_stage_that_runs(repo: Repo) -> None:
+    folder = repo({"a": {"cmd": "touch began; while [ ! -e go ]; do sleep 0.05; done; echo > a", "outs": ["a"]}})
+    with subprocess.Popen([sys.executable, "-m", "dvc", "repro"], cwd=folder, stdout=subprocess.DEVNULL) as dvc:
+        try:
+            while not (folder / "began").exists():
+                assert dvc.poll() is None
+                time.sleep(0.05)
+            assert read_plan_and_changes(folder)[1] == {"a": ("another run is writing its files",)}
+        finally:
+            (folder / "go").touch()
+    assert read_plan_and_changes(folder)[1] == {}
+
+
+def test_the_command_prints_what_a_run_would_do_and_says_in_one_line_what_is_wrong(repo: Repo) -> None:
     folder = repo({"a": {"cmd": "echo > a", "outs": ["a"]}, "b": {"cmd": "cat a > b", "deps": ["a"], "outs": ["b"]}})
+    assert run_in(folder, "dvc", "repro", "a").returncode == 0
 
     plan = ("python", "-m", "pipelines.graph", "--root", str(folder))
-    assert run_in(ROOT, *plan).stdout == "a\nb  <- a\n"
-    assert "s0 --> s1" in run_in(ROOT, *plan, "--mermaid").stdout
+    assert run_in(ROOT, *plan).stdout.splitlines() == ["a  up to date", "b  to run: a modified, b deleted"]
+    picture = run_in(ROOT, *plan, "--mermaid").stdout
+    assert "s0 --> s1" in picture
+    assert picture.endswith("  class s0 settled\n")
     wrong = run_in(ROOT, *plan, "c")
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (1, 1)
+
+
+def test_bertline_plan_works_from_any_folder_of_the_checkout() -> None:
+    shown = run_in(ROOT / "src", "bertline", "plan", "gate_tokens")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.splitlines()[0].split()[0] == "download"
+    assert shown.stdout.splitlines()[-1].split()[0] == "gate_tokens"
+    wrong = run_in(ROOT, "bertline", "plan", "gate_toke")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert wrong.stderr == "error: dvc.yaml: no stage named 'gate_toke'. Did you mean 'gate_tokens'.\n"

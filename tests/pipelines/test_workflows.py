@@ -1,7 +1,10 @@
-"""The workflow of GitHub Actions runs what contributors run, with no more rights than it needs."""
+"""The workflows of GitHub Actions: they run what contributors run, with the least rights, and never for forks."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -9,6 +12,29 @@ from ruamel.yaml import YAML
 from checkout import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+SCRIPTS = sorted((ROOT / ".github" / "scripts").glob("*.sh"))
+MAY_WRITE = {"retrain.yml": {"contents": "write", "pull-requests": "write"}}
+"""Workflow -> rights of its job, where reading is not enough: to push a branch, and to open a pull request."""
+
+
+def read(name: str) -> dict[str, Any]:
+    workflow: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / ".github" / "workflows" / name).read_text())
+    return workflow
+
+
+def commands(name: str) -> list[str]:
+    return [step["run"] for job in read(name)["jobs"].values() for step in job["steps"] if "run" in step]
+
+
+def test_the_workflows_fit_the_schema_and_no_audit_finds_a_fault() -> None:
+    folder = Path(sys.executable).parent
+    files = [str(path) for path in WORKFLOWS]
+    for command in (
+        [folder / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *files],
+        [folder / "zizmor", "--offline", "--no-progress", *files],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -20,16 +46,47 @@ def test_actions_are_pinned_by_commit_with_their_version_beside_it(path: Path) -
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_a_workflow_may_only_read_and_cannot_run_for_ever(path: Path) -> None:
-    workflow = YAML(typ="safe", pure=True).load(path.read_text())
+def test_a_workflow_has_the_least_rights_and_cannot_run_for_ever(path: Path) -> None:
+    workflow = read(path.name)
     assert workflow["permissions"] == {"contents": "read"}
     assert workflow["concurrency"]["group"]
     for job in workflow["jobs"].values():
-        assert "permissions" not in job
-        assert job["timeout-minutes"] <= 60
+        assert job.get("permissions") == MAY_WRITE.get(path.name)
+        assert job["timeout-minutes"] <= 1440
+        checkouts = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
+        assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_no_input_is_part_of_a_command(path: Path) -> None:
+    assert not [command for command in commands(path.name) if "${{" in command]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_stop_at_the_first_fault_and_can_be_started(script: Path) -> None:
+    assert "set -euo pipefail" in script.read_text()
+    assert script.stat().st_mode & 0o111
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
 
 
 def test_ci_runs_what_a_contributor_types() -> None:
-    jobs = YAML(typ="safe", pure=True).load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
-    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
-    assert commands == ["make test"]
+    assert commands("ci.yml") == ["make test", "make .venv/.ready", ".venv/bin/bertline plan --check"]
+
+
+def test_retraining_by_a_label_is_for_branches_of_this_repository_alone() -> None:
+    (job,) = read("retrain.yml")["jobs"].values()
+    assert "github.event.pull_request.head.repo.full_name == github.repository" in job["if"]
+    assert "github.event.label.name == 'retrain'" in job["if"]
+
+
+def test_retraining_offers_every_preset() -> None:
+    inputs = YAML(pure=True).load((ROOT / ".github" / "workflows" / "retrain.yml").read_text())["on"][
+        "workflow_dispatch"
+    ]
+    presets = sorted(path.stem for path in (ROOT / "pipelines" / "presets").glob("*.yaml"))
+    assert list(inputs["inputs"]["preset"]["options"]) == ["current", *presets]
+
+
+def test_a_promotion_waits_for_a_person() -> None:
+    (job,) = read("promote.yml")["jobs"].values()
+    assert job["environment"] == "production"

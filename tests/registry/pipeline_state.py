@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Kind, Params, Register, Task, TaskData
+from bertline.base.config import Kind, Params, Task, TaskData
 from bertline.base.files import write_json, write_json_rows, write_jsonl, write_text
 from bertline.base.params import write_params
+from bertline.base.register_config import Register
 from bertline.evaluation.metrics import GOLD_COLUMNS
 from bertline.inference.heads import PROBLEM_TYPES, build_model
 from bertline.inference.settings import InferenceSettings

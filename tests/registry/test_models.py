@@ -1,7 +1,10 @@
 """The registry: a version a content, and aliases that move as the rule says."""
 
+import shutil
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -11,6 +14,8 @@ from mlflow.exceptions import MlflowException
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
 from bertline.base.files import write_text
+from bertline.base.register_config import Register
+from bertline.registry.aliases import scores_of
 from bertline.registry.contenders import contenders
 from bertline.registry.models import Registration, register
 from bertline.registry.store import Store, open_store
@@ -28,11 +33,13 @@ class Bench:
     store: Store
     run_id: str
 
-    def register(self, *, seed: int = 1, primary: float = 0.8, rows: int = 4) -> Registration:
+    def register(
+        self, *, seed: int = 1, primary: float = 0.8, rows: int = 4, config: Register = TOPIC.register
+    ) -> Registration:
         write_finetuned(self.artifacts, "topic", seed)
         write_scores(self.artifacts, "topic", primary, rows=rows)
         contender = next(contenders(TOPIC, self.artifacts, {}))
-        return register(self.store, contender, self.run_id, {"git.commit": "abc"}, TOPIC.register)
+        return register(self.store, contender, self.run_id, {"git.commit": "abc"}, config)
 
     @property
     def aliases(self) -> dict[str, str]:
@@ -135,3 +142,33 @@ def test_a_broken_model_is_refused_before_it_is_a_version(bench: Bench) -> None:
     with pytest.raises(BertlineError, match=r"topic: does not answer .*safetensors.*dvc repro -f -s finetune@topic"):
         register(bench.store, contender, bench.run_id, {}, TOPIC.register)
     assert bench.versions == []
+
+
+def test_where_people_decide_a_model_stays_a_challenger(bench: Bench) -> None:
+    asked = replace(TOPIC.register, promote=False)
+    registration = bench.register(config=asked)
+    assert registration.alias == "challenger"
+    assert registration.verdict.reasons[-1] == "register.promote is false: a person decides"
+    assert bench.aliases == {"challenger": "1"}
+
+
+def test_two_processes_that_register_at_once_take_turns(bench: Bench) -> None:
+    """Both models are better than the champion; the one that comes second is weighed against the first."""
+    bench.register(seed=1, primary=0.7)
+    made: list[Registration] = []
+    copies = [shutil.copytree(bench.artifacts.root, bench.artifacts.root.with_name(f"copy{n}")) for n in range(2)]
+
+    def go(number: int, root: Path) -> None:
+        own = replace(bench, artifacts=Artifacts(root))
+        made.append(own.register(seed=2 + number, primary=(0.8, 0.9)[number]))
+
+    threads = [threading.Thread(target=go, args=item) for item in enumerate(copies)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    last = bench.aliases["champion"]
+    scores = {str(one.version): scores_of(bench.store.client, NAME, one.version) for one in bench.versions}
+    assert scores[last] is not None
+    assert scores[last].primary == 0.9
+    assert len(bench.versions) == 3

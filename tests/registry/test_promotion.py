@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertline.base.config import Register
+from bertline.base.register_config import Register
 from bertline.registry.promotion import Scores, beats_floor, decide
 
 CONFIG = Register(min_gain_over_majority=0.02, tolerance=0.005)

@@ -10,8 +10,8 @@ import mlflow
 import pytest
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.errors import BertlineError
-from bertline.registry.store import masked, open_store
+from bertline.base.errors import BertlineError, masked
+from bertline.registry.store import open_store
 
 OPEN = """
 import sys
@@ -117,3 +117,18 @@ def test_an_unreachable_server_is_said_and_its_password_is_not(
 )
 def test_passwords_are_masked(uri: str, shown: str) -> None:
     assert masked(uri) == shown
+
+
+def test_checkouts_that_share_a_database_share_its_artifacts_and_its_lock(
+    artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "shared" / "mlflow.db"
+    database.parent.mkdir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    locks = set()
+    for root in (artifacts.root, tmp_path / "another"):
+        with open_store(Artifacts(root), "mine") as store:
+            locks.add(store.lock)
+            run = store.client.create_run(store.experiment_id)
+            assert run.info.artifact_uri.startswith((database.parent / "mlruns").as_uri())
+    assert len(locks) == 1

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from bertline.base.download_config import Download
 from bertline.base.options import STRICT, in_unit_interval, not_negative, option, positive, require, watched
+from bertline.base.register_config import Register
 from bertline.base.tune_config import Tune
 
 Device = Literal["cpu", "cuda"]
@@ -302,25 +303,6 @@ class Evaluate:
 
     def __post_init__(self) -> None:
         positive(self, "draws")
-
-
-@dataclass(frozen=True)
-class Register:
-    """Stage register."""
-
-    __pydantic_config__ = STRICT
-    experiment: str = option("bertline", "MLflow experiment of the runs")
-    prefix: str = option("bertline", "registered models are named PREFIX-TASK")
-    min_gain_over_majority: float = option(0.02, "a champion beats the majority baseline by this, at least")
-    tolerance: float = option(
-        0.005, "a champion may be replaced by a model worse by this, or by its seeds' deviation (noise), not more"
-    )
-
-    def __post_init__(self) -> None:
-        require(bool(self.experiment.strip()), "experiment", "must not be empty")
-        named = bool(self.prefix.strip()) and not set(self.prefix) & set("/:'\"")
-        require(named, "prefix", "must be a name without slashes, colons and quotes")
-        not_negative(self, "min_gain_over_majority", "tolerance")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 
 class BertlineError(Exception):
@@ -22,3 +23,11 @@ class BertlineError(Exception):
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}. {self.fix}."
+
+
+def masked(address: str) -> str:
+    """An address as it may be shown: its password, if it has one, reads ***."""
+    parts = urlsplit(address)
+    if parts.password is None:
+        return address
+    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()

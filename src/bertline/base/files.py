@@ -11,14 +11,17 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bertline.base.errors import BertlineError
 
 JsonRow = dict[str, Any]
+
+_LOCK_POLL_SECONDS = 0.05
 
 
 @contextmanager
@@ -161,24 +164,39 @@ def sha256_directory(path: Path, pattern: str = "*") -> str:
 
 
 @contextmanager
-def exclusive_lock(path: Path, purpose: str) -> Iterator[None]:
-    """Hold `path` for this process alone, or refuse at once, naming the process that holds it.
+def exclusive_lock(path: Path, purpose: str, *, patience: float = 0.0) -> Iterator[None]:
+    """Hold `path` for this process alone; wait for its holder as long as `patience`, then refuse, naming the holder.
 
     The kernel drops the lock when its holder dies, so that no lock is ever stale.
+
+    Args:
+        path: the lock file; it stays.
+        purpose: what is done under the lock, for the message.
+        patience: seconds to wait; 0: refuse at once.
 
     Raises:
         BertlineError: another process holds the lock.
     """
     _make_directory(path.parent)
+    deadline = time.monotonic() + patience
     with path.open("a+", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        while not _try_lock(handle):
+            if time.monotonic() < deadline:
+                time.sleep(_LOCK_POLL_SECONDS)
+                continue
             handle.seek(0)
             holder = handle.read().strip() or "another process"
             fix = "Wait for it, or stop that process"
-            raise BertlineError(f"{purpose} is already running: {holder}", where=str(path), fix=fix) from None
+            raise BertlineError(f"{purpose} is already running: {holder}", where=str(path), fix=fix)
         handle.truncate(0)
         handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         handle.flush()
         yield
+
+
+def _try_lock(handle: IO[str]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,7 +1,8 @@
 """The `bertline` command: what a person types. Everything it does is done by the rooms below.
 
-console.py holds what the commands share; stages.py runs single stages, ask.py asks the models, presets.py writes
-params.yaml, doctor.py (with checks.py) examines the machine.
+console.py holds what the commands share; stages.py runs single stages, plan.py shows what would run, ask.py asks the
+models, registry.py says which of them serve, presets.py writes params.yaml, doctor.py (with checks.py) examines the
+machine.
 """
 
 from typing import Annotated
@@ -11,6 +12,9 @@ import typer
 from bertline import __version__
 from bertline.cli import doctor, presets
 from bertline.cli.ask import add_questions
+from bertline.cli.plan import plan
+from bertline.cli.registry import add_registry
+from bertline.cli.stages import PANEL as STAGES_PANEL
 from bertline.cli.stages import add_stages
 
 SETUP_PANEL = "Set up"
@@ -29,6 +33,8 @@ app = typer.Typer(
 add_questions(app)
 app.command("doctor", rich_help_panel=SETUP_PANEL)(doctor.doctor)
 app.add_typer(presets.app, name="preset", rich_help_panel=SETUP_PANEL)
+add_registry(app)
+app.command("plan", rich_help_panel=STAGES_PANEL)(plan)
 add_stages(app)
 
 

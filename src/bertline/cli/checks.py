@@ -18,7 +18,7 @@ from urllib.request import urlopen
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, masked
 from bertline.base.params import load_params
 from bertline.base.processor import bf16_instructions
 
@@ -173,8 +173,7 @@ def accelerators(root: Path) -> Iterator[Finding]:
 def mlflow_store(root: Path) -> Iterator[Finding]:
     """MLflow's store can be reached: looked at from outside, as nothing but registry/ speaks MLflow."""
     address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
-    parts = urlsplit(address)
-    shown = address.replace(f":{parts.password}@", ":***@") if parts.password else address
+    shown = masked(address)
     try:
         detail = _reach(address)
     except (OSError, sqlite3.Error, ValueError) as error:

@@ -12,12 +12,12 @@ from bertline.base.errors import BertlineError
 from bertline.base.files import read_json, read_jsonl, sha256_directory, sha256_file
 from bertline.evaluation.metrics import GOLD_COLUMNS
 from bertline.evaluation.seeds import spread
+from bertline.registry.aliases import ENCODER
 from bertline.registry.lineage import dvc_out_md5
 from bertline.registry.model_card import encoder_card, task_card
 from bertline.registry.promotion import Scores
 from bertline.tasks.schema import TaskInfo
 
-ENCODER = "encoder"
 FILL_MASK = "fill-mask"
 
 

@@ -1,8 +1,4 @@
-"""The model registry: a version a content, and the aliases challenger, champion and previous_champion.
-
-`challenger` is the newest contender. `champion` is what applications load; it moves when the promotion rule says so,
-and `previous_champion` keeps where it was.
-"""
+"""The model registry: a version a content, registered under a lock, with the aliases that aliases.py moves."""
 
 import json
 import time
@@ -21,17 +17,17 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, Object, Property, Schema
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-from bertline.base.config import Register
 from bertline.base.errors import BertlineError
+from bertline.base.files import exclusive_lock
+from bertline.base.register_config import Register
+from bertline.registry.aliases import CHALLENGER, CHAMPION, SCORES, make_champion, scores_of, version_with
 from bertline.registry.contenders import Contender
 from bertline.registry.promotion import Scores, Verdict, decide
 from bertline.registry.served_code import importable, stage_code
 from bertline.registry.served_model import DEFAULTS, OUTPUT_COLUMNS
-from bertline.registry.store import Store
+from bertline.registry.store import PATIENCE, Store
 
-CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous_champion"
-
-_CONTENT, _SCORES = "bertline.content.sha256", "bertline.scores"
+_CONTENT = "bertline.content.sha256"
 _DESCRIPTION_CHARACTERS = 5000  # the column of MLflow's schema
 
 _EXAMPLE = {
@@ -80,24 +76,33 @@ def register(
     Raises:
         BertlineError: the model does not load or does not answer its example.
         MlflowException: the store refused; a version is made whole or not at all.
+
+    Two processes that register at once take turns, so that each weighs its model against the other's result.
     """
+    with exclusive_lock(store.lock, f"registering {contender.name}", patience=PATIENCE):
+        return _register(store, contender, source_run, lineage, config)
+
+
+def _register(
+    store: Store, contender: Contender, source_run: str, lineage: Mapping[str, str], config: Register
+) -> Registration:
     client, name = store.client, contender.name
     version = _version_of(client, name, contender.content)
     created = version is None
     if version is None:
         version = _create_version(store, contender, source_run, lineage)
-    client.set_model_version_tag(name, version, _SCORES, _dumped(contender.scores))
+    client.set_model_version_tag(name, version, SCORES, _dumped(contender.scores))
     client.set_registered_model_alias(name, CHALLENGER, version)
-    champion = client.get_registered_model(name).aliases.get(CHAMPION)
-    champion = None if champion is None else str(champion)
-    verdict = decide(contender.scores, _scores_of(client, name, champion), contender.majority, config)
+    champion = version_with(client, name, CHAMPION)
+    verdict = decide(contender.scores, scores_of(client, name, champion), contender.majority, config)
     if champion == version:
         return Registration(name, version, created, CHAMPION, _already_champion(verdict))
+    if not config.promote:
+        verdict = replace(
+            verdict, promote=False, reasons=(*verdict.reasons, "register.promote is false: a person decides")
+        )
     if verdict.promote:
-        if champion is not None:
-            client.set_registered_model_alias(name, PREVIOUS, champion)
-        client.set_registered_model_alias(name, CHAMPION, version)
-        client.update_registered_model(name, _description(contender.card))
+        make_champion(client, name, version)
     return Registration(name, version, created, CHAMPION if verdict.promote else CHALLENGER, verdict)
 
 
@@ -225,14 +230,6 @@ def _example(kind: str, pair: bool) -> pd.DataFrame:
 
 def _dumped(scores: Scores) -> str:
     return json.dumps(asdict(scores), sort_keys=True)
-
-
-def _scores_of(client: MlflowClient, name: str, version: str | None) -> Scores | None:
-    """What a registered version scored when it was last evaluated, or None where nothing is known."""
-    if version is None:
-        return None
-    kept = client.get_model_version(name, version).tags.get(_SCORES)
-    return Scores(**json.loads(kept)) if kept else None
 
 
 def _description(card: str) -> str:

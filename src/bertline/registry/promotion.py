@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bertline.base.config import Register
+from bertline.base.register_config import Register
 
 _ROUNDING = 1e-9  # 0.52 - 0.50 is 0.020000000000000018 in binary: a gain of exactly the bar counts
 

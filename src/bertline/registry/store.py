@@ -1,16 +1,15 @@
 """Where MLflow keeps its records: `MLFLOW_TRACKING_URI`, else SQLite in the checkout.
 
 The default store is `mlflow.db` with its artifacts in `mlruns/`, both beside params.yaml; `mlflow ui`, typed there,
-finds it by itself. Everything in this room opens the store through `open_store`.
+finds it by itself. Any SQLite store keeps its artifacts beside its database, so that checkouts which share one (the
+worktrees of pipelines/) find them. Everything in this room opens the store through `open_store`.
 """
 
 import os
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import mlflow
 from mlflow import MlflowClient
@@ -20,19 +19,29 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, masked
 from bertline.base.files import exclusive_lock
 
-_CREATION_SECONDS = 120.0
+_SQLITE = "sqlite:///"
+PATIENCE = 600.0
+"""Seconds to wait for another process that sets up the store, or registers a model there."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """An open tracking store and registry, with the experiment that runs go to."""
+    """An open tracking store and registry, with the experiment that runs go to.
+
+    Attributes:
+        client: to speak to it.
+        uri: of the store; `address` is how to show it.
+        experiment_id: of the experiment.
+        lock: held while models are registered: the same file for all checkouts of this machine that share a database.
+    """
 
     client: MlflowClient
     uri: str
     experiment_id: str
+    lock: Path
 
     @property
     def address(self) -> str:
@@ -42,15 +51,7 @@ class Store:
 
 def store_uri(artifacts: Artifacts) -> str:
     """`MLFLOW_TRACKING_URI` where it is set, else SQLite in the checkout."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{artifacts.root.resolve() / 'mlflow.db'}"
-
-
-def masked(uri: str) -> str:
-    """A uri whose password, if it has one, reads ***."""
-    parts = urlsplit(uri)
-    if parts.password is None:
-        return uri
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{artifacts.root.resolve() / 'mlflow.db'}"
 
 
 @contextmanager
@@ -69,17 +70,19 @@ def open_store(artifacts: Artifacts, experiment: str) -> Iterator[Store]:
     uri = store_uri(artifacts)
     with _current_store(uri), faults_explained(uri):
         # MLflow migrates the schema at first use, without a lock: of two processes at once, one would fail.
-        with _wait_for(artifacts.runs / "mlflow.lock", "setting up the MLflow store"):
+        lock = _lock(artifacts, uri)
+        with exclusive_lock(lock, "setting up the MLflow store", patience=PATIENCE):
             _probe(uri)
             client = MlflowClient(uri)
             experiment_id = _experiment(client, experiment, _artifact_location(artifacts, uri), masked(uri))
-        yield Store(client, uri, experiment_id)
+        yield Store(client, uri, experiment_id, lock)
 
 
 def _probe(uri: str) -> None:
     """Meet a database that cannot be used at once; MLflow would try for two minutes, warning each time."""
     kind = uri.partition(":")[0].partition("+")[0]
-    new = kind == "sqlite" and not Path(uri.removeprefix("sqlite:///")).is_file()
+    database = _sqlite_file(uri)
+    new = database is not None and not database.is_file()
     if kind not in DATABASE_ENGINES or new:
         return
     try:
@@ -92,9 +95,18 @@ def _probe(uri: str) -> None:
 
 
 def _artifact_location(artifacts: Artifacts, uri: str) -> str | None:
-    """An absolute place for the default store, whatever directory a command runs in; any other store has its own."""
-    default = f"sqlite:///{artifacts.root.resolve() / 'mlflow.db'}"
-    return (artifacts.root.resolve() / "mlruns").as_uri() if uri == default else None
+    """Beside a SQLite database, whatever directory a command runs in; any other store has a place of its own."""
+    database = _sqlite_file(uri)
+    return (database.parent / "mlruns").as_uri() if database else None
+
+
+def _lock(artifacts: Artifacts, uri: str) -> Path:
+    database = _sqlite_file(uri)
+    return database.with_name(f"{database.name}.lock") if database else artifacts.runs / "mlflow.lock"
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    return Path(uri.removeprefix(_SQLITE)).resolve() if uri.startswith(_SQLITE) else None
 
 
 def _experiment(client: MlflowClient, name: str, location: str | None, address: str) -> str:
@@ -132,19 +144,3 @@ def faults_explained(uri: str) -> Iterator[None]:
         lines = str(error).replace(uri, masked(uri)).strip().splitlines() or [type(error).__name__]
         fix = "Check that the store can be reached and written to; MLFLOW_TRACKING_URI names it"
         raise BertlineError(lines[0][:300].rstrip("."), where=f"MLflow store {masked(uri)}", fix=fix) from error
-
-
-@contextmanager
-def _wait_for(lock: Path, purpose: str) -> Iterator[None]:
-    """Hold a lock, waiting for its holder rather than refusing at once."""
-    deadline = time.monotonic() + _CREATION_SECONDS
-    with ExitStack() as held:
-        while True:
-            try:
-                held.enter_context(exclusive_lock(lock, purpose))
-                break
-            except BertlineError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-        yield

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# What retrain.yml does between set-up and the end, on any machine: needs a git remote `origin` and a DVC remote.
+# Reads BERTLINE_PRESET, BERTLINE_OVERRIDES, BERTLINE_TARGETS, BASE, BRANCH; with GH_TOKEN it opens the pull request.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export PATH="$PWD/.venv/bin:$PATH"
+body="${RUNNER_TEMP:-$(mktemp -d)}/pull-request.md"
+base="$(git rev-parse HEAD)"
+
+python -m pipelines.pull_request configure
+if [ -n "$(dvc remote list)" ]; then
+  dvc pull --run-cache --allow-missing --force
+fi
+read -r -a targets <<< "${BERTLINE_TARGETS:-}"
+python -m pipelines.flow ${targets[@]:+--targets "${targets[@]}"}
+if [ -n "$(dvc remote list)" ]; then
+  dvc push --run-cache
+fi
+dvc plots diff "$base" || echo "the plots could not be drawn; the run goes on" >&2
+
+if [ -n "${GH_TOKEN:-}" ]; then
+  # In the environment, for what follows alone: the checkout was made without credentials, and none go to disk.
+  export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0="http.https://github.com/.extraheader"
+  GIT_CONFIG_VALUE_0="AUTHORIZATION: basic $(printf 'x-access-token:%s' "$GH_TOKEN" | base64 -w0)"
+  export GIT_CONFIG_VALUE_0
+fi
+python -m pipelines.pull_request propose "$BRANCH" "$body"
+if [ -n "${GH_TOKEN:-}" ] && [ -f "$body" ]; then
+  gh pr create --base "$BASE" --head "$BRANCH" --title "Retrained models" --body-file "$body"
+fi

@@ -1,0 +1,58 @@
+"""The flows that move the champion by hand: promote, and rollback in one call."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from prefect import State, flow
+from prefect.states import Completed, Failed
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.errors import BertlineError
+from bertline.base.params import load_params
+from pipelines import show
+from pipelines.settings import CHECKOUT, ModelName, Version
+
+if TYPE_CHECKING:
+    from bertline.registry.aliases import Change
+    from bertline.registry.store import Store
+
+
+@flow(name="promote", persist_result=False)
+def promote(model: ModelName, version: Version = "") -> State[Any]:
+    """Make a registered version the champion, whatever the promotion rule says of it.
+
+    Args:
+        model: a task (docs_topic), `encoder`, or a registered model's whole name.
+        version: which version; empty: the challenger.
+    """
+    from bertline.registry import aliases  # noqa: PLC0415  (mlflow takes seconds)
+
+    return _change(model, lambda store, name: aliases.promote(store, name, version))
+
+
+@flow(name="rollback", persist_result=False)
+def rollback(model: ModelName) -> State[Any]:
+    """Make the champion before this one the champion again; a second rollback takes the first one back.
+
+    Args:
+        model: a task (docs_topic), `encoder`, or a registered model's whole name.
+    """
+    from bertline.registry import aliases  # noqa: PLC0415
+
+    return _change(model, aliases.rollback)
+
+
+def _change(model: str, change: Callable[["Store", str], "Change"]) -> State[Any]:
+    from bertline.registry.aliases import model_name  # noqa: PLC0415
+    from bertline.registry.decisions import describe  # noqa: PLC0415
+    from bertline.registry.store import open_store  # noqa: PLC0415
+
+    artifacts = Artifacts(CHECKOUT)
+    try:
+        params = load_params(artifacts.params)
+        with open_store(artifacts, params.register.experiment) as store:
+            done = change(store, model_name(params, model))
+        show.decisions(describe(artifacts, ""))
+    except BertlineError as error:
+        return Failed(message=str(error))
+    return Completed(message=str(done))

@@ -1,0 +1,144 @@
+"""Retraining in CI: parameters from the environment in, a branch and the text of a pull request out.
+
+    python -m pipelines.pull_request configure             BERTLINE_PRESET and BERTLINE_OVERRIDES to params.yaml
+    python -m pipelines.flow
+    python -m pipelines.pull_request propose BRANCH BODY   commit what came out, push it, write the text to BODY
+
+.github/workflows/retrain.yml calls it; it works the same on any machine with a git remote. Inputs come as environment
+variables and are checked before they are used: none of them is ever part of a shell's command line.
+"""
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.errors import BertlineError
+from bertline.base.params import write_params
+from pipelines.settings import CURRENT, Overrides, configured
+from pipelines.worktree import commit_staged, git
+
+_PROPOSED = ("params.yaml", "dvc.lock", "data/reports", "data/gates")
+_BRANCH = re.compile(r"[a-z0-9][a-z0-9/_-]{0,99}")
+
+
+def configure(root: Path, given: Mapping[str, str]) -> None:
+    """Write params.yaml as the environment variables ask for.
+
+    Args:
+        root: the checkout.
+        given: BERTLINE_PRESET (unset or empty: params.yaml as it stands), and BERTLINE_OVERRIDES: KEY=VALUE words,
+            quoted where a value has spaces.
+
+    Raises:
+        BertlineError: no such preset, or an unknown option or wrong value.
+    """
+    preset = given.get("BERTLINE_PRESET") or CURRENT
+    try:
+        overrides = Overrides(more=shlex.split(given.get("BERTLINE_OVERRIDES", "")))
+    except ValueError:  # pydantic's are such too
+        fix = "Write KEY=VALUE, separated by spaces, as pretrain.budget=20000 pretrain.seed=1"
+        raise BertlineError("not a list of options", where="BERTLINE_OVERRIDES", fix=fix) from None
+    params = configured(root, preset, overrides)
+    if preset != CURRENT or overrides.more:
+        write_params(Artifacts(root).params, params, "Written by a retraining run.")
+
+
+def propose(root: Path, branch: str, body: Path) -> bool:
+    """Commit what a run has changed, push it as a branch, and describe it.
+
+    Args:
+        root: the checkout, in which the flow has run; its HEAD is what the result is compared with.
+        branch: the new branch on the remote `origin`.
+        body: where the description goes, in Markdown; not written where nothing has changed.
+
+    Returns:
+        Whether there is anything to propose.
+
+    Raises:
+        BertlineError: the branch cannot be named so, or git or DVC refuses.
+    """
+    if not _BRANCH.fullmatch(branch):
+        raise BertlineError(f"{branch!r} cannot name a branch", where="propose", fix="Use a-z, 0-9, -, _ and /")
+    base = git(root, "rev-parse", "HEAD")
+    git(root, "add", "--", *(path for path in _PROPOSED if (root / path).exists()))
+    if not git(root, "diff", "--cached", "--name-only"):
+        return False
+    commit_staged(root, "chore: retrained\n\nWhat `dvc repro` gives for these parameters, data and code.")
+    git(root, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
+    body.write_text(describe(root, base), encoding="utf-8")
+    return True
+
+
+def describe(root: Path, base: str) -> str:
+    """What has changed since a commit, as people who review it want to see it: Markdown.
+
+    Raises:
+        BertlineError: DVC cannot compare the two.
+    """
+    scoreboard = Artifacts(root).scoreboard / "scoreboard.md"
+    sections = {
+        "Parameters": _differences(root, "params", base),
+        "Scores": scoreboard.read_text(encoding="utf-8").strip() if scoreboard.is_file() else "",
+        "Registry": _decisions(root),
+        "Metrics": _folded(_differences(root, "metrics", base)),
+    }
+    text = [f"Retrained at {base[:12]}. Merging it makes these parameters and results those of the branch."]
+    text += [f"## {title}\n\n{content or 'Nothing has changed.'}" for title, content in sections.items()]
+    run = [os.environ.get(f"GITHUB_{part}", "") for part in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+    if all(run):
+        address = f"{run[0]}/{run[1]}/actions/runs/{run[2]}"
+        text.append(f"Plots beside those of the base, Data Docs of the gates and the log: [the run]({address}).")
+    text.append("To have the models: `git switch` to this branch, then `dvc pull`.")
+    return "\n\n".join(text) + "\n"
+
+
+def _differences(root: Path, what: str, base: str) -> str:
+    command = [sys.executable, "-m", "dvc", what, "diff", base, "--md"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        problem = done.stderr.strip().splitlines() or [f"dvc ended with status {done.returncode}"]
+        raise BertlineError(problem[-1].removeprefix("ERROR: ").rstrip("."), where=f"dvc {what} diff", fix="Run it")
+    return done.stdout.strip()
+
+
+def _folded(table: str) -> str:
+    return f"<details><summary>all of them</summary>\n\n{table}\n\n</details>" if table else ""
+
+
+def _decisions(root: Path) -> str:
+    from bertline.registry import decisions  # noqa: PLC0415  (mlflow takes seconds)
+
+    return decisions.describe(Artifacts(root), None)
+
+
+def main() -> int:
+    """Do the one or the other; exit status 0, or 1 with one line that says what is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.pull_request", description="Retraining in CI.")
+    parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: here)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("configure", help="write params.yaml from BERTLINE_PRESET and BERTLINE_OVERRIDES")
+    proposing = commands.add_parser("propose", help="commit, push and describe what a run has changed")
+    proposing.add_argument("branch")
+    proposing.add_argument("body", type=Path)
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "configure":
+            configure(arguments.root, os.environ)
+        elif propose(arguments.root, arguments.branch, arguments.body):
+            print(f"{arguments.branch}: pushed; its description is in {arguments.body}")
+        else:
+            print("nothing has changed: nothing to propose")
+    except BertlineError as error:
+        print(f"pull_request: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

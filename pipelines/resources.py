@@ -1,0 +1,114 @@
+"""What a run may use at a time, what each stage needs of it, and which GPU a stage gets.
+
+A stage needs as many cores as the option `threads` of its section says (one where it has none), and a GPU where
+`device` is cuda. Within a run, stages wait for each other; GPUs are also held against other runs on this machine, by a
+lock that the kernel drops when its holder dies.
+"""
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bertline.base.config import Params
+from bertline.base.errors import BertlineError
+from bertline.base.files import exclusive_lock
+
+_POLL_SECONDS = 0.5
+
+
+class Limits(BaseModel):
+    """What the stages of a run may use together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    cpu: int = Field(
+        default=1, ge=1, le=1024, description="CPU cores; a stage that needs more has all of them to itself"
+    )
+    gpu: int = Field(default=1, ge=0, le=64, description="GPUs of this machine")
+
+
+ONE_BY_ONE = Limits(cpu=1, gpu=1)
+"""A stage that trains uses all cores by itself: the right limits for one machine."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one stage uses while it runs."""
+
+    cpu: int = 1
+    gpu: int = 0
+
+    def within(self, limits: Limits) -> "Needs":
+        """These needs, cut to what there is: a stage that wants more runs alone."""
+        return Needs(min(self.cpu, limits.cpu), min(self.gpu, limits.gpu))
+
+
+def needs_of(stages: Iterable[str], params: Params | None) -> Mapping[str, Needs]:
+    """What each stage needs by params.yaml; one core each where there are no parameters."""
+    return {stage: _needs(stage, params) if params else Needs() for stage in stages}
+
+
+def _needs(stage: str, params: Params) -> Needs:
+    name, _, task = stage.partition("@")
+    section = params.finetune_for(task) if name == "finetune" else getattr(params, name, None)
+    if getattr(section, "device", "cpu") == "cuda":
+        return Needs(cpu=1, gpu=getattr(section, "processes", 1))
+    return Needs(cpu=getattr(section, "threads", 1))
+
+
+def fits(needs: Needs, running: Iterable[Needs], limits: Limits) -> bool:
+    """Whether a stage can start beside those that run."""
+    used = list(running)
+    cpu = sum(other.cpu for other in used) + needs.cpu
+    gpu = sum(other.gpu for other in used) + needs.gpu
+    return cpu <= limits.cpu and gpu <= limits.gpu
+
+
+@contextmanager
+def hold_gpus(
+    folder: Path, wanted: int, of: int, go_on: Callable[[], bool], say: Callable[[str], None]
+) -> Iterator[str]:
+    """Hold GPUs of this machine until the block ends, waiting while other runs have them.
+
+    Args:
+        folder: where the locks are, the same for all runs.
+        wanted: how many.
+        of: how many there are.
+        go_on: asked while it waits; False ends the waiting.
+        say: gets one line when it has to wait.
+
+    Returns:
+        CUDA_VISIBLE_DEVICES for the stage.
+
+    Raises:
+        InterruptedError: `go_on` said so.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [name.strip() for name in visible.split(",")] if visible else [str(number) for number in range(of)]
+    waiting = False
+    while True:
+        with ExitStack() as held:
+            free = (name for name in names[:of] if _hold(held, folder / f"gpu-{name}.lock"))
+            mine = list(itertools.islice(free, wanted))
+            if len(mine) == min(wanted, of, len(names)):
+                yield ",".join(mine)
+                return
+        if not go_on():
+            raise InterruptedError
+        if not waiting:
+            say(f"waits for {wanted} of {of} GPUs, which other runs use")
+            waiting = True
+        time.sleep(_POLL_SECONDS)
+
+
+def _hold(held: ExitStack, lock: Path) -> bool:
+    try:
+        held.enter_context(exclusive_lock(lock, "a stage on this GPU"))
+    except BertlineError:
+        return False
+    return True

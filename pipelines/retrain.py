@@ -1,0 +1,72 @@
+"""The flow that an operator starts: the whole pipeline with other parameters, in a worktree of its own.
+
+    python -m pipelines.serve        then Prefect's UI: Deployments, retrain, Run
+
+The checkout is not touched. What a run has made is kept as a DVC experiment under the run's name (see worktree.py).
+"""
+
+from typing import Any
+
+from prefect import State, flow, get_run_logger, runtime
+from prefect.states import Failed
+
+from bertline.base.errors import BertlineError
+from pipelines import show
+from pipelines.flow import Place, bring_up_to_date
+from pipelines.resources import ONE_BY_ONE, Limits
+from pipelines.settings import CHECKOUT, CURRENT, NO_OVERRIDES, Overrides, PresetName, Promotion, StageName, configured
+from pipelines.worktree import Worktree, open_worktree, uncommitted
+
+
+@flow(name="retrain", persist_result=False)
+def retrain(
+    preset: PresetName = CURRENT,
+    overrides: Overrides = NO_OVERRIDES,
+    targets: list[StageName] | None = None,
+    force: bool = False,
+    promote: Promotion = "by the rule",
+    limits: Limits = ONE_BY_ONE,
+) -> State[Any]:
+    """Run the pipeline with these parameters, in a worktree of its own; stages that have not changed are restored.
+
+    Args:
+        preset: the configuration to start from.
+        overrides: options to change.
+        targets: stages, or groups of them, to stop at; none: the whole pipeline, up to the registry.
+        force: run stages even where nothing has changed.
+        promote: whether a better model becomes the champion.
+        limits: what stages may use side by side.
+    """
+    try:
+        params = configured(CHECKOUT, preset, overrides, promote)
+        tree = open_worktree(CHECKOUT, run_name("retrain"))
+    except BertlineError as error:
+        return Failed(message=str(error))
+    warn_of_edits()
+    try:
+        changed = ", ".join(f"{key}={value}" for key, value in overrides.assignments()) or "nothing changed"
+        tree.use(params, f"Run {tree.name}: preset {preset}, {changed}.")
+        state = bring_up_to_date(place_of(tree), targets=targets or [], force=force, limits=limits)
+    except BertlineError as error:  # before any stage: another try would end here too
+        tree.remove()
+        return Failed(message=str(error))
+    if state.is_completed():
+        show.saved(tree.name, tree.save())
+    return state
+
+
+def run_name(flow_name: str) -> str:
+    """The name of the current flow run: the same for each of its tries."""
+    return f"{flow_name}-{str(runtime.flow_run.id)[:8]}"
+
+
+def place_of(tree: Worktree) -> Place:
+    """Where the stages of a worktree run."""
+    return Place(tree.path, tree.checkout, tree.name, tree.environment)
+
+
+def warn_of_edits() -> None:
+    """Say which edits of the checkout take no part."""
+    edited = uncommitted(CHECKOUT)
+    if edited:
+        get_run_logger().warning("not committed, so no part of this run: %s", ", ".join(edited[:10]))

@@ -1,0 +1,150 @@
+"""Offer the flows in Prefect's UI: `make ui`, or
+
+    python -m pipelines.serve                  to the server that PREFECT_API_URL names; without one, starts one
+    python -m pipelines.serve --limit 4        up to four runs at a time on this machine
+
+A server that is started here listens on this machine alone (127.0.0.1), keeps its records in ~/.prefect (PREFECT_HOME
+sets another place), and ends with this program; its runs and their history stay. Beside it, the Data Docs of all runs
+are served, on this machine alone too. A run that is going on when this program is killed goes on to its end.
+"""
+
+import argparse
+import functools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.errors import BertlineError, masked
+
+LOOPBACK = "127.0.0.1"
+_CHECKOUT = Path(__file__).resolve().parents[1]
+_SERVER_SECONDS = 180.0  # an empty database is migrated first
+
+
+def start_server(port: int, stop: ExitStack) -> str:
+    """Start a Prefect server on this machine alone, unless one answers there already; its API's address.
+
+    Raises:
+        BertlineError: something else holds the port, or the server does not come up.
+    """
+    address = f"http://{LOOPBACK}:{port}/api"
+    if healthy(address):
+        return address
+    if _taken(port):
+        raise BertlineError("another program listens there", where=f"{LOOPBACK}:{port}", fix="Give another --port")
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)]
+    # Its own session: Ctrl-C is for this program, which ends its runs first and then the server.
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    stop.callback(_end, server)
+    deadline = time.monotonic() + _SERVER_SECONDS
+    while not healthy(address):
+        if server.poll() is not None or time.monotonic() > deadline:
+            fix = "Run `prefect server start` to see why; `bertline doctor` checks what it needs"
+            raise BertlineError("the Prefect server did not come up", where=address, fix=fix)
+        time.sleep(0.2)
+    return address
+
+
+def healthy(address: str) -> bool:
+    """Whether a Prefect API answers at an address."""
+    try:
+        with urlopen(f"{address}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (URLError, OSError, ValueError):
+        return False
+
+
+def start_pages(port: int, stop: ExitStack) -> str:
+    """Serve the Data Docs of all runs on this machine alone; the address. Any free port, where this one is taken."""
+    folder = Artifacts(_CHECKOUT).runs / "pages"
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = functools.partial(_Pages, directory=str(folder))
+    server = ThreadingHTTPServer((LOOPBACK, 0 if _taken(port) else port), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    stop.callback(server.shutdown)
+    return f"http://{LOOPBACK}:{server.server_port}"
+
+
+class _Pages(SimpleHTTPRequestHandler):
+    """Files of one folder, without a log."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+def serve_flows(limit: int) -> None:
+    """Register the deployments and run what is started, until SIGINT or SIGTERM."""
+    # Prefect reads its settings when it is imported, and they are known only now.
+    from prefect import serve  # noqa: PLC0415
+    from prefect.types.entrypoint import EntrypointType  # noqa: PLC0415
+
+    from pipelines.promotion import promote, rollback  # noqa: PLC0415
+    from pipelines.retrain import retrain  # noqa: PLC0415
+    from pipelines.sweep import sweep  # noqa: PLC0415
+
+    offered: list[Any] = [
+        made.to_deployment("local", entrypoint_type=EntrypointType.MODULE_PATH, tags=["bertline"])
+        for made in (retrain, sweep, promote, rollback)
+    ]
+    serve(*offered, limit=limit, print_starting_message=False)
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def main() -> int:
+    """Serve until it is told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.serve", description="Offer the flows in Prefect's UI.")
+    parser.add_argument("--limit", type=int, default=1, metavar="N", help="runs at a time on this machine (1)")
+    parser.add_argument("--port", type=int, default=4200, help="of the server, where one is started (4200)")
+    parser.add_argument("--pages-port", type=int, default=4201, metavar="PORT", help="of the Data Docs (4201)")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda received, _: sys.exit(128 + received))
+    os.chdir(_CHECKOUT)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_CHECKOUT), os.environ.get("PYTHONPATH", "")]))
+    try:
+        with ExitStack() as stop:
+            address = os.environ.get("PREFECT_API_URL") or start_server(arguments.port, stop)
+            if not healthy(address):
+                fix = "Start that server, or unset PREFECT_API_URL to have one started"
+                raise BertlineError("no Prefect server answers", where=masked(address), fix=fix)
+            os.environ["PREFECT_API_URL"] = address
+            os.environ.setdefault("BERTLINE_PAGES_URL", start_pages(arguments.pages_port, stop))
+            where = masked(address).removesuffix("/api")
+            print(
+                f"Prefect: {where}/deployments\nThere: retrain, then Run, Custom run. Ctrl-C here ends it.", flush=True
+            )
+            serve_flows(arguments.limit)
+    except BertlineError as error:
+        print(f"serve: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""What a run shows in Prefect's UI, as artifacts: plan, gates, curves, scoreboard, the registry's decisions.
+
+An artifact holds text and small pictures. The Data Docs are pages: they are copied to data/runs/pages/RUN, outside any
+worktree, and `make ui` serves that folder at BERTLINE_PAGES_URL, to which the artifacts link.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from prefect import State, get_run_logger, runtime
+from prefect.artifacts import create_image_artifact, create_markdown_artifact
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.errors import BertlineError
+from bertline.base.files import read_json
+from pipelines import curves
+from pipelines.graph import Changes, Plan
+
+PAGES_URL = "BERTLINE_PAGES_URL"
+
+
+def plan(shown: Plan, changes: Changes) -> None:
+    """The stages, and what the run will do about each; the graph itself, Prefect draws."""
+    create_markdown_artifact(
+        f"```\n{shown.table(changes)}\n```\n", key="plan", description="The stages, and what the run does about each"
+    )
+
+
+def results(root: Path, checkout: Path, run: str, states: Mapping[str, State[Any]]) -> None:
+    """What the stages have left. A fault here fails no run: it is logged."""
+    artifacts = Artifacts(root)
+    for stage, state in states.items():
+        if state.is_pending():  # below a failure
+            continue
+        try:
+            _result(stage, state, artifacts, Artifacts(checkout), run)
+        except (BertlineError, OSError, ValueError, KeyError, TypeError) as error:
+            get_run_logger().warning("%s: its artifact could not be made: %s", stage, error)
+
+
+def saved(run: str, commit: str) -> None:
+    """Where the result of a worktree run is, and how to take it over."""
+    text = f"""The parameters and results of this run are commit `{commit[:12]}`, DVC experiment `{run}`.
+
+| to | type |
+|---|---|
+| compare it | `dvc exp show` · `dvc metrics diff HEAD {commit[:12]}` |
+| make a branch of it | `python -m pipelines.worktree adopt {run} BRANCH`, `git switch BRANCH && dvc checkout` |
+| bring it into the checkout | `dvc exp apply {run}` |
+"""
+    create_markdown_artifact(text, key="result", description="Where the result is")
+
+
+def decisions(text: str) -> None:
+    """What the registry decided."""
+    create_markdown_artifact(text, key="registry", description="Which versions serve, and why")
+
+
+def _result(stage: str, state: State[Any], artifacts: Artifacts, checkout: Artifacts, run: str) -> None:
+    name, _, task = stage.partition("@")
+    if name.startswith("gate_"):
+        _gate(f"{name}/{task}" if task else name, artifacts, checkout, run)
+    elif not state.is_completed():
+        return
+    elif name == "pretrain":
+        report = artifacts.report("pretrain")
+        _images(curves.pretraining(read_json(report / "curve.json"), read_json(report / "validation_curve.json")))
+    elif name == "finetune":
+        _images({f"{task} fine-tuning loss": curves.finetuning(read_json(artifacts.curve("finetune", task)), task)})
+    elif name == "report":
+        text = (artifacts.scoreboard / "scoreboard.md").read_text(encoding="utf-8")
+        create_markdown_artifact(text, key="scoreboard", description="Every score")
+    elif name == "register":
+        from bertline.registry.decisions import describe  # noqa: PLC0415  (mlflow takes seconds)
+
+        decisions(describe(checkout, str(runtime.flow_run.id)))
+
+
+def _images(pictures: Mapping[str, str]) -> None:
+    for title, picture in pictures.items():
+        create_image_artifact(picture, key=_key(title), description=title)
+
+
+def _gate(gate: str, artifacts: Artifacts, checkout: Artifacts, run: str) -> None:
+    """The table of a gate, passed or not, with a link to its Data Docs."""
+    docs = artifacts.gate(gate) / "data_docs"
+    passed = artifacts.gate_report(gate)
+    report = read_json(passed if passed.is_file() else docs / "report.json")
+    page = _publish(gate, report, docs, checkout, run)
+    entries = sorted(report["expectations"], key=lambda entry: (entry["success"], entry["severity"]))
+    held = sum(entry["success"] for entry in entries)
+    lines = [
+        f"**{gate}: {'passed' if report['passed'] else 'failed'}**, {held} of {len(entries)} expectations hold. {page}",
+        "",
+        "| | expectation | observed | expected | at fault | severity |",
+        "|---|---|---|---|---|---|",
+    ]
+    for entry in entries:
+        cells = ["held" if entry["success"] else "**failed**", entry["name"].replace("_", " "), entry["observed"]]
+        cells += [entry["expected"], entry["unexpected_count"] or "", entry["severity"]]
+        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+    create_markdown_artifact("\n".join(lines), key=_key(gate), description=f"What {gate} found")
+
+
+def _publish(gate: str, report: Mapping[str, Any], docs: Path, checkout: Artifacts, run: str) -> str:
+    """Copy the Data Docs of a gate to where they stay; a link to them, or their path where nothing serves it."""
+    pages = checkout.runs / "pages" / run
+    place = pages / gate / "data_docs"
+    shutil.rmtree(place, ignore_errors=True)
+    if docs.is_dir():
+        shutil.copytree(docs, place)
+    else:  # restored from DVC's cache, which keeps the report alone
+        from bertline.validation.data_docs import write_data_docs  # noqa: PLC0415  (pandas)
+
+        write_data_docs(place, report, {})
+    address = os.environ.get(PAGES_URL)
+    if not address:
+        return f"Data Docs: `{place / 'index.html'}`"
+    return f"[Data Docs]({address.rstrip('/')}/{quote(run)}/{quote(gate)}/data_docs/index.html)"
+
+
+def _cell(value: Any) -> str:
+    """A value as it may stand in a table: what is in the data is text, never markup."""
+    text = " ".join(str("" if value is None else value).split())
+    text = text if len(text) <= 120 else text[:119] + "…"
+    return text if text == "**failed**" else re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", text)
+
+
+def _key(title: str) -> str:
+    """A key as Prefect wants it: small letters, figures and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")

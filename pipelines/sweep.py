@@ -1,0 +1,266 @@
+"""The flow that searches a task's fine-tuning options: a grid, or Optuna; each point a run in a worktree of its own.
+
+What all points share (corpus, pre-training, the task's rows) is made once, before them. A point fine-tunes, and is
+judged by its score on the task's validation rows, never on test rows. Each is kept as a DVC experiment: `dvc exp show`.
+
+Points run in threads of the flow's process. BERTLINE_FAN_OUT spreads them over a cluster that shares the checkout's
+file system: `ray:ray://HOST:10001` (pip install prefect-ray) or `dask:tcp://HOST:8786` (pip install prefect-dask).
+"""
+
+import importlib
+import itertools
+import os
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from prefect import State, flow, get_run_logger
+from prefect import task as prefect_task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.states import Completed, Failed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from pydantic import BaseModel, ConfigDict, Field
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.errors import BertlineError
+from bertline.base.files import read_json
+from bertline.tasks.schema import TaskInfo
+from pipelines.dvc_stage import StageFailed, StageRunner, stop_everything
+from pipelines.flow import Work, bring_up_to_date
+from pipelines.graph import read_plan, read_plan_and_changes
+from pipelines.resources import ONE_BY_ONE, Limits, needs_of
+from pipelines.retrain import place_of, run_name, warn_of_edits
+from pipelines.settings import CHECKOUT, CURRENT, NO_OVERRIDES, Overrides, PresetName, StageName, configured
+from pipelines.worktree import open_worktree
+
+FAN_OUT = "BERTLINE_FAN_OUT"
+
+Rate = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1, le=4096)]
+Seed = Annotated[int, Field(ge=0, le=1_000_000)]
+Option = float | int
+Proposals = Generator[list[dict[str, Option]], list[float | None]]
+
+
+class Search(BaseModel):
+    """Which points are tried. grid: each combination of the values; optuna: between the least and the largest value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: Literal["grid", "optuna"] = "grid"
+    learning_rate: list[Rate] = Field(default=[2e-4, 5e-4, 1e-3], max_length=50)
+    epochs: list[Count] = Field(default=[], max_length=50)
+    batch_size: list[Count] = Field(default=[], max_length=50)
+    seed: list[Seed] = Field(default=[], max_length=50, description="each value is tried, with either method")
+    trials: int = Field(default=10, ge=1, le=500, description="optuna: points in all; grid: points at most")
+    side_by_side: int = Field(default=1, ge=1, le=64, description="points at a time")
+
+    def check(self) -> None:
+        """Refuse a search of nothing, and Optuna where it is not installed.
+
+        Raises:
+            BertlineError: so it is.
+        """
+        if not self._values():
+            raise BertlineError("nothing to search", where="search", fix="Give values of at least one option")
+        if self.method == "optuna":
+            try:
+                importlib.import_module("optuna")
+            except ImportError:
+                fix = "pip install optuna, or use the grid"
+                raise BertlineError("optuna is not installed", where="search.method", fix=fix) from None
+
+    def proposals(self) -> Proposals:
+        """Batches of points; each is answered by `send` with the scores of its points, None for a failed one."""
+        return self._grid() if self.method == "grid" else self._optuna()
+
+    def _values(self) -> dict[str, list[Option]]:
+        """Option -> the values to try, of the options that are searched."""
+        named: dict[str, list[Option]] = self.model_dump(include={"learning_rate", "epochs", "batch_size", "seed"})
+        return {name: values for name, values in named.items() if values}
+
+    def _grid(self) -> Proposals:
+        values = self._values()
+        points = [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
+        for begun in range(0, min(self.trials, len(points)), self.side_by_side):
+            yield points[begun : min(begun + self.side_by_side, self.trials)]
+
+    def _optuna(self) -> Proposals:
+        import optuna  # noqa: PLC0415  (seconds; and for this alone)
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
+        spaces = {name: _space(optuna.distributions, name, values) for name, values in self._values().items()}
+        for begun in range(0, self.trials, self.side_by_side):
+            trials = [study.ask(spaces) for _ in range(min(self.side_by_side, self.trials - begun))]
+            scores = yield [trial.params for trial in trials]
+            for trial, score in zip(trials, scores, strict=True):
+                state = optuna.trial.TrialState.FAIL if score is None else None
+                study.tell(trial, score, state=state)
+
+
+def _space(distributions: Any, name: str, values: list[Option]) -> Any:
+    """Where Optuna may look: learning rates by their logarithm, seeds among those given."""
+    if name == "seed":
+        return distributions.CategoricalDistribution(values)
+    if name == "learning_rate":
+        return distributions.FloatDistribution(min(values), max(values), log=True)
+    return distributions.IntDistribution(int(min(values)), int(max(values)))
+
+
+GRID = Search()
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point: its run, its options, its score (None: it failed) and what its last state says."""
+
+    run: str
+    options: Mapping[str, Option]
+    score: float | None
+    message: str
+
+    @property
+    def described(self) -> str:
+        return ", ".join(f"{name} {value:.4g}" for name, value in self.options.items())
+
+
+def fan_out() -> TaskRunner[Any]:
+    """Where points run: threads, or the cluster that BERTLINE_FAN_OUT names.
+
+    Raises:
+        BertlineError: it names none, or the package for it is not installed.
+    """
+    kind, _, address = os.environ.get(FAN_OUT, "threads").partition(":")
+    try:
+        if kind == "ray":
+            from prefect_ray import RayTaskRunner  # noqa: PLC0415
+
+            runner: TaskRunner[Any] = RayTaskRunner(address=address or None)
+            return runner
+        if kind == "dask":
+            from prefect_dask import DaskTaskRunner  # noqa: PLC0415
+
+            runner = DaskTaskRunner(address=address or None)
+            return runner
+    except ImportError as error:
+        fix = f"pip install prefect-{kind}"
+        raise BertlineError(f"{error.name} is not installed", where=FAN_OUT, fix=fix) from None
+    if kind != "threads":
+        fix = "Give ray:ADDRESS or dask:ADDRESS, or unset it"
+        raise BertlineError(f"{kind!r} is no way to spread points", where=FAN_OUT, fix=fix)
+    return ThreadPoolTaskRunner(max_workers=64)
+
+
+@prefect_task(cache_policy=NO_CACHE, persist_result=False)
+def point(checkout: Path, run: str, start: str, task: str, overrides: Overrides, limits: Limits) -> float | State[Any]:
+    """Fine-tune one point in a worktree of its own.
+
+    Args:
+        checkout: the checkout.
+        run: name of the point's run.
+        start: commit of the run that made what all points share.
+        task: name of the task.
+        overrides: the point.
+        limits: of the machine.
+
+    Returns:
+        Its primary metric on the validation rows; a Failed state where a stage failed or the sweep was stopped.
+    """
+    try:
+        tree = open_worktree(checkout, run, start)
+        params = configured(tree.path, CURRENT, overrides)
+        tree.use(params, f"Run {run}.")
+        plan, changes = read_plan_and_changes(tree.path, [f"finetune@{task}"])
+        runner = StageRunner(tree.path, environment=tree.environment)
+        locks = Artifacts(checkout).runs
+        work = Work(runner, limits, needs_of(plan.names, params), plan.up_to_date(changes), False, locks)
+        for stage in plan.names:
+            work.run(stage, get_run_logger().info)
+        metric = TaskInfo.read(Artifacts(tree.path).task(task)).metric
+        score = read_json(Artifacts(tree.path).metrics("finetune", task))["pretrained"]["validation"][metric]
+        tree.save()
+    except (BertlineError, StageFailed) as error:  # a state, not an exception: people need its message
+        return Failed(message=str(error))
+    return float(score)
+
+
+@flow(name="sweep", persist_result=False, task_runner=fan_out())
+def sweep(
+    task: StageName,
+    search: Search = GRID,
+    preset: PresetName = CURRENT,
+    overrides: Overrides = NO_OVERRIDES,
+    limits: Limits = ONE_BY_ONE,
+) -> State[Any]:
+    """Search the fine-tuning options of one task, by its score on the validation rows.
+
+    Args:
+        task: the task, as params.yaml names it.
+        search: which points.
+        preset: the configuration to start from.
+        overrides: options to change, for all points.
+        limits: what stages may use side by side.
+    """
+    try:
+        params = configured(CHECKOUT, preset, overrides)
+        if task not in params.tasks:
+            fix = f"Choose one of: {', '.join(params.tasks) or 'none is defined'}"
+            raise BertlineError(f"no task named {task!r}", where="params.yaml, key tasks", fix=fix)
+        search.check()
+        warn_of_edits()
+        base = open_worktree(CHECKOUT, run_name("sweep"))
+        base.use(params, f"Run {base.name}: what the points of a sweep share.")
+        (last,) = [node for node in read_plan(base.path).nodes if node.name == f"finetune@{task}"]
+        state = bring_up_to_date(place_of(base), targets=list(last.upstreams), force=False, limits=limits)
+        if not state.is_completed():
+            return state
+        return conclude(task, run_points(task, search, base.name, base.save(), limits))
+    except BertlineError as error:
+        return Failed(message=str(error))
+
+
+def run_points(task: str, search: Search, run: str, start: str, limits: Limits) -> list[Point]:
+    """Run the points of a search, some at a time. What Optuna learns does not depend on which one ends first."""
+    points: list[Point] = []
+    proposals = search.proposals()
+    options = next(proposals, None)
+    try:
+        while options:
+            futures: list[tuple[str, PrefectFuture[Any]]] = []
+            for chosen in options:
+                more = [f"tasks.{task}.finetune.{name}={value!r}" for name, value in chosen.items()]
+                name = f"{run}-{len(points) + len(futures) + 1:03}"
+                named = point.with_options(task_run_name=f"{name}: {', '.join(more)}")
+                futures.append((name, named.submit(CHECKOUT, name, start, task, Overrides(more=more), limits)))
+            for (name, future), chosen in zip(futures, options, strict=True):
+                future.wait()
+                result = future.result(raise_on_failure=False)
+                score = result if isinstance(result, float) else None  # otherwise the state of a failure
+                points.append(Point(name, chosen, score, future.state.message or ""))
+            options = proposals.send([each.score for each in points[-len(options) :]])
+    except StopIteration:
+        pass
+    except BaseException:  # cancelled: the signal came to this process alone
+        stop_everything()
+        raise
+    return points
+
+
+def conclude(task: str, points: Sequence[Point]) -> State[Any]:
+    """Show all points, the best first; the state of the sweep."""
+    done = sorted((each for each in points if each.score is not None), key=lambda each: -(each.score or 0))
+    failed = [each for each in points if each.score is None]
+    lines = ["| run | options | validation score |", "|---|---|---|"]
+    lines += [f"| {each.run} | {each.described} | {each.score:.4f} |" for each in done]
+    lines += [f"| {each.run} | {each.described} | failed: {each.message.replace('|', ' ')} |" for each in failed]
+    if not done:
+        create_markdown_artifact("\n".join(lines), key="sweep", description=f"Every point of {task}")
+        return Failed(message=failed[0].message if failed else "no point to try")
+    lines += ["", f"Adopt the best: `python -m pipelines.worktree adopt {done[0].run} BRANCH`"]
+    create_markdown_artifact("\n".join(lines), key="sweep", description=f"Every point of {task}, the best first")
+    rest = f", {len(failed)} failed" if failed else ""
+    return Completed(message=f"best of {len(points)}: {done[0].described}: {done[0].score:.4f} ({done[0].run}){rest}")

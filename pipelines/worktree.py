@@ -1,0 +1,273 @@
+"""A run of its own: each works in a git worktree, so that its parameters never touch the checkout and no two meet.
+
+    python -m pipelines.worktree list              runs that can be adopted, and those that are unfinished
+    python -m pipelines.worktree adopt RUN BRANCH  the result of a run as a branch; then git switch, dvc checkout
+    python -m pipelines.worktree remove RUN        drop what an unfinished run has left
+
+A worktree lies in data/runs/worktrees and shares with the checkout: DVC's cache (unchanged stages are restored, not
+run), checkpoints (a run that was stopped goes on from them), fetched files, own files under data/sources, and the
+MLflow store. It has its own params.yaml, outputs and DVC locks. It starts at the last commit: edits of the code that
+are not committed take no part.
+
+A finished run is saved as two commits, its parameters and its results, on the ref under which DVC keeps an experiment:
+`dvc exp show`, `dvc exp apply RUN` and `dvc exp branch RUN BRANCH` know it too. The worktree is removed then; that of a
+failed or cancelled run stays, for the next try of the same run.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.config import Params
+from bertline.base.errors import BertlineError
+from bertline.base.files import exclusive_lock, write_text
+from bertline.base.params import write_params
+from pipelines.graph import share_cache
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
+_SHARED = ("data/runs/pretrain", "data/runs/download", "data/downloads")
+"""Folders of the checkout that all of its worktrees use: keyed by what they hold, and locked by who writes."""
+_OWN_FILES = ("data/sources", "data/initial")
+_EXPERIMENTS = "refs/exps"
+_NOBODY = {"user.name": "bertline", "user.email": "bertline@localhost"}
+
+
+@dataclass(frozen=True)
+class Worktree:
+    """The place of one run.
+
+    Attributes:
+        checkout: the checkout it belongs to.
+        name: of the run.
+        base: the commit it starts from.
+    """
+
+    checkout: Path
+    name: str
+    base: str
+
+    @property
+    def path(self) -> Path:
+        return _folder(self.checkout) / self.name
+
+    @property
+    def ref(self) -> str:
+        """Where DVC keeps an experiment of this name."""
+        return f"{_EXPERIMENTS}/{self.base[:2]}/{self.base[2:]}/{self.name}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the stages must see: the worktree's code, and the checkout's MLflow store unless another one is set."""
+        store = f"sqlite:///{self.checkout / 'mlflow.db'}"
+        code = os.pathsep.join(filter(None, [str(self.path / "src"), os.environ.get("PYTHONPATH", "")]))
+        return {"PYTHONPATH": code, "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI") or store}
+
+    def use(self, params: Params, heading: str) -> None:
+        """Write its params.yaml, and commit it: what is registered names a commit that has its parameters."""
+        write_params(self.path / "params.yaml", params, heading)
+        git(self.path, "add", "params.yaml")
+        if git(self.path, "status", "--porcelain", "--", "params.yaml"):
+            commit_staged(self.path, f"run {self.name}: parameters")
+
+    def save(self) -> str:
+        """Commit what the run has made, keep it under its ref, and remove the worktree.
+
+        Returns:
+            The commit.
+        """
+        git(self.path, "add", "--all")
+        commit_staged(self.path, f"run {self.name}")
+        commit = git(self.path, "rev-parse", "HEAD")
+        git(self.checkout, "update-ref", "-m", f"run {self.name}", self.ref, commit)
+        self.remove()
+        return commit
+
+    def remove(self) -> None:
+        """Remove the worktree; what DVC has of its outputs stays in the cache."""
+        with _one_at_a_time(self.checkout):
+            for shared in _SHARED:
+                (self.path / shared).unlink(missing_ok=True)  # links, which nobody must follow
+            git(self.checkout, "worktree", "remove", "--force", str(self.path))
+
+
+def open_worktree(checkout: Path, name: str, start: str = "HEAD") -> Worktree:
+    """The worktree of a run: new, or as an earlier try of the same run has left it.
+
+    Args:
+        checkout: the checkout it belongs to.
+        name: of the run.
+        start: the commit to start from; a saved run, to go on from its results.
+
+    Raises:
+        BertlineError: the name cannot name a run, or the checkout is no git repository with a commit.
+    """
+    checkout = checkout.resolve()
+    if not _NAME.fullmatch(name):
+        raise BertlineError(f"{name!r} cannot name a run", where="worktree", fix="Use a-z, 0-9 and -")
+    with _one_at_a_time(checkout):
+        path = _folder(checkout) / name
+        kept = path / "data" / "runs" / "base"  # written last: a worktree without it was cut short
+        if kept.is_file():
+            return Worktree(checkout, name, kept.read_text(encoding="utf-8").strip())
+        shutil.rmtree(path, ignore_errors=True)
+        base = git(checkout, "rev-parse", "--verify", "HEAD^{commit}")
+        git(checkout, "worktree", "prune")
+        git(checkout, "worktree", "add", "--quiet", "--detach", str(path), start)
+        _share(checkout, path)
+        write_text(kept, f"{base}\n")
+    return Worktree(checkout, name, base)
+
+
+def uncommitted(checkout: Path) -> list[str]:
+    """Files that differ from the last commit, and so take no part in a run; data, dvc.lock and params.yaml aside."""
+    status = git(checkout, "status", "--porcelain", "--", ".", ":!data", ":!dvc.lock", ":!params.yaml")
+    return [line[3:] for line in status.splitlines()]
+
+
+def saved_runs(checkout: Path) -> dict[str, str]:
+    """Name -> commit of every run that can be adopted, the newest first."""
+    fields = "--format=%(refname) %(objectname)"
+    listed = git(checkout, "for-each-ref", "--sort=-committerdate", fields, _EXPERIMENTS)
+    pairs = (line.split(" ") for line in listed.splitlines())
+    return {ref.rpartition("/")[2]: commit for ref, commit in pairs if ref.count("/") == 4}
+
+
+def unfinished_runs(checkout: Path) -> list[str]:
+    """The runs whose worktree is still there: they run, or have failed."""
+    folder = _folder(checkout)
+    return sorted(path.name for path in folder.iterdir() if (path / ".git").is_file()) if folder.is_dir() else []
+
+
+def adopt(checkout: Path, run: str, branch: str) -> str:
+    """Make a branch of the result of a run; neither checkout nor data change.
+
+    Returns:
+        The commit.
+
+    Raises:
+        BertlineError: no such run, or the branch exists or cannot be named so.
+    """
+    runs = saved_runs(checkout)
+    if run not in runs:
+        fix = f"Choose one of: {', '.join(runs) or 'none has finished yet'}"
+        raise BertlineError(f"no finished run named {run!r}", where=str(checkout), fix=fix)
+    git(checkout, "branch", "--", branch, runs[run])
+    return runs[run]
+
+
+def commit_staged(folder: Path, message: str) -> None:
+    """Commit what is staged, also where git knows nobody's name.
+
+    Raises:
+        BertlineError: git refuses.
+    """
+    known = git(folder, "config", "--default", "", "--get", "user.email")
+    identity = [] if known else [word for key, value in _NOBODY.items() for word in ("-c", f"{key}={value}")]
+    git(folder, *identity, "commit", "--quiet", "--no-verify", "--allow-empty", "--message", message)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What a git command prints.
+
+    Raises:
+        BertlineError: it failed; its own message.
+    """
+    # Prefect and hooks may have set variables that point git elsewhere; GIT_CONFIG_* are a person's, or CI's, settings.
+    kept = (name for name in os.environ if not name.startswith("GIT_") or name.startswith("GIT_CONFIG_"))
+    environment = {name: os.environ[name] for name in kept}
+    command = ["git", "-C", str(folder), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        what = lines[-1].removeprefix("fatal: ").removeprefix("error: ").rstrip(".")
+        raise BertlineError(what, where=f"{folder}, git {arguments[0]}", fix="Look at `git status` there")
+    return done.stdout.strip("\n")
+
+
+def _folder(checkout: Path) -> Path:
+    return Artifacts(checkout).runs / "worktrees"
+
+
+def _one_at_a_time(checkout: Path) -> AbstractContextManager[None]:
+    return exclusive_lock(Artifacts(checkout).runs / "worktrees.lock", "making or removing a worktree", patience=120)
+
+
+def _share(checkout: Path, path: Path) -> None:
+    """Let a new worktree use the checkout's cache and folders, and bring back what DVC has of its outputs."""
+    for shared in _SHARED:
+        (checkout / shared).mkdir(parents=True, exist_ok=True)
+        (path / shared).parent.mkdir(parents=True, exist_ok=True)
+        (path / shared).symlink_to(checkout / shared, target_is_directory=True)
+    for folder in _OWN_FILES:
+        for file in _files(checkout / folder):
+            _link(file, path / file.relative_to(checkout))
+    share_cache(checkout, path)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if path.is_file():
+            yield path
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file at another place: a hard link where the file system can, otherwise a copy."""
+    if target.exists():  # in git
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def main() -> int:
+    """List, adopt and remove runs."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.worktree", description="The results of runs in worktrees."
+    )
+    parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: here)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="finished runs with their commits, and unfinished ones")
+    adopting = commands.add_parser("adopt", help="make a branch of a finished run")
+    adopting.add_argument("run")
+    adopting.add_argument("branch")
+    removing = commands.add_parser("remove", help="remove the worktree of an unfinished run")
+    removing.add_argument("run")
+    arguments = parser.parse_args()
+    try:
+        return _command(arguments)
+    except BertlineError as error:
+        print(f"worktree: error: {error}", file=sys.stderr)
+        return 1
+
+
+def _command(arguments: argparse.Namespace) -> int:
+    root = arguments.root
+    if arguments.command == "list":
+        for name, commit in saved_runs(root).items():
+            print(f"{name}  {commit[:12]}")
+        for name in unfinished_runs(root):
+            print(f"{name}  unfinished, in {_folder(root) / name}")
+    elif arguments.command == "adopt":
+        commit = adopt(root, arguments.run, arguments.branch)
+        print(f"{arguments.branch} is at {commit[:12]}. Next: git switch {arguments.branch} && dvc checkout")
+    elif arguments.run in unfinished_runs(root):
+        Worktree(root.resolve(), arguments.run, "").remove()
+        print(f"{arguments.run} is removed")
+    else:
+        fix = f"Choose one of: {', '.join(unfinished_runs(root)) or 'there is none'}"
+        raise BertlineError(f"no unfinished run named {arguments.run!r}", where=str(root), fix=fix)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

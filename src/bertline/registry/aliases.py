@@ -1,0 +1,150 @@
+"""The aliases of a registered model, and the calls that move them: promote and rollback.
+
+`challenger` is the newest contender. `champion` is what applications load; it moves when the promotion rule says so, or
+when a person does, and `previous_champion` keeps where it was.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from bertline.base.config import Params
+from bertline.base.errors import BertlineError
+from bertline.base.files import exclusive_lock
+from bertline.registry.promotion import Scores
+from bertline.registry.store import PATIENCE, Store
+
+CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous_champion"
+ENCODER = "encoder"
+"""What the pre-trained model is called, where the others are called by their task."""
+SCORES = "bertline.scores"
+"""Tag of a version: what it scored when it was last evaluated."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a promotion or rollback did.
+
+    Attributes:
+        name: of the registered model.
+        champion: the version that serves now.
+        before: the version that served; None when there was none.
+        scores: version -> what it scored, of those where it is known.
+    """
+
+    name: str
+    champion: str
+    before: str | None
+    scores: Mapping[str, Scores]
+
+    def __str__(self) -> str:
+        if self.before == self.champion:
+            return f"{self.name}: version {self._described(self.champion)} is the champion already"
+        before = f"instead of {self._described(self.before)}" if self.before else "the first"
+        return f"{self.name}: version {self._described(self.champion)} is champion, {before}"
+
+    def _described(self, version: str) -> str:
+        scores = self.scores.get(version)
+        return f"{version} ({scores.metric} {scores.primary:.4f})" if scores else version
+
+
+def promote(store: Store, name: str, version: str = "") -> Change:
+    """Make a version the champion, whatever the promotion rule says of it.
+
+    Args:
+        store: the open store.
+        name: of the registered model.
+        version: which; the challenger by default.
+
+    Raises:
+        BertlineError: there is no such model or version.
+    """
+    with exclusive_lock(store.lock, f"promoting {name}", patience=PATIENCE):
+        chosen = version or _aliased(store, name, CHALLENGER, "Run the pipeline: `dvc repro`")
+        _must_exist(store, name, chosen)
+        return _change(store, name, chosen)
+
+
+def rollback(store: Store, name: str) -> Change:
+    """Make the champion before this one the champion again; a second rollback takes the first one back.
+
+    Raises:
+        BertlineError: there is no such model, or no champion before this one.
+    """
+    with exclusive_lock(store.lock, f"rolling back {name}", patience=PATIENCE):
+        fix = "Choose a version yourself: `bertline promote MODEL --version N`"
+        chosen = _aliased(store, name, PREVIOUS, fix)
+        _must_exist(store, name, chosen)
+        return _change(store, name, chosen)
+
+
+def model_name(params: Params, model: str) -> str:
+    """The registered model that a person means: by its task, as `encoder`, or by its whole name."""
+    return f"{params.register.prefix}-{model}" if model in (*params.tasks, ENCODER) else model
+
+
+def make_champion(client: MlflowClient, name: str, version: str) -> str | None:
+    """Move the alias champion, and previous_champion to where it was.
+
+    The version's description becomes the model's. previous_champion is set first: wherever this is cut short, there is
+    a champion, and it is one of the two.
+
+    Returns:
+        The version that was champion; None when there was none.
+    """
+    champion = version_with(client, name, CHAMPION)
+    if champion == version:
+        return champion
+    if champion is not None:
+        client.set_registered_model_alias(name, PREVIOUS, champion)
+    client.set_registered_model_alias(name, CHAMPION, version)
+    client.update_registered_model(name, client.get_model_version(name, version).description or "")
+    return champion
+
+
+def version_with(client: MlflowClient, name: str, alias: str) -> str | None:
+    """The version that has an alias, or None."""
+    found = client.get_registered_model(name).aliases.get(alias)
+    return None if found is None else str(found)
+
+
+def scores_of(client: MlflowClient, name: str, version: str | None) -> Scores | None:
+    """What a registered version scored when it was last evaluated, or None where nothing is known."""
+    if version is None:
+        return None
+    kept = client.get_model_version(name, version).tags.get(SCORES)
+    return Scores(**json.loads(kept)) if kept else None
+
+
+def _change(store: Store, name: str, version: str) -> Change:
+    before = make_champion(store.client, name, version)
+    found = {number: scores_of(store.client, name, number) for number in (version, before) if number}
+    return Change(name, version, before, {number: scores for number, scores in found.items() if scores})
+
+
+def _aliased(store: Store, name: str, alias: str, fix: str) -> str:
+    try:
+        found = version_with(store.client, name, alias)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        names = [model.name for model in store.client.search_registered_models()]
+        choice = f"Choose one of: {', '.join(names)}" if names else "Run the pipeline: `dvc repro`"
+        raise BertlineError(f"no model named {name!r}", where=f"MLflow store {store.address}", fix=choice) from None
+    if found is None:
+        raise BertlineError(f"{name} has no {alias}", where=f"MLflow store {store.address}", fix=fix)
+    return found
+
+
+def _must_exist(store: Store, name: str, version: str) -> None:
+    try:
+        store.client.get_model_version(name, version)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        fix = "`mlflow ui` shows the versions there are"
+        where = f"MLflow store {store.address}"
+        raise BertlineError(f"{name} has no version {version!r}", where=where, fix=fix) from None

@@ -1,0 +1,60 @@
+"""What the registry decided about the models of a pipeline run, and which versions serve, as a page for people."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.artifacts import load_dict
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.params import load_params
+from bertline.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, scores_of, version_with
+from bertline.registry.store import Store, open_store
+
+_VERDICTS = "verdicts"
+_NEWEST = 200  # runs that are looked at: more than a pipeline run has stages
+
+
+def describe(artifacts: Artifacts, flow_run: str | None) -> str:
+    """The verdicts of a run and the state of the registry, in Markdown.
+
+    Args:
+        artifacts: the checkout, whose params.yaml names experiment and prefix.
+        flow_run: id of the Prefect flow run whose verdicts are wanted; None: those of the last run; "": none.
+
+    Raises:
+        BertlineError: the store cannot be reached.
+    """
+    config = load_params(artifacts.params).register
+    with open_store(artifacts, config.experiment) as store:
+        found = {} if flow_run == "" else dict(_verdicts(store, flow_run))
+        lines = ["| model | champion | challenger | previous champion | this run |", "|---|---|---|---|---|"]
+        for model in store.client.search_registered_models(f"name LIKE '{config.prefix}-%'"):
+            serving = [_version(store.client, model.name, alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)]
+            lines.append(f"| {' | '.join([model.name, *serving, _decision(found.get(model.name))])} |")
+        return "\n".join([*lines, "", f"MLflow store: {store.address}"])
+
+
+def _verdicts(store: Store, flow_run: str | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Model -> verdict.json of the newest pipeline run (of a flow run) that was logged."""
+    client = store.client
+    wanted = f"tags.`prefect.flow_run_id` = '{flow_run}'" if flow_run else ""
+    newest = client.search_runs(
+        [store.experiment_id], wanted, order_by=["attributes.start_time DESC"], max_results=_NEWEST
+    )
+    for run in [run for run in newest if MLFLOW_PARENT_RUN_ID not in run.data.tags][:1]:  # below it, a run a stage
+        for folder in client.list_artifacts(run.info.run_id, _VERDICTS):
+            yield folder.path.rpartition("/")[2], load_dict(f"{run.info.artifact_uri}/{folder.path}/verdict.json")
+
+
+def _version(client: MlflowClient, name: str, alias: str) -> str:
+    version = version_with(client, name, alias)
+    scores = scores_of(client, name, version)
+    return f"{version} ({scores.metric} {scores.primary:.4f})" if scores else version or ""
+
+
+def _decision(verdict: Mapping[str, Any] | None) -> str:
+    if verdict is None:
+        return "not registered by this run"
+    return f"{'**promoted**' if verdict['promote'] else 'not promoted'}: {'; '.join(verdict['reasons'])}"

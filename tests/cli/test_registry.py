@@ -1,0 +1,26 @@
+"""`bertline promote` and `rollback` find the model by its task."""
+
+from pathlib import Path
+
+from bertline.base.artifacts import Artifacts
+from bertline.registry.store import open_store
+from cli.conftest import Type
+
+
+def test_promote_and_rollback_by_task(checkout: Path, type_in: Type) -> None:
+    with open_store(Artifacts(checkout), "bertline") as store:
+        store.client.create_registered_model("bertline-docs_topic")
+        for _ in range(2):
+            store.client.create_model_version("bertline-docs_topic", "file:///nowhere")
+    first = type_in("promote", "docs_topic", "--version", "1")
+    assert (first.exit_code, first.output) == (0, "bertline-docs_topic: version 1 is champion, the first\n")
+    assert type_in("promote", "bertline-docs_topic", "--version", "2").exit_code == 0
+    back = type_in("rollback", "docs_topic")
+    assert back.output == "bertline-docs_topic: version 1 is champion, instead of 2\n"
+
+
+def test_an_unknown_model_is_one_line(type_in: Type) -> None:
+    wrong = type_in("rollback", "docs_topik")
+    assert wrong.exit_code == 1
+    assert wrong.stderr.startswith("error: MLflow store sqlite:///")
+    assert "no model named 'docs_topik'. Run the pipeline: `dvc repro`." in wrong.stderr

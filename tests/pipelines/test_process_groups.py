@@ -1,0 +1,97 @@
+"""Nothing of a stage runs on after its flow, even where the flow was killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipelines.process_groups import Watchdog
+
+PARENT = """
+import subprocess, sys, time
+from pipelines.process_groups import Watchdog
+dog = Watchdog(grace={grace})
+stage = subprocess.Popen(["bash", "-c", {script!r}], start_new_session=True)
+dog.watch(stage.pid)
+{then}
+print(stage.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def start_parent(script: str, then: str = "", grace: float = 20) -> tuple[subprocess.Popen[str], psutil.Process]:
+    code = PARENT.format(grace=grace, script=script, then=then)
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    return parent, psutil.Process(int(parent.stdout.readline()))
+
+
+def kill(parent: subprocess.Popen[str]) -> None:
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+
+
+def gone(process: psutil.Process, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def watchdogs(of: int) -> list[psutil.Process]:
+    return [child for child in psutil.Process(of).children() if "process_groups" in " ".join(child.cmdline())]
+
+
+def test_a_stage_whose_flow_is_killed_is_asked_to_end_and_may_save(tmp_path: Path) -> None:
+    saved = tmp_path / "checkpoint"
+    began = tmp_path / "began"
+    script = f"trap 'sleep 0.3; touch {saved}; exit 143' TERM; touch {began}; while true; do sleep 0.1; done"
+    parent, stage = start_parent(script)
+    while not began.exists():
+        time.sleep(0.05)
+    kill(parent)
+    assert gone(stage, 10)
+    assert saved.exists()
+
+
+def test_a_deaf_stage_whose_flow_is_killed_is_killed_too() -> None:
+    parent, stage = start_parent("trap '' TERM; while true; do sleep 0.1; done", grace=0.5)
+    kill(parent)
+    assert gone(stage, 10)
+
+
+def test_a_stage_that_is_no_longer_watched_is_left_alone() -> None:
+    parent, stage = start_parent("sleep 600", then="dog.forget(stage.pid)")
+    dog = next(
+        child for child in psutil.Process(parent.pid).children() if "process_groups" in " ".join(child.cmdline())
+    )
+    kill(parent)
+    assert gone(dog, 10)
+    assert stage.is_running()
+    stage.kill()
+
+
+def test_the_watchdog_goes_with_the_one_who_let_it_go() -> None:
+    dog = Watchdog(grace=1)
+    (child,) = watchdogs(os.getpid())
+    dog.close()
+    dog.close()
+    assert not child.is_running()
+
+
+def test_a_stage_runs_on_where_the_watchdog_was_ended(capfd: pytest.CaptureFixture[str]) -> None:
+    dog = Watchdog(grace=1)
+    (child,) = watchdogs(os.getpid())
+    child.kill()
+    child.wait()
+    dog.watch(os.getpid())
+    dog.forget(os.getpid())
+    dog.close()
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,156 @@
+"""Retraining in CI: inputs are checked, and what comes out is a branch that a fresh clone can restore."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertline.base.errors import BertlineError
+from bertline.base.params import load_params, write_params
+from checkout import ROOT, commit, run_in
+from pipelines.pull_request import configure, propose
+from pipelines.settings import NO_OVERRIDES, configured
+
+Smoke = tuple[Path, subprocess.CompletedProcess[str]]
+SEED = "grep -m1 '  seed:' params.yaml | sed 's/ #.*//; s/.*seed: */{\"seed\": /; s/$/}/'"
+STAGES: dict[str, Any] = {
+    "score": {
+        "cmd": f"mkdir -p data/reports && {SEED} > data/reports/metrics.json",
+        "deps": [".gitignore"],
+        "params": ["pretrain.seed"],
+        "metrics": [{"data/reports/metrics.json": {"cache": False}}],
+    }
+}
+NASTY = '"; touch x"'
+
+
+def bare_remote(checkout: Path) -> Path:
+    """A git remote named origin, beside the checkout."""
+    remote = checkout.parent / "origin.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", str(remote)], check=True)
+    subprocess.run(["git", "remote", "add", "origin", str(remote)], cwd=checkout, check=True)
+    return remote
+
+
+@pytest.fixture
+def checkout(repo: Callable[[dict[str, Any]], Path]) -> Path:
+    """A small pipeline that has run, in git, with a remote."""
+    folder = repo(STAGES)
+    (folder / ".dvc" / "config").write_text("")
+    (folder / ".gitignore").write_text("/mlflow.db*\n/mlartifacts\n")
+    shutil.copytree(ROOT / "pipelines" / "presets", folder / "pipelines" / "presets")
+    write_params(folder / "params.yaml", configured(ROOT, "smoke", NO_OVERRIDES), "Here.")
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    assert run_in(folder, "dvc", "repro").returncode == 0
+    commit(folder)
+    bare_remote(folder)
+    return folder
+
+
+def test_options_from_the_environment_are_written_to_params(checkout: Path) -> None:
+    given = {"BERTLINE_PRESET": "glue-cpu", "BERTLINE_OVERRIDES": "pretrain.seed=7  download.timeout=9"}
+    with pytest.raises(BertlineError, match=r"download\.timeout"):
+        configure(checkout, given)
+    configure(checkout, {**given, "BERTLINE_OVERRIDES": "pretrain.seed=7 register.experiment='two words'"})
+    params = load_params(checkout / "params.yaml")
+    assert (params.pretrain.seed, params.register.experiment) == (7, "two words")
+    assert set(params.tasks) == set(configured(ROOT, "glue-cpu", NO_OVERRIDES).tasks)
+
+
+def test_without_options_params_stay_as_they_are(checkout: Path) -> None:
+    before = (checkout / "params.yaml").read_bytes()
+    configure(checkout, {"BERTLINE_PRESET": "", "BERTLINE_OVERRIDES": ""})
+    assert (checkout / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("given", [NASTY, "'", "pretrain.seed", "pretrain.seed=$(touch x)", "pretrain.seed=`touch x`"])
+def test_what_is_no_option_is_refused_and_nothing_is_run(given: str, checkout: Path) -> None:
+    before = run_in(checkout, "git", "status", "--porcelain").stdout
+    with pytest.raises(BertlineError):
+        configure(checkout, {"BERTLINE_OVERRIDES": given})
+    with pytest.raises(BertlineError, match="cannot name a branch"):
+        propose(checkout, NASTY, checkout / "body.md")
+    assert run_in(checkout, "git", "status", "--porcelain").stdout == before
+
+
+def test_a_run_becomes_a_branch_with_what_has_changed_in_words(checkout: Path, tmp_path: Path) -> None:
+    configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
+    assert run_in(checkout, "dvc", "repro").returncode == 0
+    body = tmp_path / "body.md"
+    assert propose(checkout, "retrain/1-1", body)
+    pushed = run_in(checkout, "git", "ls-remote", "--heads", "origin").stdout
+    assert "refs/heads/retrain/1-1" in pushed
+    kept = run_in(checkout, "git", "show", "--stat", "--format=%s", "origin/retrain/1-1").stdout
+    assert kept.startswith("chore: retrained")
+    assert "dvc.lock" in kept and "params.yaml" in kept
+    text = body.read_text()
+    assert "pretrain.seed" in text
+    for title in ("Parameters", "Scores", "Registry", "Metrics"):
+        assert f"## {title}" in text
+    assert "seed" in text.partition("## Metrics")[2]
+
+
+def test_a_run_that_changed_nothing_proposes_nothing(checkout: Path, tmp_path: Path) -> None:
+    assert not propose(checkout, "retrain/1-1", tmp_path / "body.md")
+    assert not (tmp_path / "body.md").exists()
+    assert run_in(checkout, "git", "ls-remote", "--heads", "origin").stdout == ""
+
+
+def test_a_remote_that_is_not_there_is_one_line(checkout: Path, tmp_path: Path) -> None:
+    shutil.rmtree(checkout.parent / "origin.git")
+    configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
+    told = run_in(checkout, "python", "-m", "pipelines.pull_request", "propose", "b", "body.md", PYTHONPATH=str(ROOT))
+    assert told.returncode == 1
+    assert told.stderr.startswith("pull_request: error: ") and told.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_script_retrains_and_a_fresh_clone_of_its_branch_runs_nothing(smoke_run: Smoke, tmp_path: Path) -> None:
+    assert smoke_run[1].returncode == 0, smoke_run[1].stderr
+    checkout = Path(shutil.copytree(smoke_run[0], tmp_path / "checkout", symlinks=True))
+    run_in(checkout, "dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    commit(checkout)
+    remote = bare_remote(checkout)
+    environment = {
+        "BERTLINE_OVERRIDES": "tasks.docs_qa.finetune.learning_rate=0.0007",
+        "BERTLINE_TARGETS": "",
+        "BRANCH": "retrain/7-1",
+        "BASE": "main",
+        "RUNNER_TEMP": str(tmp_path),
+        "GH_TOKEN": "",
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+    }
+    done = run_in(checkout, ".github/scripts/retrain.sh", **environment)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    body = (tmp_path / "pull-request.md").read_text()
+    assert "tasks.docs_qa.finetune.learning_rate" in body
+    assert "bertline-docs_qa" in body and "promoted" in body
+    assert (checkout / "dvc_plots" / "index.html").is_file()
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", "--branch", "retrain/7-1", str(remote), str(clone)], check=True)
+    assert run_in(clone, "bertline", "plan", "--check").returncode == 0
+    assert run_in(clone, "dvc", "pull", "--run-cache").returncode == 0
+    again = run_in(clone, "dvc", "repro")
+    assert again.returncode == 0
+    assert "Running stage" not in again.stdout, again.stdout
+
+
+def test_promote_refuses_what_it_cannot_do(tmp_path: Path) -> None:
+    script = str(ROOT / ".github" / "scripts" / "promote.sh")
+    without = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    for environment, said in (
+        ({"ACTION": "promote", "MODEL": "docs_qa"}, "MLFLOW_TRACKING_URI"),
+        ({"ACTION": NASTY, "MODEL": "docs_qa", "MLFLOW_TRACKING_URI": store}, "ACTION must be"),
+        ({"ACTION": "promote", "MODEL": NASTY, "VERSION": "1", "MLFLOW_TRACKING_URI": store}, "no "),
+    ):
+        done = subprocess.run(
+            [script], cwd=tmp_path, env=without | environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1, done.stderr
+        assert said in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "x").exists() and not (ROOT / "x").exists()

@@ -1,0 +1,40 @@
+"""What a stage needs comes from params.yaml."""
+
+from dataclasses import replace
+
+import pytest
+from pydantic import ValidationError
+
+from bertline.base.config import Finetune, Params, Pretrain, Task
+from pipelines.resources import Limits, Needs, fits, needs_of
+
+
+def test_a_stage_needs_its_threads_or_a_gpu() -> None:
+    tasks = {"a": Task(), "b": Task(finetune={"device": "cuda"})}
+    params = Params(pretrain=Pretrain(device="cuda", processes=2), finetune=Finetune(threads=4), tasks=tasks)
+    needs = needs_of(["download", "task@a", "pretrain", "finetune@a", "finetune@b", "evaluate@b"], params)
+    assert needs == {
+        "download": Needs(cpu=1),
+        "task@a": Needs(cpu=1),
+        "pretrain": Needs(cpu=1, gpu=2),
+        "finetune@a": Needs(cpu=4),
+        "finetune@b": Needs(cpu=1, gpu=1),
+        "evaluate@b": Needs(cpu=1),  # scores files
+    }
+    on_gpu = replace(params, finetune=Finetune(device="cuda"))
+    assert needs_of(["finetune@a"], on_gpu)["finetune@a"].gpu == 1
+
+
+def test_limits_hold_for_cores_and_gpus_together() -> None:
+    limits = Limits(cpu=4, gpu=1)
+    assert fits(Needs(cpu=2), [Needs(cpu=2)], limits)
+    assert not fits(Needs(cpu=3), [Needs(cpu=2)], limits)
+    assert fits(Needs(gpu=1), [Needs(cpu=3)], limits)
+    assert not fits(Needs(gpu=1), [Needs(gpu=1)], limits)
+    assert Needs(cpu=9, gpu=4).within(limits) == Needs(cpu=4, gpu=1)
+
+
+@pytest.mark.parametrize("wrong", [{"cpu": 0}, {"gpu": -1}, {"cpu": "two"}, {"cores": 2}])
+def test_limits_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Limits(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,69 @@
+"""What `make ui` says before anything runs; what it does then is tested on a real server (test_station.py)."""
+
+import http.server
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from checkout import ROOT, run_in
+from pipelines import serve
+from station import free_port
+
+
+def serving(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run_in(ROOT, sys.executable, "-m", "pipelines.serve", *arguments, timeout=120, **environment)
+
+
+@pytest.fixture
+def other_program() -> Iterator[int]:
+    """The port of a program that is no Prefect server."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_server_that_does_not_answer_is_named_without_its_password() -> None:
+    failed = serving(PREFECT_API_URL="http://me:secret@127.0.0.1:9/api")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.startswith("serve: error: http://me:***@127.0.0.1:9/api: no Prefect server answers.")
+    assert failed.stderr.count("\n") == 1
+
+
+def test_a_port_that_another_program_holds_is_named(other_program: int) -> None:
+    failed = serving("--port", str(other_program), PREFECT_API_URL="")
+    assert failed.returncode == 1
+    assert failed.stderr == (
+        f"serve: error: 127.0.0.1:{other_program}: another program listens there. Give another --port.\n"
+    )
+
+
+def test_data_docs_are_served_from_their_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "_CHECKOUT", tmp_path)
+    pages = tmp_path / "data" / "runs" / "pages" / "run-1"
+    pages.mkdir(parents=True)
+    (pages / "index.html").write_text("found")
+    (tmp_path / "params.yaml").write_text("secret")
+    with ExitStack() as stop:
+        address = serve.start_pages(free_port(), stop)
+        assert address.startswith("http://127.0.0.1:")
+        assert urllib.request.urlopen(f"{address}/run-1/index.html").read() == b"found"
+        for outside in ("/../../../params.yaml", "/..%2f..%2f..%2fparams.yaml", "/params.yaml"):
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(f"{address}{outside}")
+
+
+def test_data_docs_find_another_port_where_theirs_is_taken(
+    other_program: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_CHECKOUT", tmp_path)
+    with ExitStack() as stop:
+        assert serve.start_pages(other_program, stop) != f"http://127.0.0.1:{other_program}"

@@ -1,0 +1,100 @@
+"""What a person may set for a run: bounded, checked, and never a way into a shell."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from bertline.base.errors import BertlineError
+from bertline.base.params import load_params
+from bertline.cli.presets import load_preset
+from checkout import ROOT
+from pipelines.settings import CURRENT, ModelName, Overrides, PresetName, StageName, Version, configured
+
+NASTY = ['"; touch x"', "$(touch x)", "`touch x`", "a; touch x", "a && touch x", "a\ntouch x", "../x", "-x"]
+
+
+def test_the_form_offers_the_presets_there_are() -> None:
+    schema = TypeAdapter(PresetName).json_schema()
+    assert schema["enum"] == [CURRENT, *sorted(path.stem for path in (ROOT / "pipelines" / "presets").glob("*.yaml"))]
+
+
+def test_current_is_the_params_yaml_of_the_checkout() -> None:
+    assert configured(ROOT, CURRENT, Overrides()) == load_params(ROOT / "params.yaml")
+    assert configured(ROOT, "smoke", Overrides()) == load_preset(ROOT, "smoke").params
+
+
+def test_overrides_change_what_they_name() -> None:
+    more = [
+        "documents.min_sentences=3",
+        "tasks.docs_qa.finetune.epochs=9",
+        "pretrain.model=mini",
+        "pretrain.ramp_from=8",
+    ]
+    params = configured(ROOT, "quickstart", Overrides(pretrain_budget=7, pretrain_learning_rate=1e-3, more=more))
+    assert (params.pretrain.budget, params.pretrain.learning_rate) == (7, 1e-3)
+    assert (params.pretrain.model, params.pretrain.ramp_from) == ("mini", 8)
+    assert params.documents.min_sentences == 3
+    assert params.finetune_for("docs_qa").epochs == 9
+    assert params.finetune_for("docs_pair").epochs == 3
+
+
+def test_an_option_of_fine_tuning_holds_for_tasks_that_have_their_own() -> None:
+    params = configured(ROOT, "quickstart", Overrides(finetune_learning_rate=0.002, finetune_seed=5))
+    for task in params.tasks:
+        assert params.finetune_for(task).learning_rate == 0.002
+        assert params.finetune_for(task).seed == 5
+
+
+def test_a_run_that_must_not_promote_says_so_in_its_parameters() -> None:
+    assert configured(ROOT, "smoke", Overrides()).register.promote
+    assert not configured(ROOT, "smoke", Overrides(), "never").register.promote
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("pretrain.learning_rat=1", "Did you mean 'learning_rate'"),
+        ("pretrain.learning_rate=fast", "key pretrain.learning_rate"),
+        ("pretrian.seed=1", "no section 'pretrian'. There are: download"),
+        ("pretrain.seed.x=1", "no section 'pretrain.seed'"),
+        ("pretrain.model=[", "is no YAML value"),
+        ('tasks.docs_qa.kind="; touch x"', "is no YAML value|key tasks.docs_qa.kind"),
+    ],
+)
+def test_a_wrong_override_is_one_line_that_names_it(wrong: str, message: str) -> None:
+    with pytest.raises(BertlineError, match=message) as raised:
+        configured(ROOT, "smoke", Overrides(more=[wrong]))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("nasty", NASTY)
+def test_what_could_be_a_command_is_refused_before_anything_runs(nasty: str) -> None:
+    for kind in (StageName, ModelName, Version):
+        if kind is StageName and nasty in ("../x", "-x"):
+            continue  # no stage is named so: the plan refuses it
+        with pytest.raises(ValidationError):
+            TypeAdapter(kind).validate_python(nasty)
+    with pytest.raises(ValidationError):
+        Overrides(more=[nasty])
+    with pytest.raises((ValidationError, BertlineError)):
+        configured(ROOT, "smoke", Overrides(more=[f"tasks.{nasty}.kind=pair"]))
+    with pytest.raises(BertlineError):
+        configured(ROOT, nasty, Overrides())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"pretrain_budget": 0}, {"pretrain_learning_rate": 2}, {"finetune_epochs": "many"}, {"x": 1}]
+)
+def test_values_out_of_bounds_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Overrides(**wrong)
+
+
+def test_what_yaml_could_do_with_a_value_is_nothing() -> None:
+    more = ["register.experiment=!!python/object/apply:os.system ['touch x']"]
+    with pytest.raises(BertlineError):
+        configured(ROOT, "smoke", Overrides(more=more))
+    named = configured(ROOT, "smoke", Overrides(more=[f"register.experiment={json.dumps(NASTY[0])}"]))
+    assert named.register.experiment == NASTY[0]

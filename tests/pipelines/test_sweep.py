@@ -1,0 +1,109 @@
+"""Which points a sweep tries, and what it makes of their scores."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from prefect import State, flow
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import ValidationError
+
+from bertline.base.errors import BertlineError
+from pipelines.sweep import Point, Search, conclude, fan_out
+
+Scores = list[float | None]
+
+
+def play(search: Search, judge: Callable[[dict[str, Any]], float | None]) -> list[list[dict[str, Any]]]:
+    """The batches of a search whose points are scored by `judge`."""
+    proposals, batches = search.proposals(), []
+    batch = next(proposals)
+    try:
+        while True:
+            batches.append(batch)
+            batch = proposals.send([judge(point) for point in batch])
+    except StopIteration:
+        return batches
+
+
+def test_a_grid_is_every_combination_some_at_a_time_and_no_more_than_asked_for() -> None:
+    search = Search(learning_rate=[1e-4, 1e-3], epochs=[1, 2], side_by_side=3)
+    batches = play(search, lambda _: 0.0)
+    assert [len(batch) for batch in batches] == [3, 1]
+    assert batches[0][0] == {"learning_rate": 1e-4, "epochs": 1}
+    assert len({tuple(point.items()) for batch in batches for point in batch}) == 4
+    assert [len(batch) for batch in play(search.model_copy(update={"trials": 2}), lambda _: 0.0)] == [2]
+
+
+def test_optuna_stays_within_the_values_learns_and_gives_the_same_points_again() -> None:
+    pytest.importorskip("optuna")
+    search = Search(method="optuna", learning_rate=[1e-5, 1e-1], epochs=[1, 9], seed=[3], trials=40, side_by_side=4)
+
+    def judge(point: dict[str, Any]) -> float | None:
+        if point["epochs"] == 9:
+            return None  # a point that fails
+        return -abs(point["learning_rate"] - 1e-3)
+
+    batches = play(search, judge)
+    points = [point for batch in batches for point in batch]
+    assert [len(batch) for batch in batches] == [4] * 10
+    assert all(1e-5 <= point["learning_rate"] <= 1e-1 and 1 <= point["epochs"] <= 9 for point in points)
+    assert {point["seed"] for point in points} == {3}
+    assert play(search, judge) == batches
+    late = [abs(point["learning_rate"] - 1e-3) for point in points[20:]]
+    early = [abs(point["learning_rate"] - 1e-3) for point in points[:10]]
+    assert sorted(late)[len(late) // 2] < sorted(early)[len(early) // 2]
+
+
+def test_a_search_of_nothing_and_a_search_without_optuna_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BertlineError, match="nothing to search"):
+        Search(learning_rate=[]).check()
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(BertlineError, match=r"optuna is not installed\. pip install optuna"):
+        Search(method="optuna").check()
+    Search().check()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"learning_rate": [0]}, {"epochs": [0]}, {"method": "luck"}, {"trials": 0}, {"side_by_side": 65}, {"x": 1}],
+)
+def test_a_search_out_of_bounds_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Search(**wrong)
+
+
+def concluded(points: list[Point]) -> State[Any]:
+    @flow(name="of a test", persist_result=False)
+    def runner() -> State[Any]:
+        return conclude("qa", points)
+
+    return runner(return_state=True)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_the_best_point_is_named_and_failed_ones_are_counted() -> None:
+    points = [
+        Point("sweep-1-001", {"learning_rate": 1e-4}, 0.5, ""),
+        Point("sweep-1-002", {"learning_rate": 1e-3}, 0.75, ""),
+        Point("sweep-1-003", {"learning_rate": 1e-2}, None, "finetune@qa: error: loss is not finite"),
+    ]
+    state = concluded(points)
+    assert state.is_completed()
+    assert state.message == "best of 3: learning_rate 0.001: 0.7500 (sweep-1-002), 1 failed"
+    failed = concluded(points[2:])
+    assert (failed.is_failed(), failed.message) == (True, "finetune@qa: error: loss is not finite")
+
+
+def test_points_run_in_threads_unless_a_cluster_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BERTLINE_FAN_OUT", raising=False)
+    assert isinstance(fan_out(), ThreadPoolTaskRunner)
+    for kind in ("ray", "dask"):
+        monkeypatch.setenv("BERTLINE_FAN_OUT", f"{kind}:somewhere")
+        monkeypatch.setitem(sys.modules, f"prefect_{kind}", None)
+        with pytest.raises(BertlineError, match=rf"prefect_{kind} is not installed\. pip install prefect-{kind}"):
+            fan_out()
+    monkeypatch.setenv("BERTLINE_FAN_OUT", "slurm:x")
+    with pytest.raises(BertlineError, match="'slurm' is no way to spread points"):
+        fan_out()

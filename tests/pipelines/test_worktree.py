@@ -1,0 +1,192 @@
+"""A worktree run touches nothing of the checkout, shares what may be shared, and can be adopted."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from bertline.base.config import Params
+from bertline.base.errors import BertlineError
+from checkout import commit, run_in
+from pipelines.worktree import adopt, open_worktree, saved_runs, uncommitted, unfinished_runs
+
+Repo = Callable[[dict[str, Any]], Path]
+STAGES = {
+    "a": {"cmd": "echo a >> ran && cp in a", "deps": ["in"], "outs": ["a"]},
+    "b": {
+        "cmd": "echo b >> ran && cat a params.yaml > b && echo 1 > metrics.json",
+        "deps": ["a"],
+        "params": ["pretrain.seed"],
+        "outs": ["b"],
+        "metrics": [{"metrics.json": {"cache": False}}],
+    },
+}
+
+
+def seeded(seed: int) -> Params:
+    return replace(Params(), pretrain=replace(Params().pretrain, seed=seed))
+
+
+@pytest.fixture(scope="module")
+def template(empty_repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git and DVC repository in which the pipeline has run."""
+    folder = tmp_path_factory.mktemp("template") / "repo"
+    shutil.copytree(empty_repo, folder)
+    with (folder / "dvc.yaml").open("w") as file:
+        YAML().dump({"stages": STAGES}, file)
+    (folder / ".dvc" / "config").write_text("")
+    (folder / ".gitignore").write_text("/a\n/b\n/ran\n/data/runs/\n/data/downloads\n/data/sources/*\n/mlflow.db*\n")
+    (folder / "in").write_text("corpus")
+    (folder / "params.yaml").write_text("pretrain: {seed: 0}\n")
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    assert run_in(folder, "dvc", "repro").returncode == 0
+    (folder / "ran").unlink()
+    commit(folder)
+    return folder
+
+
+@pytest.fixture
+def checkout(template: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(template, tmp_path / "checkout", symlinks=True))
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    kept = (path for path in folder.rglob("*") if path.is_file())
+    inside = (path.relative_to(folder).as_posix() for path in kept)
+    watched = (name for name in inside if not name.startswith((".git/", ".dvc/tmp", ".dvc/cache", "data/runs")))
+    return {name: (folder / name).read_bytes() for name in watched}
+
+
+def test_a_run_with_other_parameters_leaves_the_checkout_as_it_was(checkout: Path) -> None:
+    before = state(checkout)
+    tree = open_worktree(checkout, "retrain-1")
+    tree.use(seeded(7), "of a test")
+    repro = run_in(tree.path, "dvc", "repro", **tree.environment)
+    assert repro.returncode == 0, repro.stderr
+    assert (tree.path / "ran").read_text() == "b\n"  # a was brought back from the cache
+    made = tree.save()
+    assert state(checkout) == before
+    assert not tree.path.exists()
+    assert run_in(checkout, "git", "worktree", "list", "--porcelain").stdout.count("worktree ") == 1
+    assert saved_runs(checkout) == {"retrain-1": made}
+    assert run_in(checkout, "git", "status", "--porcelain").stdout == ""
+
+
+def test_the_commit_with_the_parameters_comes_before_the_results(checkout: Path) -> None:
+    tree = open_worktree(checkout, "run")
+    tree.use(seeded(7), "of a test")
+    assert run_in(tree.path, "git", "status", "--porcelain").stdout == ""
+    assert "seed: 7" in run_in(tree.path, "git", "show", "HEAD:params.yaml").stdout
+    run_in(tree.path, "dvc", "repro", **tree.environment)
+    made = tree.save()
+    changed = run_in(checkout, "git", "show", "--name-only", "--format=%s", made).stdout.split("\n")
+    assert changed[0] == "run run"
+    assert "dvc.lock" in changed
+    assert "params.yaml" not in changed
+
+
+def test_two_runs_do_not_meet_and_both_are_experiments_of_dvc(checkout: Path) -> None:
+    trees = [open_worktree(checkout, f"run-{seed}") for seed in (1, 2)]
+    for seed, tree in enumerate(trees, start=1):
+        tree.use(seeded(seed), "of a test")
+    command = ["python", "-m", "dvc", "repro"]
+    started = [subprocess.Popen(command, cwd=tree.path, stdout=subprocess.DEVNULL) for tree in trees]
+    assert [process.wait(timeout=60) for process in started] == [0, 0]
+    for seed, tree in enumerate(trees, start=1):
+        assert f"seed: {seed}" in (tree.path / "b").read_text()
+        tree.save()
+    listed = run_in(checkout, "dvc", "exp", "list", "--name-only").stdout.split()
+    assert sorted(listed) == ["run-1", "run-2"]
+
+
+def test_the_result_can_be_adopted_as_a_branch(checkout: Path) -> None:
+    tree = open_worktree(checkout, "run")
+    tree.use(seeded(3), "of a test")
+    run_in(tree.path, "dvc", "repro", **tree.environment)
+    made = tree.save()
+    assert adopt(checkout, "run", "better") == made
+    assert "seed: 3" not in (checkout / "b").read_text()
+    assert run_in(checkout, "git", "switch", "better").returncode == 0
+    assert run_in(checkout, "dvc", "checkout").returncode == 0
+    assert "seed: 3" in (checkout / "b").read_text()
+    assert "up to date" in run_in(checkout, "dvc", "status").stdout
+    with pytest.raises(BertlineError, match="already exists"):
+        adopt(checkout, "run", "better")
+    with pytest.raises(BertlineError, match=r"no finished run named 'rum'\. Choose one of: run"):
+        adopt(checkout, "rum", "other")
+    for wrong in ("-D", "a b", "x; touch y", "..", "--force"):
+        with pytest.raises(BertlineError):
+            adopt(checkout, "run", wrong)
+
+
+def test_a_second_try_of_a_run_goes_on_where_the_first_was(checkout: Path) -> None:
+    first = open_worktree(checkout, "run")
+    first.use(seeded(3), "of a test")
+    (first.path / "left-behind").touch()
+    second = open_worktree(checkout, "run")
+    assert second == first
+    assert (second.path / "left-behind").exists()
+    assert unfinished_runs(checkout) == ["run"]
+    (first.path / "data" / "runs" / "base").unlink()  # as if the first had been killed while it was made
+    assert not (open_worktree(checkout, "run").path / "left-behind").exists()
+
+
+def test_checkpoints_downloads_and_own_files_are_shared_and_outlive_the_worktree(checkout: Path) -> None:
+    (checkout / "data" / "sources" / "deep").mkdir(parents=True)
+    (checkout / "data" / "sources" / "deep" / "mine.txt").write_text("text")
+    tree = open_worktree(checkout, "run")
+    assert (tree.path / "data" / "sources" / "deep" / "mine.txt").read_text() == "text"
+    for folder in ("data/runs/pretrain", "data/runs/download", "data/downloads"):
+        (tree.path / folder / "kept").write_text("x")
+    tree.use(seeded(3), "of a test")
+    tree.save()
+    for folder in ("data/runs/pretrain", "data/runs/download", "data/downloads"):
+        assert (checkout / folder / "kept").read_text() == "x"
+    assert (checkout / "data" / "sources" / "deep" / "mine.txt").exists()
+    assert (
+        "downloads" not in run_in(checkout, "git", "ls-tree", "-r", "--name-only", saved_runs(checkout)["run"]).stdout
+    )
+
+
+def test_stages_run_the_code_of_the_commit_and_register_in_the_checkout(checkout: Path) -> None:
+    tree = open_worktree(checkout, "run")
+    assert tree.environment["PYTHONPATH"].split(":")[0] == str(tree.path / "src")
+    assert tree.environment["MLFLOW_TRACKING_URI"] == f"sqlite:///{checkout.resolve()}/mlflow.db"
+
+
+def test_edits_that_take_no_part_are_named(checkout: Path) -> None:
+    assert uncommitted(checkout) == []
+    (checkout / "in").write_text("other")
+    (checkout / "params.yaml").write_text("pretrain: {seed: 5}\n")
+    assert uncommitted(checkout) == ["in"]
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a/b", "..", "A", "x y", '"; touch x"'])
+def test_a_name_that_is_none_is_refused(checkout: Path, name: str) -> None:
+    with pytest.raises(BertlineError, match="cannot name a run"):
+        open_worktree(checkout, name)
+
+
+def test_a_checkout_without_a_commit_is_said(repo: Repo) -> None:
+    with pytest.raises(BertlineError, match="not a git repository"):
+        open_worktree(repo(STAGES), "run")
+
+
+def test_the_command_lists_adopts_and_removes(checkout: Path) -> None:
+    tree = open_worktree(checkout, "done")
+    tree.use(seeded(1), "of a test")
+    made = tree.save()
+    open_worktree(checkout, "stuck")
+    base = ("python", "-m", "pipelines.worktree", "--root", str(checkout))
+    here = Path(__file__).parents[2]
+    assert run_in(here, *base, "list").stdout.splitlines()[0] == f"done  {made[:12]}"
+    assert run_in(here, *base, "adopt", "done", "mine").stdout.startswith(f"mine is at {made[:12]}.")
+    assert run_in(here, *base, "remove", "stuck").stdout == "stuck is removed\n"
+    assert unfinished_runs(checkout) == []
+    wrong = run_in(here, *base, "remove", "stuck")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
