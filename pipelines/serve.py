@@ -46,6 +46,7 @@ def start_server(port: int, stop: ExitStack) -> str:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)]
     # Its own session: Ctrl-C is for this program, which ends its runs first and then the server.
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    environment["PREFECT_SERVER_UI_API_URL"] = address  # or else the pages ask port 4200, whatever this one is
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     stop.callback(_end, server)
     deadline = time.monotonic() + _SERVER_SECONDS

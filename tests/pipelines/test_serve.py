@@ -1,6 +1,7 @@
 """What `make ui` says before anything runs; what it does then is tested on a real server (test_station.py)."""
 
 import http.server
+import json
 import subprocess
 import sys
 import threading
@@ -67,3 +68,12 @@ def test_data_docs_find_another_port_where_theirs_is_taken(
     monkeypatch.setattr(serve, "_CHECKOUT", tmp_path)
     with ExitStack() as stop:
         assert serve.start_pages(other_program, stop) != f"http://127.0.0.1:{other_program}"
+
+
+@pytest.mark.slow
+def test_the_pages_of_a_server_ask_that_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    with ExitStack() as stop:
+        address = serve.start_server(free_port(), stop)
+        settings = json.load(urllib.request.urlopen(address.replace("/api", "/ui-settings")))
+    assert settings["api_url"] == address
