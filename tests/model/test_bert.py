@@ -56,6 +56,23 @@ def test_what_stands_in_padding_changes_no_real_token(model, batch, precision):
 
 
 @pytest.mark.parametrize("masked", [False, True])
+def test_the_first_tokens_alone_are_as_among_all_and_so_are_their_gradients(model, batch, masked):
+    ids, segments, mask = batch
+    mask = mask if masked else None
+    gradients = []
+    for hidden in (model.bert(ids, segments, mask)[:, :1], model.bert.first(ids, segments, mask)):
+        torch.testing.assert_close(hidden, model.bert(ids, segments, mask)[:, :1])
+        (hidden * torch.arange(hidden.shape[-1])).sum().backward()
+        gradients.append(
+            {name: weight.grad for name, weight in model.bert.named_parameters() if weight.grad is not None}
+        )
+        model.zero_grad(set_to_none=True)
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-3, atol=1e-2, msg=name)
+
+
+@pytest.mark.parametrize("masked", [False, True])
 def test_bf16_training_computes_what_fp32_computes(config, model, batch, masked):
     ids, segments, mask = batch
     mask = mask if masked else None

@@ -73,7 +73,7 @@ def _standardised(features: Features, mean: float, deviation: float) -> Features
         example if example.labels is None else replace(example, labels=(example.labels - mean) / deviation)
         for example in features.examples
     ]
-    return Features(features.kind, examples, features.max_length, features.pad)
+    return Features(features.kind, examples, features.pad)
 
 
 def _longest_answer(features: Features) -> int:

@@ -26,6 +26,7 @@ from bertline.finetuning.layers import freeze, layer_scale
 from bertline.finetuning.losses import batch_loss
 from bertline.finetuning.progress import Progress
 from bertline.finetuning.stopping import EarlyStopping
+from bertline.finetuning.used_tokens import UsedTokens
 from bertline.finetuning.validation import Look, look
 from bertline.inference.heads import build_model
 from bertline.model.bert import BertConfig, BertForSequenceClassification, BertWithHead, initialize
@@ -109,6 +110,7 @@ def finetune(
 def _train(
     model: BertWithHead, data: FinetuningData, config: Finetune, device: torch.device, progress: Progress
 ) -> History:
+    used = UsedTokens(model, data.train)
     rate, decay, scale = config.learning_rate, config.weight_decay, layer_scale(model, config.layer_decay)
     optimizer = make_optimizer(model, "adamw", learning_rate=rate, weight_decay=decay, scale=scale)
     stopping = EarlyStopping(config.patience)
@@ -124,16 +126,20 @@ def _train(
         rates.append(rate * learning_rate_factor((step + 0.5) / steps, "linear", config.warmup))
         set_learning_rate(optimizer, rates[-1])
         torch.manual_seed(step_seed(config.seed, step))
-        losses.append(_step(model, batch, data, config, optimizer, device))
+        losses.append(_step(model, used.batch(batch), data, config, optimizer, device))
+        used.after_step(optimizer)
         done = step + 1
         if done % _CHECK_EVERY == 0 or done % per_epoch == 0:
             progress.advance(done, _finite(losses, data, done))
         if done % per_epoch == 0:
-            looks.append(look(model, data))
-            value = looks[-1].scores[data.task.metric]
+            with used.whole():
+                looks.append(look(model, data))
+                value = looks[-1].scores[data.task.metric]
+                stop = stopping.after_epoch(value, model)
             progress.epoch(done // per_epoch, config.epochs, data.task.metric, value)
-            if stopping.after_epoch(value, model):
+            if stop:
                 break
+    used.finish()
     kept = stopping.restore(model)
     values = torch.stack(losses).double().tolist()
     scores, validation_losses = tuple(each.scores for each in looks), tuple(each.loss for each in looks)

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bertline.evaluation.entities import entities
 from bertline.inference.settings import InferenceSettings
@@ -154,28 +155,33 @@ class SpanDecoder:
 
     def add(self, batch: Batch, outputs: tuple[Tensor, Tensor]) -> None:
         """`outputs`: logits of first and last token, each (batch, length)."""
-        assert batch.offsets is not None and batch.counts is not None
+        assert batch.offsets is not None
         start, end = (logits.double().cpu() for logits in outputs)
         self._empty[batch.examples] = (start[:, 0] + end[:, 0]).numpy()
-        scores = self._span_scores(batch, start, end).flatten(1)
+        spans = self._span_scores(batch, start, end)
+        scores = spans.flatten(1)
         kept = min(self._best.shape[1], scores.shape[1])
         best, where = scores.max(1, keepdim=True) if kept == 1 else scores.topk(kept)
         self._best[batch.examples, :kept] = best.numpy()
         self._all[batch.examples] = scores.logsumexp(1).numpy()
-        first, last = np.divmod(where.numpy(), start.shape[1])
+        first, further = np.divmod(where.numpy(), spans.shape[2])
+        last = np.minimum(first + further, start.shape[1] - 1)  # beyond the end is no answer: its score is -inf
         each = np.arange(len(first))[:, None]
-        spans = np.stack((batch.offsets[each, first, 0], batch.offsets[each, last, 1]), axis=2)
-        self._spans[batch.examples, :kept] = spans
+        ends = np.stack((batch.offsets[each, first, 0], batch.offsets[each, last, 1]), axis=2)
+        self._spans[batch.examples, :kept] = ends
 
     def _span_scores(self, batch: Batch, start: Tensor, end: Tensor) -> Tensor:
-        """Sum of logits of every (first, last) token, (batch, length, length); -inf where that is no answer."""
+        """Sum of logits of every first token and every last one so many tokens further; -inf where that is no answer.
+
+        Returns:
+            (batch, length, most tokens of an answer): far fewer pairs than length times length.
+        """
         assert batch.offsets is not None and batch.counts is not None
-        length = start.shape[1]
-        in_context = torch.from_numpy(batch.offsets[:, :, 0] >= 0)
-        ordered = torch.ones(length, length, dtype=torch.bool).triu()
-        possible = ordered & ~ordered.triu(self._settings.max_answer_tokens)
-        possible = possible & torch.from_numpy(batch.counts)[:, :, None] & in_context[:, None, :]
-        return (start[:, :, None] + end[:, None, :]).masked_fill(~possible, -torch.inf)
+        tokens = min(self._settings.max_answer_tokens, start.shape[1])
+        start = start.masked_fill(~torch.from_numpy(batch.counts), -torch.inf)
+        end = end.masked_fill(torch.from_numpy(batch.offsets[:, :, 0] < 0), -torch.inf)
+        last = functional.pad(end, (0, tokens - 1), value=-torch.inf).unfold(1, tokens, 1)
+        return start[:, :, None] + last
 
     def finish(self) -> list[Prediction]:
         """The best answer of each row."""

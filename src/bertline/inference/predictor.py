@@ -9,6 +9,7 @@ in overlapping windows, so that no word and no answer is lost. Predictions are t
 batch size; fp32 is the default for that reason: rounding to bf16 lets a row's scores depend on its neighbours.
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,8 @@ from bertline.tasks.schema import TaskInfo
 from bertline.tokens.tokenizer import load_tokenizer
 from bertline.training.device import autocast
 
+_CPU_TOKENS = 4096  # in a forward pass on a CPU: what a layer makes of more does not stay in the cache
+
 __all__ = ["FillMask", "Predictor", "predict_features", "predict_rows"]
 
 
@@ -50,7 +53,7 @@ class Predictor:
         Args:
             directory: of the model.
             device: where to compute; the process's threads and settings are left as they are.
-            batch_size: examples a forward pass.
+            batch_size: examples a forward pass, at most; on a CPU fewer where they are long.
             precision: of matrix products.
 
         Raises:
@@ -117,7 +120,8 @@ def predict_features(  # noqa: PLR0913  (all but the first five have the values 
     decoder = make_decoder(task, features, rows, settings)
     training = model.training
     model.eval()
-    for indices in features.evaluation_batches(batch_size):
+    tokens = _CPU_TOKENS if device.type == "cpu" else sys.maxsize
+    for indices in features.evaluation_batches(batch_size, tokens):
         batch = features.batch(indices)
         ids, segments = (torch.from_numpy(array).to(device) for array in (batch.ids, batch.segments))
         mask = None if batch.mask.all() else torch.from_numpy(batch.mask).to(device)

@@ -1,8 +1,9 @@
 """Multi-head scaled-dot-product self-attention (Vaswani et al. 2017, section 3.2), without a loop over heads.
 
 One linear layer makes queries, keys and values together: one large matrix product where three small ones would stand.
-PyTorch's fused kernel attends, except when a CPU trains in bfloat16: there its backward pass takes ten times as long as
-plain products, which are then written out, forward and backward.
+PyTorch's fused kernel attends, except when a CPU trains: in bfloat16 its backward pass takes ten times as long as plain
+products, and with dropout it draws its random numbers one by one. There the products are written out, forward and
+backward.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bertline.model.dropout import dropout as dropout_layer
 from bertline.model.dropout import kept
 from bertline.model.packing import Mask, Packing, attend_packed
 
@@ -24,6 +26,7 @@ class SelfAttention(nn.Module):
         self.dropout = dropout
         self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
         self.output = nn.Linear(hidden_size, hidden_size)
+        self._drop = dropout_layer(dropout)
 
     def forward(self, hidden: Tensor, mask: Mask) -> Tensor:
         """Attend.
@@ -44,16 +47,39 @@ class SelfAttention(nn.Module):
             if dropout:
                 raise ValueError("attention over packed sequences has no dropout: train with a dropout of 0")
             attended = attend_packed(qkv, mask)
-        elif _trains_on_cpu(qkv) and not (dropout and torch.compiler.is_compiling()):
+        elif _trains_on_cpu(qkv, dropout) and not (dropout and torch.compiler.is_compiling()):
             attended = _Products.apply(qkv, mask, dropout)  # type: ignore[no-untyped-call]
         else:
             attended = _attend_fused(qkv, mask, dropout)
         projected: Tensor = self.output(attended.reshape(hidden.shape))
         return projected
 
+    def first(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        """What `forward` gives for the first token of each sequence, (batch, 1, hidden), at a fraction of its cost.
 
-def _trains_on_cpu(qkv: Tensor) -> bool:
-    return qkv.device.type == "cpu" and qkv.dtype == torch.bfloat16 and torch.is_grad_enabled()
+        No keys and values are made: the one query of a head goes through the keys' weights instead, and the weighted
+        mean of the hidden states through the values'. A bias of the keys adds the same to all scores, and so nothing.
+        """
+        size = hidden.shape[-1]
+        heads = (self.heads, size // self.heads, size)
+        of_query, of_key, of_value = self.qkv.weight.split(size)
+        query_bias, _, value_bias = self.qkv.bias.split(size)
+        query = functional.linear(hidden[:, 0], of_query, query_bias).view(-1, *heads[:2])
+        through_keys = torch.einsum("bhd,hdc->bhc", query * heads[1] ** -0.5, of_key.view(heads))
+        scores = through_keys @ hidden.transpose(1, 2).to(through_keys.dtype)  # (batch, heads, sequence)
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None], -torch.inf)
+        weights = self._drop(scores.softmax(-1).to(scores.dtype))
+        mean = weights @ hidden.to(weights.dtype)  # (batch, heads, hidden)
+        attended = torch.einsum("bhc,hdc->bhd", mean, of_value.view(heads))
+        attended = attended + weights.sum(-1, keepdim=True) * value_bias.view(heads[:2])
+        projected: Tensor = self.output(attended.flatten(1).unsqueeze(1))
+        return projected
+
+
+def _trains_on_cpu(qkv: Tensor, dropout: float) -> bool:
+    written_out = qkv.dtype == torch.bfloat16 or bool(dropout)
+    return qkv.device.type == "cpu" and written_out and torch.is_grad_enabled()
 
 
 def _attend_fused(qkv: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
@@ -76,7 +102,7 @@ class _Products(torch.autograd.Function):
         query, key, value = qkv.permute(2, 0, 3, 1, 4).reshape(3, batch * heads, sequence, size)
         hidden = None if mask is None else _hiding(mask, qkv.dtype).repeat_interleave(heads, dim=0)
         weights = _product(query, key.transpose(1, 2), size**-0.5, hidden).softmax(-1)
-        ctx.keep = kept(weights.shape, dropout) if dropout else None
+        ctx.keep = kept(weights.shape, dropout).to(weights.dtype) if dropout else None
         ctx.used = weights * ctx.keep if dropout else weights
         ctx.scale = 1 / (1 - dropout)
         ctx.save_for_backward(query, key, value, weights)
@@ -99,7 +125,7 @@ class _Products(torch.autograd.Function):
             _product(ctx.used.transpose(1, 2), gradient, ctx.scale),
         )
         ctx.keep = ctx.used = None
-        made = torch.empty(batch, sequence, 3, heads, size, dtype=gradient.dtype)
+        made = gradient.new_empty(batch, sequence, 3, heads, size)
         for number, part in enumerate(parts):
             made[:, :, number] = part.view(batch, heads, sequence, size).transpose(1, 2)
         return made, None, None

@@ -138,10 +138,17 @@ class BertLayer(nn.Module):
 
     def forward(self, hidden: Tensor, mask: Mask) -> Tensor:
         """Map hidden states to the same shape; both as SelfAttention takes them."""
-        hidden = self.attention_norm(_add(hidden, self.dropout(self.attention(hidden, mask))))
+        return self._feed_forward(hidden, self.attention(hidden, mask))
+
+    def first(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        """What `forward` gives for the first token of each sequence: (batch, 1, hidden)."""
+        return self._feed_forward(hidden[:, :1], self.attention.first(hidden, mask))
+
+    def _feed_forward(self, hidden: Tensor, attended: Tensor) -> Tensor:
+        hidden = self.attention_norm(_add(hidden, self.dropout(attended)))
         expanded = functional.gelu(self.intermediate(hidden))
-        hidden = self.output_norm(_add(hidden, self.dropout(self.output(expanded))))
-        return hidden
+        changed: Tensor = self.output_norm(_add(hidden, self.dropout(self.output(expanded))))
+        return changed
 
 
 def _add(residual: Tensor, change: Tensor) -> Tensor:
@@ -171,14 +178,30 @@ class BertModel(nn.Module):
 
     def forward(self, ids: Tensor, segments: Tensor, mask: Mask) -> Tensor:
         """Encode: (batch, sequence) to hidden states, (batch, sequence, hidden); packed, to (tokens, hidden)."""
+        hidden = self._embed(ids, segments, mask)
+        for layer in self.layers:
+            hidden = layer(hidden, mask)
+        return hidden
+
+    def first(self, ids: Tensor, segments: Tensor, mask: Tensor | None) -> Tensor:
+        """The hidden states of the first tokens alone, (batch, 1, hidden): what a head on [CLS] needs.
+
+        The last layer then computes everything for one token a sequence: next to nothing is left of it.
+        """
+        hidden = self._embed(ids, segments, mask)
+        *lower, last = self.layers
+        for layer in lower:
+            hidden = layer(hidden, mask)
+        assert isinstance(last, BertLayer)
+        return last.first(hidden, mask)
+
+    def _embed(self, ids: Tensor, segments: Tensor, mask: Mask) -> Tensor:
         positions = self.position_embeddings[: ids.shape[1]]
         if isinstance(mask, Packing):
             ids, segments, positions = mask.of(ids), mask.of(segments), embed(mask.columns, positions)
         tokens, kinds = self.token_embeddings.weight, self.segment_embeddings.weight
         embedded = embed(ids, tokens) + embed(segments, kinds) + positions
         hidden: Tensor = self.dropout(self.embedding_norm(embedded))
-        for layer in self.layers:
-            hidden = layer(hidden, mask)
         return hidden
 
     def pool(self, hidden: Tensor) -> Tensor:
@@ -257,7 +280,7 @@ class BertForSequenceClassification(BertWithHead):
 
     def forward(self, ids: Tensor, segments: Tensor, mask: Tensor | None) -> Tensor:
         """Logits, or the number itself: (batch, outputs)."""
-        logits: Tensor = self.classifier(self.dropout(self.bert.pool(self.bert(ids, segments, mask))))
+        logits: Tensor = self.classifier(self.dropout(self.bert.pool(self.bert.first(ids, segments, mask))))
         return logits
 
 

@@ -1,9 +1,10 @@
-"""Examples of a task, and the batches they are put into: one length a batch, a fixed set of lengths, a fixed order.
+"""Examples of a task, and the batches they are put into: one length a batch, a fixed order.
 
 Made by `features.encode_rows`; taken by the trainer and the predictor. The order of an epoch is a function of (seed,
 epoch) alone. Light: NumPy only.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,6 @@ Ints = npt.NDArray[np.int64]
 
 IGNORED = -100
 """Target of tokens that have none (the default ignore_index of torch's cross-entropy)."""
-LENGTH_STEP = 8
 _POOL = 50  # batches that are sorted by length together
 
 
@@ -80,12 +80,11 @@ class Features:
 
     kind: Kind
     examples: Sequence[Example]
-    max_length: int
     pad: int = 0
     lengths: Ints = field(init=False)
 
     def __post_init__(self) -> None:
-        lengths = [padded_length(len(example.ids), self.max_length) for example in self.examples]
+        lengths = [len(example.ids) for example in self.examples]
         object.__setattr__(self, "lengths", np.array(lengths, dtype=np.int64))
 
     def __len__(self) -> int:
@@ -112,14 +111,21 @@ class Features:
         for place in random.permutation(len(batches)):
             yield batches[place]
 
-    def evaluation_batches(self, batch_size: int) -> Iterator[Ints]:
-        """Indices of batches over all examples, longest first (memory runs out at once or never)."""
+    def evaluation_batches(self, batch_size: int, most_tokens: int = sys.maxsize) -> Iterator[Ints]:
+        """Indices of batches over all examples, longest first (memory runs out at once or never).
+
+        A batch has `batch_size` examples at most, and `most_tokens` tokens unless one example alone has more.
+        """
         order = np.argsort(-self.lengths, kind="stable")
-        for first in range(0, len(order), batch_size):
-            yield order[first : first + batch_size]
+        first = 0
+        while first < len(order):
+            fitting = most_tokens // int(self.lengths[order[first]])
+            size = max(1, min(batch_size, fitting))
+            yield order[first : first + size]
+            first += size
 
     def batch(self, indices: Sequence[int] | Ints) -> Batch:
-        """Pad the chosen examples to their longest, rounded up to a multiple of 8."""
+        """Pad the chosen examples to their longest."""
         chosen = [self.examples[index] for index in indices]
         length = int(self.lengths[np.asarray(indices)].max())
         ids = _stack([example.ids for example in chosen], length, self.pad)
@@ -147,11 +153,6 @@ class Features:
         if self.kind == "tagging":
             return _stack(labels, length, IGNORED)
         return np.stack(labels) if self.kind == "span" else np.concatenate(labels)
-
-
-def padded_length(length: int, max_length: int) -> int:
-    """The length a sequence is padded to: the next multiple of 8, `max_length` at most."""
-    return min(-(-length // LENGTH_STEP) * LENGTH_STEP, max_length)
 
 
 def _stack(arrays: Sequence[npt.NDArray[Any]], length: int, padding: Any) -> npt.NDArray[Any]:

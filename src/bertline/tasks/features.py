@@ -43,7 +43,7 @@ def encode_rows(rows: Sequence[Row], task: TaskInfo, tokenizer: Tokenizer, *, ma
     """
     encode = {"tagging": _tagging_examples, "span": _span_examples}.get(task.kind, _text_examples)
     special = _Special(tokenizer)
-    return Features(task.kind, encode(rows, task, tokenizer, special, max_length, stride), max_length, special.pad)
+    return Features(task.kind, encode(rows, task, tokenizer, special, max_length, stride), special.pad)
 
 
 class _Special:

@@ -1,0 +1,77 @@
+"""Only the token embeddings that the training rows use are in the optimizer; the result is as if all were."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bertline.finetuning.data import FinetuningData
+from bertline.finetuning.used_tokens import UsedTokens
+from bertline.inference.heads import build_model
+from bertline.model.bert import BertWithHead, initialize
+from bertline.model.hf import load_encoder
+from bertline.tasks.batches import Batch, Features
+from bertline.training.optimizer import make_optimizer
+from toy_tasks import SHAPE
+
+Prepare = Callable[..., FinetuningData]
+STEPS = 4
+
+
+def start(prepare: Prepare, pretrained: Path) -> tuple[BertWithHead, Features]:
+    data = prepare("classification", train_rows=24)
+    model = build_model(data.task, SHAPE)
+    initialize(model, seed=0)
+    load_encoder(model, pretrained)
+    # In double precision: Adam's first steps follow the sign of a gradient, however near to 0.
+    return model.double(), data.train
+
+
+def step(model: BertWithHead, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.zero_grad()
+    logits = model(*(torch.from_numpy(array) for array in (batch.ids, batch.segments, batch.mask)))
+    nn.functional.cross_entropy(logits, torch.from_numpy(batch.labels)).backward()
+    optimizer.step()
+
+
+def optimizer_of(model: BertWithHead) -> torch.optim.Optimizer:
+    return make_optimizer(model, "adamw", learning_rate=0.01, weight_decay=0.3)
+
+
+def test_used_and_unused_embeddings_are_as_when_all_are_trained(prepare: Prepare, pretrained: Path) -> None:
+    model, features = start(prepare, pretrained)
+    expected, _ = start(prepare, pretrained)
+    before = expected.bert.token_embeddings.weight.detach().clone()
+    used = UsedTokens(model, features)
+    assert len(model.bert.token_embeddings.weight) < len(before)
+    optimizers = optimizer_of(model), optimizer_of(expected)
+    for place in range(STEPS):
+        batch = features.batch(range(6 * place, 6 * place + 6))
+        step(model, used.batch(batch), optimizers[0])
+        used.after_step(optimizers[0])
+        step(expected, batch, optimizers[1])
+        with used.whole():
+            whole = model.bert.token_embeddings.weight
+            torch.testing.assert_close(whole, expected.bert.token_embeddings.weight, rtol=1e-4, atol=1e-5)
+    used.finish()
+    met = {int(token) for example in features.examples for token in example.ids}
+    unmet = [token for token in range(1, len(before)) if token not in met]
+    assert len(unmet) > 5
+    weights = dict(model.named_parameters())
+    for name, weight in expected.named_parameters():
+        torch.testing.assert_close(weights[name], weight, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(weights["bert.token_embeddings.weight"][unmet], before[unmet] * (1 - 0.003) ** STEPS)
+
+
+def test_frozen_embeddings_stay_whole_and_as_they_are(prepare: Prepare, pretrained: Path) -> None:
+    model, features = start(prepare, pretrained)
+    weight = model.bert.token_embeddings.weight.requires_grad_(False)
+    before = weight.clone()
+    used, optimizer = UsedTokens(model, features), optimizer_of(model)
+    assert model.bert.token_embeddings.weight is weight
+    batch = features.batch(range(6))
+    step(model, used.batch(batch), optimizer)
+    used.after_step(optimizer)
+    used.finish()
+    assert torch.equal(model.bert.token_embeddings.weight, before)
