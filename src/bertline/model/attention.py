@@ -62,8 +62,8 @@ class SelfAttention(nn.Module):
         """
         size = hidden.shape[-1]
         heads = (self.heads, size // self.heads, size)
-        of_query, of_key, of_value = self.qkv.weight.split(size)
-        query_bias, _, value_bias = self.qkv.bias.split(size)
+        of_query, of_key, of_value = self.qkv.weight.chunk(3)
+        query_bias, _, value_bias = self.qkv.bias.chunk(3)
         query = functional.linear(hidden[:, 0], of_query, query_bias).view(-1, *heads[:2])
         through_keys = torch.einsum("bhd,hdc->bhc", query * heads[1] ** -0.5, of_key.view(heads))
         scores = through_keys @ hidden.transpose(1, 2).to(through_keys.dtype)  # (batch, heads, sequence)
