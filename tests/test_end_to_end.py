@@ -51,6 +51,7 @@ def test_a_second_repro_runs_no_stage(checkout: Path) -> None:
     assert "up to date" in run_in(checkout, "dvc", "status").stdout
 
 
+@pytest.mark.slow
 def test_another_learning_rate_of_one_task_re_runs_that_task_alone(checkout: Path) -> None:
     params = checkout / "params.yaml"
     text = params.read_text()

@@ -21,6 +21,7 @@ def test_the_gradient_for_gpus_is_that_of_the_stock_embedding():
     torch.testing.assert_close(ours.grad, stock.grad)
 
 
+@pytest.mark.slow
 @pytest.mark.own_process
 def test_the_operator_is_one_that_compilers_can_take():
     gradient, ids = torch.randn(5, 7, 6), torch.randint(0, 9, (5, 7))

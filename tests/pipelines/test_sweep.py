@@ -82,6 +82,7 @@ def concluded(points: list[Point]) -> State[Any]:
     return runner(return_state=True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_the_best_point_is_named_and_failed_ones_are_counted() -> None:
     points = [

@@ -123,6 +123,7 @@ def test_a_signal_to_one_process_stops_both_with_a_checkpoint_to_go_on_from(stor
     assert result(tmp_path)["metrics"]["steps"] == stopped + 3
 
 
+@pytest.mark.slow
 def test_a_second_run_on_the_same_directory_is_refused(stores: Path, tmp_path: Path) -> None:
     with open_run(stores, tmp_path):
         said, _ = (second := start(stores, tmp_path, {})).communicate(timeout=120)

@@ -74,6 +74,7 @@ def undisturbed(server: KillServer, tmp_path_factory: pytest.TempPathFactory) ->
     return outcome(run, server.sit(run, options=SHORT))
 
 
+@pytest.mark.slow
 def test_ten_kills_at_random_instants_leave_no_trace(server: KillServer, tmp_path: Path) -> None:
     whole = server.sit(tmp_path / "undisturbed")
     wanted = outcome(tmp_path / "undisturbed", whole)

@@ -49,7 +49,7 @@ def their_optimizer(model: TheirModel) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-6, foreach=False)
 
 
-@pytest.mark.parametrize("accumulation", [1, 4])
+@pytest.mark.parametrize("accumulation", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_the_loss_curve_is_that_of_the_reference_over_fifty_steps(
     stores: Path, tmp_path: Path, accumulation: int
 ) -> None:

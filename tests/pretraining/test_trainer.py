@@ -63,6 +63,7 @@ def identical(one: State, other: State) -> bool:
     return tensors and one[2:] == other[2:]
 
 
+@pytest.mark.slow
 def test_a_run_learns_what_there_is_to_learn(stores: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, budget=200, learning_rate=3e-3, batch_size=32, dropout=0.0, evaluate_every=50)
     config = replace(config, evaluation_batches=8)

@@ -42,7 +42,7 @@ def outs(artifacts: Artifacts) -> list[str]:
     return [sha256_directory(artifacts.data / part) for part in OUTS]
 
 
-@pytest.mark.parametrize("after", [2, 4])
+@pytest.mark.parametrize("after", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_run_killed_between_seeds_goes_on_with_the_next_one(after: int, tmp_path: Path, trained: list[str]) -> None:
     killed, whole = checkout(tmp_path / "killed"), checkout(tmp_path / "whole")
     command = [sys.executable, "-m", "stages.interrupted_finetuning", str(killed.root), "toy_pair", str(after)]

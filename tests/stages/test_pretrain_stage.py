@@ -186,6 +186,7 @@ def test_going_on_from_a_model_keeps_its_shape_and_starts_where_it_was(artifacts
     assert "pre-trained further" in (artifacts.pretrained / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_averaged_weights_are_the_mean_of_the_last_steps(artifacts: Artifacts) -> None:
     def weights(**options: Any) -> dict[str, torch.Tensor]:
         run(replace(PARAMS, pretrain=replace(PARAMS.pretrain, schedule="trapezoid", **options)), artifacts)
