@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.finetune_inputs import JOBS, WARM_UP, Job, finetuned_directory, model_directory, rows_of, write_inputs
-from benchmarks.machine import in_new_process, peak_memory, spread, write_result
+from benchmarks.machine import in_new_process, in_words, peak_memory, spread, write_result
 from bertline.base.config import Finetune
 from bertline.finetuning.data import prepare_data
 from bertline.finetuning.trainer import finetune
@@ -174,15 +174,12 @@ def describe_job(name: str, job: dict[str, Any]) -> str:
         if side in job:
             speed, score, memory = (job[side][key] for key in ("examples_per_second", "score", "peak_memory"))
             lines.append(
-                f"  {side}: {speed['median']:,.1f} examples/s ({speed['min']:,.1f} to {speed['max']:,.1f}),"
-                f" score {score['median']:.4f} ({score['min']:.4f} to {score['max']:.4f}),"
+                f"  {side}: {in_words(speed, ',.1f', ' examples/s')}, score {in_words(score, '.4f')},"
                 f" {memory['max'] / 2**20:,.0f} MiB"
             )
     for key in (f"ratio_to_{peer}" for peer in PEERS):
         if key in job:
-            ratio = job[key]
-            shown = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
-            lines.append(f"  {key.replace('_', ' ')}: {shown}")
+            lines.append(f"  {key.replace('_', ' ')}: {in_words(job[key], '.2f')}")
     return "\n".join(lines)
 
 

@@ -51,6 +51,11 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
+def in_words(found: dict[str, float], style: str, unit: str = "") -> str:
+    """A spread for people, each figure in the given format: `7.48 (7.40 to 7.75)`."""
+    return f"{found['median']:{style}}{unit} ({found['min']:{style}} to {found['max']:{style}})"
+
+
 def peak_memory() -> int:
     """Bytes that this process has held at most (resident set)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.machine import in_new_process, peak_memory, spread, write_result
+from benchmarks.machine import in_new_process, in_words, peak_memory, spread, write_result
 from bertline.base.config import Pretrain
 from bertline.base.files import sha256_file
 from bertline.model.bert import SIZES, BertConfig
@@ -112,14 +112,13 @@ def describe_row(shape: str, row: dict[str, Any]) -> str:
         if side in row:
             speed, mfu, memory = (row[side][key] for key in ("tokens_per_second", "mfu", "peak_memory"))
             lines.append(
-                f"  {side}: {speed['median']:,.0f} tokens/s ({speed['min']:,.0f} to {speed['max']:,.0f}),"
-                f" MFU {mfu['median']:.1%} ({mfu['min']:.1%} to {mfu['max']:.1%}), {memory['max'] / 2**20:,.0f} MiB"
+                f"  {side}: {in_words(speed, ',.0f', ' tokens/s')}, MFU {in_words(mfu, '.1%')},"
+                f" {memory['max'] / 2**20:,.0f} MiB"
             )
     lines.append(f"  waiting for batches: {row['ours']['waiting_share']['median']:.2%} of the time")
     for name, ratio in row.items():
         if name.startswith("ratio"):
-            shown = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
-            lines.append(f"  {name.replace('_', ' ')}: {shown}")
+            lines.append(f"  {name.replace('_', ' ')}: {in_words(ratio, '.2f')}")
     return "\n".join(lines)
 
 
