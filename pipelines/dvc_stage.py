@@ -16,6 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import IO
 
+from bertline.base.errors import masked
 from pipelines.process_groups import Watchdog, end_groups
 
 Log = Callable[[str], None]
@@ -40,6 +41,12 @@ _HINTS = (
     "Use `dvc push` to send",
     "Data and pipelines are up to date.",
 )
+# What DVC says of a lock, and what to do about it; the rest of its text, with the process, is in the log.
+_LOCKS = {
+    "is busy, it is being blocked by": "Wait for the process that the log names; if it is no DVC: rm .dvc/tmp/rwlock",
+    "RWLock-file": "A killed run left it half-written: rm .dvc/tmp/rwlock",
+    "Unable to acquire lock": "Wait for the other DVC; where there is none: rm .dvc/tmp/lock",
+}
 _SKIPPED = {"didn't change, skipping": Outcome.UNCHANGED, "is cached - skipping run": Outcome.RESTORED}
 
 
@@ -88,7 +95,7 @@ class StageRunner:
         seen = _Transcript(stage)
         try:
             assert process.stdout is not None
-            for line in _lines(process.stdout):
+            for line in map(masked, _lines(process.stdout)):
                 seen.add(line)
                 if not line.startswith(_HINTS):
                     log(line)
@@ -179,7 +186,9 @@ class _Transcript:
         if line.startswith(f"{self._stage}: error: "):  # as bertline.base.stage writes it
             self._stage_error = line
         elif line.startswith("ERROR: "):
-            self._dvc_error = f"{self._stage}: {line.removeprefix('ERROR: ')}"
+            told = line.removeprefix("ERROR: ").rstrip(":")
+            fix = next((f". {fix}." for text, fix in _LOCKS.items() if text in told), "")
+            self._dvc_error = f"{self._stage}: {told}{fix}"
         elif line.startswith(f"Stage '{self._stage}' "):
             self.outcome = next((what for text, what in _SKIPPED.items() if text in line), self.outcome)
 

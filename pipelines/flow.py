@@ -29,7 +29,7 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, one_line
 from bertline.base.params import load_params
 from pipelines import show
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
@@ -231,8 +231,8 @@ def main() -> int:
         signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:  # before a server is started for it
         read_plan(arguments.root).up_to(arguments.targets or ())
-    except BertlineError as error:
-        print(f"pipeline: error: {error}", file=sys.stderr)
+    except (BertlineError, OSError) as error:
+        print(f"pipeline: error: {one_line(error)}", file=sys.stderr)
         return 1
     state: State[Any] = pipeline(arguments.root, arguments.targets, arguments.force, limits, return_state=True)
     failed = not state.is_completed()

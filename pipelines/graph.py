@@ -24,7 +24,7 @@ from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.lock import LockError
 from dvc.repo import Repo
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, one_line
 
 Changes = Mapping[str, tuple[str, ...]]
 """Stage -> what has changed of it since dvc.lock was written, in words; a stage without changes is not in it."""
@@ -146,8 +146,16 @@ def read_plan(root: Path) -> Plan:
         return _plan(repo)
 
 
-def read_plan_and_changes(root: Path, targets: Iterable[str] = ()) -> tuple[Plan, Changes]:
+def read_plan_and_changes(
+    root: Path, targets: Iterable[str] = (), *, of_what_is_here: bool = False
+) -> tuple[Plan, Changes]:
     """The plan that leads to `targets`, and what has changed in its stages. Hashes what DVC has not hashed yet.
+
+    Args:
+        root: the checkout.
+        targets: stages, or groups of them; none: all.
+        of_what_is_here: data that is not in the checkout, as in a fresh clone, is no change; instead of a stage's
+            input that is not there, what dvc.lock says of it is compared with the stage that makes it.
 
     Raises:
         BertlineError: as `read_plan`, or a target is no stage.
@@ -156,7 +164,8 @@ def read_plan_and_changes(root: Path, targets: Iterable[str] = ()) -> tuple[Plan
         plan = _plan(repo).up_to(targets)
         stages = {_addressing(stage): stage for stage in repo.index.stages}
         with repo.lock:  # waits for a `dvc repro` that commits; those that run a stage do not hold it
-            found = {name: tuple(_changes(stages[name])) for name in plan.names}
+            absent = _absent(stages.values()) if of_what_is_here else {}
+            found = {name: tuple(_changes(stages[name], absent)) for name in plan.names}
     return plan, {name: changes for name, changes in found.items() if changes}
 
 
@@ -200,8 +209,22 @@ def share_cache(checkout: Path, worktree: Path) -> None:
         repo.checkout(force=True, allow_missing=True)
 
 
-def _changes(stage: Any) -> Iterator[str]:
-    """What DVC finds changed of a stage: `in modified`, `pretrain.seed modified`, `changed command`."""
+def _absent(stages: Iterable[Any]) -> dict[str, Any]:
+    """Path -> hash by dvc.lock of every output that DVC keeps and that is not in the checkout."""
+    kept = (out for stage in stages for out in stage.outs if out.use_cache)
+    return {str(out): out.hash_info for out in kept if not out.exists}
+
+
+def _changes(stage: Any, absent: Mapping[str, Any]) -> Iterator[str]:
+    """What DVC finds changed of a stage: `in modified`, `pretrain.seed modified`, `changed command`.
+
+    Args:
+        stage: the stage.
+        absent: outputs that are not looked for; a folder that holds one cannot be compared either.
+    """
+    for dep in stage.deps:
+        if absent.get(str(dep), dep.hash_info) != dep.hash_info:
+            yield f"{dep} modified"
     try:
         status = stage.status(check_updates=True)  # {addressing: [{"changed deps": {path: what}}, "changed command"]}
     except LockError:
@@ -214,8 +237,12 @@ def _changes(stage: Any) -> Iterator[str]:
         for path, what in (item for changed in entry.values() for item in changed.items()):
             if isinstance(what, Mapping):  # options of params.yaml
                 yield from (f"{key} {state}" for key, state in what.items())
-            else:
+            elif not any(_overlap(path, other) for other in absent):
                 yield f"{path} {what}"
+
+
+def _overlap(path: str, other: str) -> bool:
+    return path == other or path.startswith(f"{other}/") or other.startswith(f"{path}/")
 
 
 def _addressing(stage: Any) -> str:
@@ -243,13 +270,10 @@ def in_order(stages: list[str], upstreams: dict[str, set[str]]) -> Plan:
 def check_lock(changes: Changes) -> None:
     """Refuse a dvc.lock that is not what dvc.yaml, params.yaml and the code would give.
 
-    Data that is not here is not looked for: a fresh clone has none, and DVC's cache has it all.
-
     Raises:
         BertlineError: stages have changed since it was written; names them.
     """
-    stale = {name: [what for what in found if not what.endswith(" deleted")] for name, found in changes.items()}
-    told = [f"{name} ({', '.join(found[:_NAMED])})" for name, found in stale.items() if found]
+    told = [f"{name} ({', '.join(found[:_NAMED])})" for name, found in changes.items()]
     if told:
         fix = "Run `dvc repro`, and commit dvc.lock and data/"
         raise BertlineError(f"out of date: {'; '.join(told)}", where="dvc.lock", fix=fix)
@@ -264,11 +288,11 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="fail where dvc.lock is out of date; needs no data")
     arguments = parser.parse_args()
     try:
-        plan, changes = read_plan_and_changes(arguments.root, arguments.targets)
+        plan, changes = read_plan_and_changes(arguments.root, arguments.targets, of_what_is_here=arguments.check)
         if arguments.check:
             check_lock(changes)
-    except BertlineError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (BertlineError, OSError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     print(plan.mermaid(changes).rstrip() if arguments.mermaid else plan.table(changes))
     return 0

@@ -18,12 +18,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, one_line
 from bertline.base.params import write_params
 from pipelines.settings import CURRENT, Overrides, configured
 from pipelines.worktree import commit_staged, git
 
-_PROPOSED = ("params.yaml", "dvc.lock", "data/reports", "data/gates")
+_PROPOSED = ("params.yaml", "dvc.lock", "data/reports")  # the rest of data/ is DVC's
 _BRANCH = re.compile(r"[a-z0-9][a-z0-9/_-]{0,99}")
 
 
@@ -134,8 +134,8 @@ def main() -> int:
             print(f"{arguments.branch}: pushed; its description is in {arguments.body}")
         else:
             print("nothing has changed: nothing to propose")
-    except BertlineError as error:
-        print(f"pull_request: error: {error}", file=sys.stderr)
+    except (BertlineError, OSError) as error:
+        print(f"pull_request: error: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
 

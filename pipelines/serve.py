@@ -25,7 +25,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.errors import BertlineError, masked
+from bertline.base.errors import BertlineError, masked, one_line
 
 LOOPBACK = "127.0.0.1"
 _CHECKOUT = Path(__file__).resolve().parents[1]
@@ -139,8 +139,8 @@ def main() -> int:
                 f"Prefect: {where}/deployments\nThere: retrain, then Run, Custom run. Ctrl-C here ends it.", flush=True
             )
             serve_flows(arguments.limit)
-    except BertlineError as error:
-        print(f"serve: error: {error}", file=sys.stderr)
+    except (BertlineError, OSError) as error:
+        print(f"serve: error: {one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

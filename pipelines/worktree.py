@@ -27,7 +27,7 @@ from pathlib import Path
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, one_line
 from bertline.base.files import exclusive_lock, write_text
 from bertline.base.params import write_params
 from pipelines.graph import share_cache
@@ -37,6 +37,7 @@ _SHARED = ("data/runs/pretrain", "data/runs/download", "data/downloads")
 """Folders of the checkout that all of its worktrees use: keyed by what they hold, and locked by who writes."""
 _OWN_FILES = ("data/sources", "data/initial")
 _EXPERIMENTS = "refs/exps"
+_GIT_LOCK = re.compile(r"Unable to create '(.+\.lock)': File exists")
 _NOBODY = {"user.name": "bertline", "user.email": "bertline@localhost"}
 
 
@@ -186,10 +187,19 @@ def git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        what = lines[-1].removeprefix("fatal: ").removeprefix("error: ").rstrip(".")
-        raise BertlineError(what, where=f"{folder}, git {arguments[0]}", fix="Look at `git status` there")
+        what = _complaint(done.stderr) or f"exit status {done.returncode}"
+        lock = _GIT_LOCK.search(what)
+        fix = f"Wait for it; where no git runs, one was killed: rm {lock[1]}" if lock else "Look at `git status` there"
+        what = "another git program works there" if lock else what
+        raise BertlineError(what, where=f"{folder}, git {arguments[0]}", fix=fix)
     return done.stdout.strip("\n")
+
+
+def _complaint(errors: str) -> str:
+    """The line of git's messages that says what is wrong: its last ones are hints."""
+    lines = [line for line in errors.strip().splitlines() if not line.startswith("hint:")]
+    told = [line for line in lines if line.startswith(("fatal: ", "error: "))] or lines or [""]
+    return told[0].removeprefix("fatal: ").removeprefix("error: ").rstrip(".:")
 
 
 def _folder(checkout: Path) -> Path:
@@ -245,8 +255,8 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         return _command(arguments)
-    except BertlineError as error:
-        print(f"worktree: error: {error}", file=sys.stderr)
+    except (BertlineError, OSError) as error:
+        print(f"worktree: error: {one_line(error)}", file=sys.stderr)
         return 1
 
 

@@ -1,6 +1,7 @@
 """The plan is DVC's graph: the same stages, the same edges, in an order that works."""
 
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -196,6 +197,38 @@ def test_the_command_prints_what_a_run_would_do_and_says_in_one_line_what_is_wro
     assert picture.endswith("  class s0 settled\n")
     wrong = run_in(ROOT, *plan, "c")
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (1, 1)
+
+
+def test_a_lock_is_checked_without_its_data_and_what_does_not_fit_is_named(repo: Repo) -> None:
+    folder = repo(
+        {
+            "a": {"cmd": "mkdir -p d && cat in > d/a", "deps": ["in"], "outs": ["d/a"]},
+            "b": {"cmd": "cat d/a > b", "deps": ["d/a"], "outs": ["b"]},
+            "c": {"cmd": "ls d > c", "deps": ["d", "b"], "metrics": [{"c": {"cache": False}}]},
+        }
+    )
+    (folder / "in").write_text("1")
+    assert run_in(folder, "dvc", "repro").returncode == 0
+    shutil.rmtree(folder / ".dvc" / "cache")  # as in a fresh clone
+    (folder / "d" / "a").unlink()
+    (folder / "b").unlink()
+
+    def checked() -> str:
+        done = run_in(ROOT, "python", "-m", "pipelines.graph", "--root", str(folder), "--check")
+        assert done.returncode == int(bool(done.stderr))
+        return done.stderr
+
+    assert checked() == ""
+    lock = (folder / "dvc.lock").read_text()
+    first, second, rest = lock.partition("  b:")
+    (folder / "dvc.lock").write_text(first + second + re.sub(r"md5: \w+", f"md5: {'a' * 32}", rest, count=1))
+    assert "out of date: b (d/a modified)." in checked()
+    (folder / "dvc.lock").write_text(lock)
+    (folder / "c").write_text("by hand")
+    assert "out of date: c (c modified)." in checked()
+    (folder / "c").write_text("a\n")
+    (folder / "in").write_text("2")
+    assert "out of date: a (in modified)." in checked()
 
 
 def test_bertline_plan_works_from_any_folder_of_the_checkout() -> None:

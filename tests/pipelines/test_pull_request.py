@@ -19,12 +19,14 @@ Smoke = tuple[Path, subprocess.CompletedProcess[str]]
 SEED = "grep -m1 '  seed:' params.yaml | sed 's/ #.*//; s/.*seed: */{\"seed\": /; s/$/}/'"
 STAGES: dict[str, Any] = {
     "score": {
-        "cmd": f"mkdir -p data/reports && {SEED} > data/reports/metrics.json",
+        "cmd": f"mkdir -p data/reports data/gates; touch data/gates/report.json; {SEED} > data/reports/metrics.json",
         "deps": [".gitignore"],
         "params": ["pretrain.seed"],
+        "outs": ["data/gates/report.json"],
         "metrics": [{"data/reports/metrics.json": {"cache": False}}],
     }
 }
+CODE = f"{ROOT}{os.pathsep}{ROOT / 'src'}"
 NASTY = '"; touch x"'
 
 
@@ -41,7 +43,7 @@ def checkout(repo: Callable[[dict[str, Any]], Path]) -> Path:
     """A small pipeline that has run, in git, with a remote."""
     folder = repo(STAGES)
     (folder / ".dvc" / "config").write_text("")
-    (folder / ".gitignore").write_text("/mlflow.db*\n/mlartifacts\n")
+    shutil.copy(ROOT / ".gitignore", folder)
     shutil.copytree(ROOT / "pipelines" / "presets", folder / "pipelines" / "presets")
     write_params(folder / "params.yaml", configured(ROOT, "smoke", NO_OVERRIDES), "Here.")
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
@@ -103,9 +105,30 @@ def test_a_run_that_changed_nothing_proposes_nothing(checkout: Path, tmp_path: P
 def test_a_remote_that_is_not_there_is_one_line(checkout: Path, tmp_path: Path) -> None:
     shutil.rmtree(checkout.parent / "origin.git")
     configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
-    told = run_in(checkout, "python", "-m", "pipelines.pull_request", "propose", "b", "body.md", PYTHONPATH=str(ROOT))
+    told = run_in(checkout, "python", "-m", "pipelines.pull_request", "propose", "b", "body.md", PYTHONPATH=CODE)
     assert told.returncode == 1
     assert told.stderr.startswith("pull_request: error: ") and told.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("variable", ["BERTLINE_PRESET", "BERTLINE_OVERRIDES", "BERTLINE_TARGETS", "BRANCH"])
+def test_no_input_of_the_script_is_run_by_its_shell(variable: str, checkout: Path) -> None:
+    shutil.copytree(ROOT / ".github" / "scripts", checkout / ".github" / "scripts")
+    given = {
+        "BERTLINE_PRESET": "",
+        "BERTLINE_OVERRIDES": "",
+        "BERTLINE_TARGETS": "score",
+        "BRANCH": "b",
+        "GH_TOKEN": "",
+    }
+    if variable == "BRANCH":  # looked at after the run
+        command = ("python", "-m", "pipelines.pull_request", "propose", NASTY, "body.md")
+        done = run_in(checkout, *command, PYTHONPATH=CODE)
+    else:
+        given[variable] = NASTY
+        done = run_in(checkout, ".github/scripts/retrain.sh", **given, PYTHONPATH=CODE)
+    assert done.returncode == 1
+    assert ": error: " in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert not list(checkout.rglob("x"))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
 from checkout import commit, run_in
-from pipelines.worktree import adopt, open_worktree, saved_runs, uncommitted, unfinished_runs
+from pipelines.worktree import adopt, git, open_worktree, saved_runs, uncommitted, unfinished_runs
 
 Repo = Callable[[dict[str, Any]], Path]
 STAGES = {
@@ -190,3 +190,20 @@ def test_the_command_lists_adopts_and_removes(checkout: Path) -> None:
     assert unfinished_runs(checkout) == []
     wrong = run_in(here, *base, "remove", "stuck")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+
+
+def test_a_lock_that_a_killed_git_has_left_is_named_with_what_to_do(checkout: Path) -> None:
+    tree = open_worktree(checkout, "retrain-1")
+    (lock,) = [path / "index.lock" for path in (checkout / ".git" / "worktrees").iterdir()]
+    lock.touch()
+    with pytest.raises(BertlineError, match="another git program works there") as caught:
+        tree.use(seeded(7), "of a test")
+    assert caught.value.fix == f"Wait for it; where no git runs, one was killed: rm {lock}"
+    lock.unlink()
+    tree.use(seeded(7), "of a test")
+
+
+def test_what_git_says_is_wrong_is_said_and_not_its_hints(checkout: Path) -> None:
+    with pytest.raises(BertlineError, match="ignored by one of your") as caught:
+        git(checkout, "add", "a")
+    assert "hint" not in str(caught.value)

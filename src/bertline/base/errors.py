@@ -1,8 +1,9 @@
 """Errors for people: what is wrong, where, and what to do about it, on one line."""
 
+import errno
+import re
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 
 class BertlineError(Exception):
@@ -25,9 +26,37 @@ class BertlineError(Exception):
         return f"{self.where}: {self.what}. {self.fix}."
 
 
-def masked(address: str) -> str:
-    """An address as it may be shown: its password, if it has one, reads ***."""
-    parts = urlsplit(address)
-    if parts.password is None:
-        return address
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
+def one_line(error: BaseException) -> str:
+    """What a person is told of a BertlineError or an OSError; a full disk is known also by the words of libraries."""
+    message = str(error)
+    if not isinstance(error, BertlineError):
+        full = disk_is_full(error)
+        what = getattr(error, "strerror", None) or " ".join(message.split())[:300]
+        place = getattr(error, "filename", None) or ("disk" if full else "input or output")
+        fix = "Free some space and run again" if full else "Check the path and its permissions"
+        message = f"{place}: {'No space left on device' if full else what}. {fix}."
+    return masked(message)
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether it was a full disk: libraries raise their own exceptions for it."""
+    words = str(error).lower()
+    return getattr(error, "errno", None) == errno.ENOSPC or any(known in words for known in _FULL)
+
+
+_FULL = ("no space left on device", "disk is full", "disk quota exceeded", " requested and ")  # the last: NumPy's
+
+
+def masked(text: str) -> str:
+    """A text, an address for instance, as it may be shown: passwords and tokens in its addresses read ***."""
+    for pattern, shown in _SECRETS:
+        text = pattern.sub(shown, text)
+    return text
+
+
+_SECRETS = (
+    # scheme://user:password@host, where the password may hold what it should not: / and @. host:port/… is none.
+    (re.compile(r"(://[^\s:/@]*):(?!\d{1,5}(?:[/?#\s]|$))\S*@"), r"\1:***@"),
+    (re.compile(r"(https?://)[^\s:/@]+@"), r"\1***@"),  # a token in the place of a user's name
+    (re.compile(r"([?&][\w.-]*(?:passw(?:or)?d|pwd|token|secret|api_?key|signature)=)[^&\s'\"]+", re.I), r"\1***"),
+)

@@ -4,7 +4,6 @@ A stage module ends with `if __name__ == "__main__": main(run)`; dvc.yaml calls 
 """
 
 import argparse
-import errno
 import inspect
 import resource
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, disk_is_full, masked, one_line
 from bertline.base.files import write_json
 from bertline.base.params import load_params
 
@@ -53,16 +52,14 @@ def execute(name: str, run: Run, root: Path, task: str = "", *, debug: bool = Fa
         metrics = run(params, artifacts, task) if task else run(params, artifacts)
         seconds = time.monotonic() - started
         _record(artifacts, title, seconds)
-    except BertlineError as error:
-        return _fail(title, str(error), debug)
-    except OSError as error:
-        full = error.errno == errno.ENOSPC
-        fix = "Free some space and run again" if full else "Check the path and its permissions"
-        return _fail(title, f"{error.filename or root}: {error.strerror or error}. {fix}.", debug)
+    except (BertlineError, OSError) as error:
+        return _fail(title, one_line(error), debug)
     except KeyboardInterrupt:
         print(f"{title}: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
+        if disk_is_full(error):
+            return _fail(title, one_line(error), debug)
         where = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         stage = f"{name} {task}".strip()
         return _fail(title, f"internal error, {where}. Run `bertline {stage} --debug` and report it.", debug)
@@ -85,7 +82,7 @@ def _figure(value: object) -> str:
 def _fail(title: str, message: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"{title}: error: {message}", file=sys.stderr)
+    print(f"{title}: error: {masked(message)}", file=sys.stderr)
     return 1
 
 

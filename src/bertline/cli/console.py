@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, masked, one_line
 
 Root = Annotated[
     Path | None,
@@ -49,12 +49,8 @@ def reporting(debug: bool) -> Iterator[None]:
     """End the command with status 1 and one clear line when its work fails; with `debug`, the traceback before it."""
     try:
         yield
-    except BertlineError as error:
-        message = str(error)
-    except OSError as error:
-        message = (
-            f"{error.filename or 'input or output'}: {error.strerror or error}. Check the path and its permissions."
-        )
+    except (BertlineError, OSError) as error:
+        message = one_line(error)
     except typer.Exit:
         raise
     except Exception as error:
@@ -64,7 +60,7 @@ def reporting(debug: bool) -> Iterator[None]:
         return
     if debug:
         traceback.print_exc()
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {masked(message)}", err=True)
     raise typer.Exit(1)
 
 

