@@ -59,6 +59,10 @@ def _keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+# Reads a file, which torch.compile cannot trace: for it, the answer is a constant.
+_bf16_instructions = torch.compiler.assume_constant_result(bf16_instructions)
+
+
 def usable_precision(device: str, precision: str) -> str:
     """What is computed in where `precision` is asked for: fp32 instead of "bf16" on a processor that has none.
 
@@ -69,7 +73,7 @@ def usable_precision(device: str, precision: str) -> str:
     """
     if precision not in ("bf16", "fp32"):
         raise ValueError(f"no precision named {precision!r}; choose bf16 or fp32")
-    emulated = precision == "bf16" and device == "cpu" and not bf16_instructions()
+    emulated = precision == "bf16" and device == "cpu" and not _bf16_instructions()
     return "fp32" if emulated else precision
 
 
