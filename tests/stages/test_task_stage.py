@@ -54,3 +54,58 @@ def test_a_wrong_row_is_one_line_and_leaves_nothing_behind(
     )
     assert not said.out
     assert not checkout.task("mine").exists()
+
+
+GOOD = "text,label\nfine,yes\npoor,no\n"
+ASKED = '{"id": "q%d", "question": "Who sang?", "context": "It was Ada.", "answers": [{"text": "Ada", "start": %d}]}\n'
+WRONG = {
+    "missing column": (
+        {"a.csv": "text,stars\nfine,5\n"},
+        "a.csv, line 2: no column 'label'. Name yours in tasks.mine.data.columns, as `label: …`;"
+        " the file has: text, stars.",
+    ),
+    "unknown label": (
+        {"a.csv": GOOD, "b.csv": "text,label\nfine,yes\nso,perhaps\n"},
+        "b.csv, line 3: unknown label 'perhaps'. Use one that occurs in the training rows: no, yes.",
+    ),
+    "answer not at its offset": (
+        {"a.jsonl": ASKED % (1, 7) + ASKED % (2, 0)},
+        "a.jsonl, row 2: answer 'Ada' is not at offset 0 ('It ' is). Set start to 7.",
+    ),
+    "empty text": ({"a.csv": GOOD + "  ,yes\n"}, "a.csv, line 4: text is empty. Fill it in, or remove the row."),
+    "one class": (
+        {"a.csv": GOOD.replace("no", "yes"), "b.csv": GOOD.replace("no", "yes")},
+        "a.csv, line 2: all 2 training rows have the one label 'yes', this one first. Add rows with another label:"
+        " there is nothing to learn from these.",
+    ),
+    "duplicate ids": (
+        {"a.csv": "id,text,label\n7,fine,yes\n8,so,no\n7,poor,no\n"},
+        "a.csv, line 4: id '7' occurs twice (first: data/sources/a.csv, line 2). Give every row an id of its own,"
+        " or leave the column out.",
+    ),
+    "quote that never closes": (
+        {"a.csv": GOOD + '"so,yes\nand,no\n'},
+        "a.csv, line 4: a quote opens here and never closes."
+        ' Close the quote; write quotes inside a quoted text twice ("").',
+    ),
+}
+"""What is wrong -> the user's files, train and test, and the line that names file, row and fix."""
+
+
+@pytest.mark.parametrize(("files", "line"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_with_a_users_file_is_one_line_with_file_row_and_fix(
+    files: dict[str, str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifacts = Artifacts(tmp_path)
+    (artifacts.data / "sources").mkdir(parents=True)
+    for name, text in files.items():
+        (artifacts.data / "sources" / name).write_text(text, encoding="utf-8")
+    paths = [f"data/sources/{name}" for name in files]
+    data = TaskData(train=paths[0], validation=paths[-1], test=paths[-1])
+    task = Task("span" if "a.jsonl" in files else "classification", data)
+    write_params(artifacts.params, Params(tasks={"mine": task}), "One task.")
+    assert execute("task", run, tmp_path, "mine") == 1
+    said = capsys.readouterr()
+    assert said.err == f"task@mine: error: data/sources/{line}\n"
+    assert not said.out
+    assert not artifacts.task("mine").exists()

@@ -310,7 +310,7 @@ BAD = [
     ("classification", "a.csv", "id,text,label\n1,x,1\n1,y,2\n", "line 3: id '1' occurs twice"),
     ("classification", "a.jsonl", '{"text": 5, "label": "x"}\n', "a.jsonl, row 1: text is 5, not a text"),
     ("classification", "a.jsonl", "{\n", "line 1: not valid JSON"),
-    ("classification", "a.csv", CSV.replace("yes", "no"), "training rows have the one label 'no'"),
+    ("classification", "a.csv", CSV.replace("yes", "no"), "training rows have the one label 'no', this one"),
     ("regression", "a.csv", "text,label\nx,1\ny,much\n", "a.csv, line 3: label 'much' is not a number"),
     ("regression", "a.csv", "text,label\nx,1\ny,nan\n", "a.csv, line 3: label nan is not a number"),
     ("tagging", "a.conll", "Ada I-PER\nKing\n", "a.conll, line 2: one column ('King')"),

@@ -15,7 +15,7 @@ from bertline.tasks.benchmarks import BENCHMARKS, benchmark_rows
 from bertline.tasks.docs import RAW_FILE, Doc, Split, read_docs
 from bertline.tasks.hashing import stable_hash
 from bertline.tasks.published import Downloads, Fetch
-from bertline.tasks.schema import SPLITS, Row, Rows, TaskInfo, targets, write_task
+from bertline.tasks.schema import SPLITS, Row, Rows, TaskInfo, check_several_labels, targets, write_task
 
 _DOCS: Mapping[str, tuple[Kind, Callable[[Sequence[Doc]], dict[Split, list[Row]]]]] = {
     "docs_topic": ("classification", docs_topic.build),
@@ -107,9 +107,4 @@ def _check_enough(name: str, task: Task, rows: Rows, artifacts: Artifacts) -> No
             more = f"name a file of them (tasks.{name}.data.{split}), or give more training rows"
             fix = more.capitalize() if task.data.builder == "files" else "Take more packages into download.sources"
             raise BertlineError(f"no {split} rows", where=where, fix=fix)
-    if task.kind == "span":
-        return
-    found = {label for row in rows["train"] for label in targets(row, task.kind) or {str(row["label"])}}
-    if len(found) == 1:
-        only = f"all {len(rows['train'])} training rows have the one label {found.pop()!r}"
-        raise BertlineError(only, where=where, fix="Add rows with another label: there is nothing to learn from these")
+    check_several_labels(rows["train"], task.kind, where)

@@ -22,7 +22,7 @@ from bertline.tasks.conll import to_bio2
 from bertline.tasks.hashing import stable_hash
 from bertline.tasks.published import Downloads, PublishedFile
 from bertline.tasks.readers import Record, read_records
-from bertline.tasks.schema import COLUMNS, SPLITS, Row, check_row, targets
+from bertline.tasks.schema import COLUMNS, SPLITS, Row, check_row, check_several_labels, targets
 from bertline.tasks.squad import our_answers
 
 Located = tuple[str, Row]
@@ -64,6 +64,8 @@ def build(name: str, task: Task, artifacts: Artifacts, downloads: Downloads) -> 
     for split in SPLITS:
         for where, row in located[split]:
             check_row(row, task.kind, labels, where)
+    if located["train"]:
+        check_several_labels([row for _, row in located["train"]], task.kind, located["train"][0][0])
     return {split: [row for _, row in located[split]] for split in SPLITS}
 
 

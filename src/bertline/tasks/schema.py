@@ -133,6 +133,20 @@ def targets(row: Row, kind: Kind) -> set[str]:
     return set(row["tags"]) if kind == "tagging" else set()
 
 
+def check_several_labels(rows: Sequence[Row], kind: Kind, where: str) -> None:
+    """Refuse training rows that all have one label, or one number: there is nothing to learn from them.
+
+    Raises:
+        BertlineError: they do; at `where`, file and row of the first one.
+    """
+    if kind == "span":
+        return
+    found = {label for row in rows for label in targets(row, kind) or {str(row["label"])}}
+    if len(found) == 1:
+        what = f"all {len(rows)} training rows have the one label {found.pop()!r}, this one first"
+        raise BertlineError(what, where=where, fix="Add rows with another label: there is nothing to learn from these")
+
+
 _REBUILD = "Build the task anew with `dvc repro task`"
 
 
