@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from bertline.base.errors import masked
+from pipelines.locks import what_to_do
 from pipelines.process_groups import Watchdog, end_groups
 
 Log = Callable[[str], None]
@@ -41,12 +42,6 @@ _HINTS = (
     "Use `dvc push` to send",
     "Data and pipelines are up to date.",
 )
-# What DVC says of a lock, and what to do about it; the rest of its text, with the process, is in the log.
-_LOCKS = {
-    "is busy, it is being blocked by": "Wait for the process that the log names; if it is no DVC: rm .dvc/tmp/rwlock",
-    "RWLock-file": "A killed run left it half-written: rm .dvc/tmp/rwlock",
-    "Unable to acquire lock": "Wait for the other DVC; where there is none: rm .dvc/tmp/lock",
-}
 _SKIPPED = {"didn't change, skipping": Outcome.UNCHANGED, "is cached - skipping run": Outcome.RESTORED}
 
 
@@ -187,8 +182,8 @@ class _Transcript:
             self._stage_error = line
         elif line.startswith("ERROR: "):
             told = line.removeprefix("ERROR: ").rstrip(":")
-            fix = next((f". {fix}." for text, fix in _LOCKS.items() if text in told), "")
-            self._dvc_error = f"{self._stage}: {told}{fix}"
+            fix = what_to_do(told)
+            self._dvc_error = f"{self._stage}: {told}" + (f". {fix}." if fix else "")
         elif line.startswith(f"Stage '{self._stage}' "):
             self.outcome = next((what for text, what in _SKIPPED.items() if text in line), self.outcome)
 

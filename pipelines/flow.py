@@ -26,6 +26,7 @@ from typing import Any
 from prefect import State, flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
 
 from bertline.base.artifacts import Artifacts
@@ -35,6 +36,7 @@ from pipelines import show
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
 from pipelines.graph import Node, Plan, read_plan, read_plan_and_changes
 from pipelines.resources import ONE_BY_ONE, Limits, Needs, fits, hold_gpus, needs_of
+from pipelines.server import check_server
 
 # Fetching may work the second time. A gate never does, and training that failed would only fail again, hours later.
 RETRIES: dict[str, list[float]] = {"download": [10, 60]}
@@ -122,8 +124,8 @@ def pipeline(
     place = Place(root, root, f"pipeline-{str(runtime.flow_run.id)[:8]}", {})
     try:
         return bring_up_to_date(place, targets=targets or [], force=force, limits=limits)
-    except BertlineError as error:
-        return Failed(message=str(error))
+    except (BertlineError, OSError) as error:
+        return Failed(message=one_line(error))
 
 
 def bring_up_to_date(place: Place, *, targets: list[str], force: bool, limits: Limits) -> State[Any]:
@@ -231,6 +233,8 @@ def main() -> int:
         signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:  # before a server is started for it
         read_plan(arguments.root).up_to(arguments.targets or ())
+        if address := PREFECT_API_URL.value():
+            check_server(address)
     except (BertlineError, OSError) as error:
         print(f"pipeline: error: {one_line(error)}", file=sys.stderr)
         return 1

@@ -25,6 +25,7 @@ from dvc.lock import LockError
 from dvc.repo import Repo
 
 from bertline.base.errors import BertlineError, one_line
+from pipelines.locks import what_to_do
 
 Changes = Mapping[str, tuple[str, ...]]
 """Stage -> what has changed of it since dvc.lock was written, in words; a stage without changes is not in it."""
@@ -180,7 +181,9 @@ def _opened(root: Path) -> Iterator[Repo]:
         raise BertlineError("not a DVC repository", where=str(root.resolve()), fix=fix) from None
     except DvcException as error:
         problem = " ".join(str(error).split()).rstrip(".")
-        raise BertlineError(problem, where=str(root / "dvc.yaml"), fix="Correct it; `dvc dag` checks it") from None
+        fix = what_to_do(problem)
+        where = str(root / (".dvc" if fix else "dvc.yaml"))
+        raise BertlineError(problem, where=where, fix=fix or "Correct it; `dvc dag` checks it") from None
 
 
 def _plan(repo: Repo) -> Plan:

@@ -7,7 +7,7 @@ from prefect import State, flow
 from prefect.states import Completed, Failed
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, one_line
 from bertline.base.params import load_params
 from pipelines import show
 from pipelines.settings import CHECKOUT, ModelName, Version
@@ -53,6 +53,6 @@ def _change(model: str, change: Callable[["Store", str], "Change"]) -> State[Any
         with open_store(artifacts, params.register.experiment) as store:
             done = change(store, model_name(params, model))
         show.decisions(describe(artifacts, ""))
-    except BertlineError as error:
-        return Failed(message=str(error))
+    except (BertlineError, OSError) as error:
+        return Failed(message=one_line(error))
     return Completed(message=str(done))

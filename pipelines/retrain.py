@@ -10,7 +10,7 @@ from typing import Any
 from prefect import State, flow, get_run_logger, runtime
 from prefect.states import Failed
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, one_line
 from pipelines import show
 from pipelines.flow import Place, bring_up_to_date
 from pipelines.resources import ONE_BY_ONE, Limits
@@ -40,16 +40,16 @@ def retrain(
     try:
         params = configured(CHECKOUT, preset, overrides, promote)
         tree = open_worktree(CHECKOUT, run_name("retrain"))
-    except BertlineError as error:
-        return Failed(message=str(error))
+    except (BertlineError, OSError) as error:
+        return Failed(message=one_line(error))
     warn_of_edits()
     try:
         changed = ", ".join(f"{key}={value}" for key, value in overrides.assignments()) or "nothing changed"
         tree.use(params, f"Run {tree.name}: preset {preset}, {changed}.")
         state = bring_up_to_date(place_of(tree), targets=targets or [], force=force, limits=limits)
-    except BertlineError as error:  # before any stage: another try would end here too
+    except (BertlineError, OSError) as error:  # before any stage: another try would end here too
         tree.remove()
-        return Failed(message=str(error))
+        return Failed(message=one_line(error))
     if state.is_completed():
         show.saved(tree.name, tree.save())
     return state

@@ -21,11 +21,10 @@ from contextlib import ExitStack
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, masked, one_line
+from pipelines.server import check_server, healthy
 
 LOOPBACK = "127.0.0.1"
 _CHECKOUT = Path(__file__).resolve().parents[1]
@@ -56,15 +55,6 @@ def start_server(port: int, stop: ExitStack) -> str:
             raise BertlineError("the Prefect server did not come up", where=address, fix=fix)
         time.sleep(0.2)
     return address
-
-
-def healthy(address: str) -> bool:
-    """Whether a Prefect API answers at an address."""
-    try:
-        with urlopen(f"{address}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (URLError, OSError, ValueError):
-        return False
 
 
 def start_pages(port: int, stop: ExitStack) -> str:
@@ -129,9 +119,7 @@ def main() -> int:
     try:
         with ExitStack() as stop:
             address = os.environ.get("PREFECT_API_URL") or start_server(arguments.port, stop)
-            if not healthy(address):
-                fix = "Start that server, or unset PREFECT_API_URL to have one started"
-                raise BertlineError("no Prefect server answers", where=masked(address), fix=fix)
+            check_server(address)
             os.environ["PREFECT_API_URL"] = address
             os.environ.setdefault("BERTLINE_PAGES_URL", start_pages(arguments.pages_port, stop))
             where = masked(address).removesuffix("/api")

@@ -25,7 +25,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, one_line
 from bertline.base.files import read_json
 from bertline.tasks.schema import TaskInfo
 from pipelines.dvc_stage import StageFailed, StageRunner, stop_everything
@@ -183,8 +183,8 @@ def point(checkout: Path, run: str, start: str, task: str, overrides: Overrides,
         metric = TaskInfo.read(Artifacts(tree.path).task(task)).metric
         score = read_json(Artifacts(tree.path).metrics("finetune", task))["pretrained"]["validation"][metric]
         tree.save()
-    except (BertlineError, StageFailed) as error:  # a state, not an exception: people need its message
-        return Failed(message=str(error))
+    except (BertlineError, OSError, StageFailed) as error:  # a state, not an exception: people need its message
+        return Failed(message=str(error) if isinstance(error, StageFailed) else one_line(error))
     return float(score)
 
 
@@ -219,8 +219,8 @@ def sweep(
         if not state.is_completed():
             return state
         return conclude(task, run_points(task, search, base.name, base.save(), limits))
-    except BertlineError as error:
-        return Failed(message=str(error))
+    except (BertlineError, OSError) as error:
+        return Failed(message=one_line(error))
 
 
 def run_points(task: str, search: Search, run: str, start: str, limits: Limits) -> list[Point]:

@@ -31,13 +31,13 @@ from bertline.base.errors import BertlineError, one_line
 from bertline.base.files import exclusive_lock, write_text
 from bertline.base.params import write_params
 from pipelines.graph import share_cache
+from pipelines.locks import what_to_do
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 _SHARED = ("data/runs/pretrain", "data/runs/download", "data/downloads")
 """Folders of the checkout that all of its worktrees use: keyed by what they hold, and locked by who writes."""
 _OWN_FILES = ("data/sources", "data/initial")
 _EXPERIMENTS = "refs/exps"
-_GIT_LOCK = re.compile(r"Unable to create '(.+\.lock)': File exists")
 _NOBODY = {"user.name": "bertline", "user.email": "bertline@localhost"}
 
 
@@ -188,10 +188,9 @@ def git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         what = _complaint(done.stderr) or f"exit status {done.returncode}"
-        lock = _GIT_LOCK.search(what)
-        fix = f"Wait for it; where no git runs, one was killed: rm {lock[1]}" if lock else "Look at `git status` there"
-        what = "another git program works there" if lock else what
-        raise BertlineError(what, where=f"{folder}, git {arguments[0]}", fix=fix)
+        fix = what_to_do(what)
+        what = "another git program works there" if fix else what
+        raise BertlineError(what, where=f"{folder}, git {arguments[0]}", fix=fix or "Look at `git status` there")
     return done.stdout.strip("\n")
 
 

@@ -10,6 +10,8 @@ base="$(git rev-parse HEAD)"
 python -m pipelines.pull_request configure
 if [ -n "$(dvc remote list)" ]; then
   dvc pull --run-cache --allow-missing --force
+else
+  echo "retrain: warning: no DVC remote: all is trained anew, and nobody can pull it. dvc remote add --default NAME URL" >&2
 fi
 read -r -a targets <<< "${BERTLINE_TARGETS:-}"
 python -m pipelines.flow ${targets[@]:+--targets "${targets[@]}"}

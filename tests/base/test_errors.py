@@ -2,7 +2,7 @@
 
 import pytest
 
-from bertline.base.errors import masked
+from bertline.base.errors import BertlineError, masked, one_line
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,14 @@ def test_passwords_and_tokens_are_masked_wherever_they_stand(text: str, shown: s
 )
 def test_what_holds_no_password_stays_as_it_is(text: str) -> None:
     assert masked(text) == text
+
+
+def test_a_full_disk_is_known_behind_the_error_of_a_store() -> None:
+    try:
+        try:
+            raise RuntimeError("(sqlite3.OperationalError) database or disk is full")
+        except RuntimeError as error:
+            raise BertlineError("autoflush", where="MLflow store sqlite:///a.db", fix="Check it") from error
+    except BertlineError as error:
+        told = one_line(error)
+    assert told == "MLflow store sqlite:///a.db: No space left on device. Free some space and run again."

@@ -1,6 +1,7 @@
-"""Small DVC repositories whose stages are one-line shell commands, and one Prefect server for all tests."""
+"""Small DVC repositories whose stages are one-line shell commands, one Prefect server for all tests, and a real one."""
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from checkout import run_in
+from checkout import commit, run_in
+from station import Station
+
+Smoke = tuple[Path, subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +46,21 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("prefect")
     with temporary_settings({PREFECT_HOME: home}), prefect_test_harness(server_startup_timeout=120):
         yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="module")
+def station(smoke_run: Smoke, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
+    """The server, and the flows of a checkout in which the smoke preset has run and is committed."""
+    assert smoke_run[1].returncode == 0, smoke_run[1].stderr
+    folder = tmp_path_factory.mktemp("station")
+    checkout = Path(shutil.copytree(smoke_run[0], folder / "checkout", symlinks=True))
+    commit(checkout)
+    (folder / "home").mkdir()
+    made = Station(checkout, folder / "home")
+    made.seen.update(path.name for path in (checkout / "data" / "runs" / "pretrain").iterdir())
+    try:
+        made.start_server()
+        made.start_serving()
+        yield made
+    finally:
+        made.close()

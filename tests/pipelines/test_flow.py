@@ -397,6 +397,34 @@ def test_a_wrong_target_is_refused_before_any_server_is_asked(repo: Repo) -> Non
     assert errors == "pipeline: error: dvc.yaml: no stage named 'zzz'. Choose from: a.\n"
 
 
+def test_a_server_that_does_not_answer_is_one_line_without_its_password(repo: Repo) -> None:
+    folder = repo(stages(a=("", "true")))
+    process = start(folder, "http://me:geheim@127.0.0.1:9/api")
+    output, errors = process.communicate()
+    assert (process.returncode, output) == (1, "")
+    assert errors.startswith("pipeline: error: http://me:***@127.0.0.1:9/api: no Prefect server answers. Start that")
+    assert errors.count("\n") == 1
+    assert order(folder) == []
+
+
+def test_a_lock_of_dvc_that_is_left_behind_is_named_with_what_to_do(repo: Repo) -> None:
+    folder = repo(stages(a=("", "true")))
+    (folder / "in").touch()
+    lock = folder / ".dvc" / "tmp" / "rwlock"
+    lock.write_text("")  # as a full disk leaves it
+    state = run(folder)
+    assert state.is_failed()
+    assert "RWLock" in str(state.message) and str(state.message).endswith("rm .dvc/tmp/rwlock.")
+    holder = {"pid": os.getpid(), "cmd": "dvc repro"}  # a number that another program has by now
+    lock.write_text(json.dumps({"write": {str(folder / "a.out"): holder}, "read": {}}))
+    state = run(folder)
+    assert state.is_failed()
+    assert "is busy, it is being blocked by" in str(state.message)
+    assert str(state.message).endswith("if it is no DVC: rm .dvc/tmp/rwlock.")
+    lock.unlink()
+    assert run(folder).is_completed()
+
+
 @pytest.mark.slow
 def test_without_a_server_a_temporary_one_records_the_run_and_ends_with_it(repo: Repo, tmp_path: Path) -> None:
     folder = repo(stages(a=("", "true")))

@@ -2,12 +2,10 @@
 
 import os
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,34 +14,14 @@ import psutil
 import pytest
 
 from bertline.base.files import exclusive_lock
-from checkout import commit, run_in
+from checkout import run_in
 from pipelines.worktree import saved_runs, unfinished_runs
 from station import Station, processes_of, wait_for
 
 pytestmark = pytest.mark.slow
 
-Smoke = tuple[Path, subprocess.CompletedProcess[str]]
-
 TUNED = {"overrides": {"more": ["tasks.docs_qa.finetune.learning_rate=0.0007"]}}
 AFTER_TUNING = {"finetune@docs_qa", "evaluate@docs_qa", "report", "register"}
-
-
-@pytest.fixture(scope="module")
-def station(smoke_run: Smoke, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
-    """The server, and the flows of a checkout in which the smoke preset has run and is committed."""
-    assert smoke_run[1].returncode == 0, smoke_run[1].stderr
-    folder = tmp_path_factory.mktemp("station")
-    checkout = Path(shutil.copytree(smoke_run[0], folder / "checkout", symlinks=True))
-    commit(checkout)
-    (folder / "home").mkdir()
-    made = Station(checkout, folder / "home")
-    made.seen.update(path.name for path in (checkout / "data" / "runs" / "pretrain").iterdir())
-    try:
-        made.start_server()
-        made.start_serving()
-        yield made
-    finally:
-        made.close()
 
 
 def names(tasks: dict[str, dict[str, Any]], state: str) -> set[str]:

@@ -1,15 +1,20 @@
 """The workflows of GitHub Actions: they run what contributors run, with the least rights, and never for forks."""
 
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from checkout import ROOT
+from checkout import ROOT, commit, run_in
+from station import free_port, processes_of
+
+Smoke = tuple[Path, subprocess.CompletedProcess[str]]
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 SCRIPTS = sorted((ROOT / ".github" / "scripts").glob("*.sh"))
@@ -70,7 +75,46 @@ def test_scripts_stop_at_the_first_fault_and_can_be_started(script: Path) -> Non
 
 
 def test_ci_runs_what_a_contributor_types() -> None:
-    assert commands("ci.yml") == ["make test", "make .venv/.ready", ".venv/bin/bertline plan --check"]
+    smoke = [f".github/scripts/smoke.sh {step}" for step in ("run", "again", "serve")]
+    ready = "make .venv/.ready"
+    assert commands("ci.yml") == ["make test", ready, *smoke, ready, ".venv/bin/bertline plan --check"]
+
+
+@pytest.fixture
+def small(repo: Callable[[dict[str, Any]], Path]) -> Path:
+    """A pipeline of one stage with the scripts, which has run."""
+    folder = repo({"a": {"cmd": "cat in > a", "deps": ["in"], "outs": ["a"]}})
+    (folder / "in").touch()
+    shutil.copytree(ROOT / ".github" / "scripts", folder / ".github" / "scripts")
+    assert run_in(folder, "dvc", "repro").returncode == 0
+    return folder
+
+
+def test_a_second_run_that_runs_anything_fails(small: Path) -> None:
+    again = (".github/scripts/smoke.sh", "again")
+    assert run_in(small, *again).returncode == 0
+    (small / "in").write_text("other")
+    ran = run_in(small, *again)
+    assert (ran.returncode, ran.stderr) == (1, "smoke: error: the second run ran: a\n")
+    (small / "in").unlink()
+    assert run_in(small, *again).returncode != 0
+
+
+@pytest.mark.slow
+def test_the_smoke_job_s_steps_pass_in_a_checkout(smoke_run: Smoke, tmp_path: Path) -> None:
+    checkout = Path(shutil.copytree(smoke_run[0], tmp_path / "checkout", symlinks=True))
+    edited = (checkout / "params.yaml").read_bytes() + b"# mine\n"
+    (checkout / "params.yaml").write_bytes(edited)
+    assert "not committed" in run_in(checkout, ".github/scripts/smoke.sh", "run").stderr
+    assert (checkout / "params.yaml").read_bytes() == edited
+    commit(checkout)
+    for step in ("run", "again", "serve"):
+        done = run_in(checkout, ".github/scripts/smoke.sh", step, SMOKE_PORT=str(free_port()))
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert done.stdout.splitlines()[-4:] == [
+        f"{flow} is offered" for flow in ("retrain", "sweep", "promote", "rollback")
+    ]
+    assert not processes_of(checkout)
 
 
 def test_retraining_by_a_label_is_for_branches_of_this_repository_alone() -> None:

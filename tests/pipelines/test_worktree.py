@@ -198,7 +198,7 @@ def test_a_lock_that_a_killed_git_has_left_is_named_with_what_to_do(checkout: Pa
     lock.touch()
     with pytest.raises(BertlineError, match="another git program works there") as caught:
         tree.use(seeded(7), "of a test")
-    assert caught.value.fix == f"Wait for it; where no git runs, one was killed: rm {lock}"
+    assert caught.value.fix == f"Wait for the other git; where none runs, one was killed: rm {lock}"
     lock.unlink()
     tree.use(seeded(7), "of a test")
 

@@ -27,21 +27,26 @@ class BertlineError(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """What a person is told of a BertlineError or an OSError; a full disk is known also by the words of libraries."""
-    message = str(error)
-    if not isinstance(error, BertlineError):
-        full = disk_is_full(error)
-        what = getattr(error, "strerror", None) or " ".join(message.split())[:300]
-        place = getattr(error, "filename", None) or ("disk" if full else "input or output")
-        fix = "Free some space and run again" if full else "Check the path and its permissions"
-        message = f"{place}: {'No space left on device' if full else what}. {fix}."
+    """What a person is told of a BertlineError, an OSError, or any exception that a full disk has caused."""
+    if disk_is_full(error):
+        place = getattr(error, "where", None) or getattr(error, "filename", None) or "disk"
+        message = f"{place}: No space left on device. Free some space and run again."
+    elif isinstance(error, BertlineError):
+        message = str(error)
+    else:
+        place = getattr(error, "filename", None) or "input or output"
+        what = getattr(error, "strerror", None) or " ".join(str(error).split())[:300]
+        message = f"{place}: {what}. Check the path and its permissions."
     return masked(message)
 
 
-def disk_is_full(error: BaseException) -> bool:
-    """Whether it was a full disk: libraries raise their own exceptions for it."""
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether a full disk was the cause: libraries raise exceptions of their own for it, and hide errno."""
+    if error is None:
+        return False
     words = str(error).lower()
-    return getattr(error, "errno", None) == errno.ENOSPC or any(known in words for known in _FULL)
+    known = getattr(error, "errno", None) == errno.ENOSPC or any(told in words for told in _FULL)
+    return known or disk_is_full(error.__cause__)
 
 
 _FULL = ("no space left on device", "disk is full", "disk quota exceeded", " requested and ")  # the last: NumPy's
