@@ -1,7 +1,7 @@
 """What a run shows in Prefect's UI, as artifacts: plan, gates, curves, scoreboard, the registry's decisions.
 
-An artifact holds text and small pictures. The Data Docs are pages: they are copied to data/runs/pages/RUN, outside any
-worktree, and `make ui` serves that folder at BERTLINE_PAGES_URL, to which the artifacts link.
+An artifact holds text and small pictures. Data Docs and the report are pages: they are copied to data/runs/pages/RUN,
+outside any worktree, and `make ui` serves that folder at BERTLINE_PAGES_URL, to which the artifacts link.
 """
 
 import os
@@ -74,6 +74,7 @@ def _result(stage: str, state: State[Any], artifacts: Artifacts, checkout: Artif
         _images({f"{task} fine-tuning loss": curves.finetuning(read_json(artifacts.curve("finetune", task)), task)})
     elif name == "report":
         text = (artifacts.scoreboard / "scoreboard.md").read_text(encoding="utf-8")
+        text += _publish_report(artifacts.scoreboard / "report.html", checkout, run)
         create_markdown_artifact(text, key="scoreboard", description="Every score")
     elif name == "register":
         from bertline.registry.decisions import describe  # noqa: PLC0415  (mlflow takes seconds)
@@ -118,10 +119,25 @@ def _publish(gate: str, report: Mapping[str, Any], docs: Path, checkout: Artifac
         from bertline.validation.data_docs import write_data_docs  # noqa: PLC0415  (pandas)
 
         write_data_docs(place, report, {})
+    return _link("Data Docs", place / "index.html", checkout)
+
+
+def _publish_report(page: Path, checkout: Artifacts, run: str) -> str:
+    """Copy the report to where it stays; a line with a link to it, or nothing where there is none."""
+    if not page.is_file():
+        return ""
+    place = checkout.runs / "pages" / run / page.name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(page, place)
+    return f"\n{_link('The report', place, checkout)}\n"
+
+
+def _link(title: str, page: Path, checkout: Artifacts) -> str:
+    """A link to a page under data/runs/pages, or its path where nothing serves it."""
     address = os.environ.get(PAGES_URL)
     if not address:
-        return f"Data Docs: `{place / 'index.html'}`"
-    return f"[Data Docs]({address.rstrip('/')}/{quote(run)}/{quote(gate)}/data_docs/index.html)"
+        return f"{title}: `{page}`"
+    return f"[{title}]({address.rstrip('/')}/{quote(page.relative_to(checkout.runs / 'pages').as_posix())})"
 
 
 def _cell(value: Any) -> str:

@@ -111,8 +111,9 @@ def test_dvc_and_artifacts_name_the_same_paths() -> None:
             artifacts.metrics("evaluate", "${key}"),
             artifacts.report("evaluate", "${key}") / "predictions.jsonl",
             artifacts.report("evaluate", "${key}") / "confusion.csv",
+            artifacts.report("evaluate", "${key}") / "analysis.json",
         },
-        "report": {artifacts.scoreboard / "scoreboard.md", artifacts.scoreboard / "scoreboard.json"},
+        "report": {artifacts.scoreboard / name for name in ("report.html", "scoreboard.md", "scoreboard.json")},
         "register": {artifacts.registered.parent},
     }
     for name, stage in stages():

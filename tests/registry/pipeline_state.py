@@ -63,6 +63,7 @@ def make_checkout(root: Path, params: Params) -> Artifacts:
     for gate in ("gate_corpus", "gate_task/topic"):
         write_json(artifacts.gate_report(gate), {"gate": gate, "passed": True, "expectations": 3})
     write_text(artifacts.scoreboard / "scoreboard.md", "| task | score |\n")
+    write_text(artifacts.scoreboard / "report.html", "<!DOCTYPE html>\n")
     write_json(artifacts.scoreboard / "scoreboard.json", {"topic": {"pretrained": 0.8}})
     write_json(artifacts.runs / "stages" / "pretrain.json", {"stage": "pretrain", "seconds": 12.5, "peak_bytes": 1000})
     return artifacts
@@ -136,11 +137,20 @@ def write_scores(
             "pretrained": {str(seed): dict.fromkeys(metrics, value) for seed, value in enumerate((primary, *others))},
             "from_random": {"0": scores["from_random"]},
         },
+        "intervals": {"pretrained": dict.fromkeys(metrics, (primary - 0.05, primary + 0.05))},
     }
     write_json(artifacts.metrics("evaluate", name), {"metric": metrics[0], "rows": rows, **scores})
     write_json(artifacts.metrics("finetune", name), {"pretrained": {"train_loss": 0.1, "kept_seed": 0}})
     write_json_rows(artifacts.curve("finetune", name), [{"step": 1, "epoch": 0.5, "pretrained_loss": 0.7}])
     judged = {GOLD_COLUMNS[TASKS[name]]: "a", "pretrained": "a", "from_random": "b"}
+    part = {"slice": "1 to 9", "rows": rows, "scores": {metrics[0]: primary}}
+    analysis: dict[str, Any] = {
+        "slices": [{"by": "characters", "metrics": [metrics[0]], "slices": [part]}],
+        "mistakes": [],
+    }
+    if TASKS[name] in ("classification", "pair"):
+        analysis["calibration"] = {"expected_calibration_error": 0.125, "bins": []}
+    write_json(artifacts.report("evaluate", name) / "analysis.json", analysis)
     gold = ({"id": f"{name}-{row}", **judged} for row in range(rows))
     write_jsonl(artifacts.report("evaluate", name) / "predictions.jsonl", gold)
     write_text(artifacts.report("evaluate", name) / "confusion.csv", "actual,predicted\na,a\n")

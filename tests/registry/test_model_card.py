@@ -1,8 +1,10 @@
 """Model cards say what a user of a model must know."""
 
+from dataclasses import replace
+
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Params
-from bertline.base.files import write_json
+from bertline.base.config import Params, TaskData
+from bertline.base.files import read_json, write_json
 from bertline.registry.contenders import contenders
 
 
@@ -14,8 +16,8 @@ def test_a_card_holds_data_recipe_scores_limits_licence_and_lineage(artifacts: A
     assert topic.startswith("---\nlanguage: en\nlibrary_name: transformers\npipeline_tag: text-classification\n---\n")
     assert "made up. Rows: 10 train, 5 validation, 4 test. Labels: `numpy`, `torch`." in topic
     assert "learning_rate 0.001" in topic  # the task's own
-    assert "| metric | this model (seed 0) | its recipe | from random weights | majority |" in topic
-    assert "| accuracy | 0.8000 | 0.8000 | 0.6000 | 0.5000 |" in topic
+    assert "| metric | this model (seed 0) | 95 % interval | its recipe | from random weights | majority |" in topic
+    assert "| accuracy | 0.8000 | 0.7500 to 0.8500 | 0.8000 | 0.6000 | 0.5000 |" in topic
     assert "as each package" in topic
     assert "- git.commit: `abc`" in topic
     assert f"- content sha256: `{next(contenders(params, artifacts, {})).content}`" in topic
@@ -23,7 +25,47 @@ def test_a_card_holds_data_recipe_scores_limits_licence_and_lineage(artifacts: A
     assert "pipeline_tag: fill-mask" in encoder
     assert "| gain_over_unigram | 2.0000 |" in encoder
     assert "python-docs: (sha256 ab)" in encoder
-    assert all("## Limits" in card for card in cards.values())
+    for heading in ("Data", "Licence", "Recipe", "Scores", "Limits", "Carbon", "Lineage"):
+        assert all(f"\n## {heading}" in card for card in cards.values()), heading
+
+
+def test_the_limits_say_what_was_measured_against_the_model(artifacts: Artifacts, params: Params) -> None:
+    figures = read_json(artifacts.metrics("evaluate", "topic"))
+    write_json(artifacts.metrics("evaluate", "topic"), figures | {"tfidf": {"accuracy": 0.9}})
+    topic, pairs, rating, *_ = contenders(params, artifacts, {})
+    limits = topic.card.partition("## Limits")[2].partition("## Licence")[0]
+    assert "- Better on the test rows: TF-IDF." in limits
+    assert "off by 0.125 on average (expected calibration error)" in limits
+    assert "- accuracy by length (characters): 1 to 9: 0.800." in limits
+    assert "Better on the test rows" not in pairs.card
+    assert "calibration" not in rating.card
+
+
+def test_a_licence_is_that_of_the_rows_and_that_of_the_corpus(artifacts: Artifacts, params: Params) -> None:
+    published = replace(params.tasks["qa"], data=TaskData(builder="squad_44"))
+    params = replace(params, tasks={**params.tasks, "qa": published})
+    cards = {one.name: one.card for one in contenders(params, artifacts, {})}
+    assert "Of the task's rows: CC BY-SA 4.0." in cards["bertline-qa"]
+    assert "Of the task's rows: as their owner says" in cards["bertline-topic"]
+
+
+def test_carbon_is_estimated_from_the_stages_time_and_names_what_it_assumes(
+    artifacts: Artifacts, params: Params
+) -> None:
+    write_json(artifacts.runs / "stages" / "finetune@topic.json", {"seconds": 3600.0})
+    cards = {one.name: one.card for one in contenders(params, artifacts, {})}
+    assert (  # 2 cores * 15 W * 1 h * 480 g/kWh
+        "About 14 g of CO2 equivalent, estimated from 1 h of stage finetune@topic when it last ran on this machine,"
+        " all of its seeds and starts included. Assumed, not measured: 2 CPU cores of 15 W each, 480 g of CO2"
+        in cards["bertline-topic"]
+    )
+    assert "estimated from 0.0035 h of stage pretrain" in cards["bertline-encoder"]  # 12.5 s
+    assert "Not known: stage finetune@qa did not run on this machine." in cards["bertline-qa"]
+    (*_, encoder) = contenders(
+        replace(params, pretrain=replace(params.pretrain, device="cuda", processes=4)), artifacts, {}
+    )
+    assert "About 4.7 g" in encoder.card  # 4 * 700 W * 12.5 s
+    assert "4 GPU of 700 W each" in encoder.card
 
 
 def test_a_card_is_made_where_only_the_models_were_fetched(artifacts: Artifacts, params: Params) -> None:

@@ -236,6 +236,26 @@ def test_the_scoreboard_shows_every_task(params: Params, done: Artifacts) -> Non
         assert f"| {task} |" in text
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_evaluate_says_where_the_kept_model_is_wrong(kind: Kind, done: Artifacts) -> None:
+    task = f"toy_{kind}"
+    analysis = read_json(done.report("evaluate", task) / "analysis.json")
+    metrics = read_json(done.metrics("evaluate", task))
+    assert ("calibration" in analysis) == (kind in ("classification", "pair"))
+    assert sum(part["rows"] for part in analysis["slices"][0]["slices"]) == metrics["rows"]
+    own = metrics["seeds"]["pretrained"][str(metrics["kept"]["pretrained"])]
+    if kind == "classification":
+        assert len(analysis["mistakes"]) == min(round((1 - own["accuracy"]) * metrics["rows"]), 10)
+
+
+def test_the_page_shows_every_task_and_has_the_same_bytes_when_made_again(params: Params, done: Artifacts) -> None:
+    page = (done.scoreboard / "report.html").read_text()
+    for task in params.tasks:
+        assert f'<h2 id="task-{task}">' in page
+    report.run(params, done)
+    assert (done.scoreboard / "report.html").read_text() == page
+
+
 def test_a_task_taken_out_of_params_is_off_the_scoreboard(params: Params, done: Artifacts, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "reports").symlink_to(done.data / "reports")

@@ -41,7 +41,7 @@ STAGES = (
     Stage("gate_task", "Check the rows of a task.", per_task=True),
     Stage("finetune", "Fine-tune on a task, with several seeds, from pre-trained and random weights.", per_task=True),
     Stage("evaluate", "Score the models and the baselines on the task's test rows.", per_task=True),
-    Stage("report", "Write the scoreboard."),
+    Stage("report", "Write the scoreboard and the report."),
     Stage("register", "Put the models into the MLflow registry."),
 )
 

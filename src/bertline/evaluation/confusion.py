@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bertline.base.config import Kind
+from bertline.base.errors import BertlineError
 from bertline.base.files import write_text
 from bertline.evaluation.entities import OUTSIDE
 from bertline.evaluation.metrics import gold_value, predicted_value
@@ -52,3 +53,16 @@ def write_confusion(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
     writer.writerow(COLUMNS)
     writer.writerows(pairs)
     write_text(path, text.getvalue())
+
+
+def read_confusion(path: Path) -> list[tuple[str, str]]:
+    """The pairs of a file that write_confusion wrote.
+
+    Raises:
+        BertlineError: it is missing.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            return [(row[0], row[1]) for row in list(csv.reader(stream))[1:]]
+    except FileNotFoundError:
+        raise BertlineError("file not found", where=str(path), fix="Run `dvc repro evaluate` to make it") from None

@@ -128,13 +128,17 @@ def _render_pretraining(figures: Figures) -> str:
 def _render_tasks(tasks: Mapping[str, Figures]) -> str:
     if not tasks:
         return ""
+    return "\n\n".join(("## Tasks, on their test rows", _table(*score_table(tasks)), *remarks(tasks), LEGEND))
+
+
+def score_table(tasks: Mapping[str, Figures]) -> tuple[list[str], list[list[str]]]:
+    """Heading and rows of the tasks' scores, their cells in Markdown; `tasks` as in make_scoreboard's result."""
     shown = [name for name in COLUMNS if any(name in row for row in tasks.values())]
     heading = ["task", "kind", "test rows", "metric"]
     for name in shown:
         heading += [COLUMNS[name], *(("gain", "beyond the seeds") if name == "from_random" else ())]
     heading.append("other metrics")
-    rows = [_render_row(task, row, shown) for task, row in tasks.items()]
-    return "\n\n".join(("## Tasks, on their test rows", _table(heading, rows), *_render_ahead(tasks), _LEGEND))
+    return heading, [_render_row(task, row, shown) for task, row in tasks.items()]
 
 
 def _render_row(task: str, row: Figures, shown: Sequence[str]) -> list[str]:
@@ -155,7 +159,7 @@ def _render_score(name: str, row: Figures) -> str:
     return f"{text} ({around['min']:.3f} to {around['max']:.3f})"
 
 
-def _render_ahead(tasks: Mapping[str, Figures]) -> Iterator[str]:
+def remarks(tasks: Mapping[str, Figures]) -> Iterator[str]:
     """Where something else than pre-training did better, in words."""
     for name, title in COLUMNS.items():
         found = [task for task, row in tasks.items() if name in row["ahead"]]
@@ -165,7 +169,7 @@ def _render_ahead(tasks: Mapping[str, Figures]) -> Iterator[str]:
 
 _BEYOND = {"above": "yes", "below": "worse", "within": "no", "unknown": "one seed"}
 
-_LEGEND = """\
+LEGEND = """\
 Models: the median over the seeds and, in brackets, the least and the most. *pre-trained*: fine-tuned from the
 pre-trained encoder, one setting for all tasks. *from random*: the same network with the same heads, orders of rows and
 budget, from random weights; *gain* is the difference of the medians, *beyond the seeds* whether the worst seed of

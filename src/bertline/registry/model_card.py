@@ -1,9 +1,10 @@
 """Model cards: README.md of a registered model, in the form of the Hugging Face Hub.
 
-Data, recipe, scores beside the baselines, limits, licence and lineage, all read from the pipeline's own files.
+Data, licence, recipe, scores with intervals beside the baselines, limits, carbon and lineage, all read from the
+pipeline's own files. The estimate of carbon depends on how long the stages took: cards are no artefacts of the DAG.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.files import read_json
 from bertline.evaluation.scoreboard import COLUMNS
+from bertline.registry.carbon import carbon
+from bertline.tasks.benchmarks import BENCHMARKS
 from bertline.tasks.schema import SPLITS, TaskInfo
 
 Figures = Mapping[str, Any]
@@ -52,9 +55,11 @@ def task_card(
     labels = ", ".join(f"`{label}`" for label in info.labels) or "none"
     recipe = params.finetune_for(info.name)
     seeds, kept = figures["seeds"]["pretrained"], str(figures["kept"]["pretrained"])
-    scores = {f"this model (seed {kept})": seeds[kept]}
+    scores: dict[str, Figures] = {f"this model (seed {kept})": seeds[kept]}
+    scores["95 % interval"] = {name: _interval(edges) for name, edges in figures["intervals"]["pretrained"].items()}
     scores |= {title: figures[key] for key, title in _CARD_COLUMNS.items() if key in figures}
     over = f"\n\nIts recipe and the other models: medians over {len(seeds)} seeds; it is the middle one on validation."
+    over += " Interval: bootstrap over the test rows; it knows nothing of the seeds."
     table = _table(info.metrics, scores) + over
     return _card(
         title=f"{params.register.prefix}-{info.name}",
@@ -65,11 +70,47 @@ def task_card(
             "Data": f"{info.source}. Rows: {rows}. Labels: {labels}.",
             "Recipe": _recipe("Fine-tuned from the pre-trained encoder of the same run", asdict(recipe)),
             f"Scores on {figures['rows']:,} test rows (primary: {figures['metric']})": table,
-            "Limits": f"- Texts are read to {recipe.max_length} tokens at a time.\n{_LIMITS}",
-            "Licence": _licences(artifacts),
+            "Limits": "\n".join((*_task_limits(info, figures, artifacts, recipe.max_length), _LIMITS)),
+            "Licence": f"{_task_licence(params.tasks[info.name].data.builder)}\n\n{_licences(artifacts)}",
+            "Carbon": carbon(f"finetune@{info.name}", recipe, artifacts) + _PRETRAINING_TOO,
             "Lineage": _lineage(lineage),
         },
     )
+
+
+_PRETRAINING_TOO = " What pre-training emitted stands in the card of the encoder."
+
+
+def _task_limits(info: TaskInfo, figures: Figures, artifacts: Artifacts, max_length: int) -> Iterator[str]:
+    """What the measurements say against the model."""
+    yield f"- Texts are read to {max_length} tokens at a time."
+    better = [title for key, title in COLUMNS.items() if figures.get(key, {}).get(info.metric, -1.0) > _own(figures)]
+    if better:
+        yield f"- Better on the test rows: {', '.join(better)}."
+    analysis = read_json(artifacts.report("evaluate", info.name) / "analysis.json")
+    if "calibration" in analysis:
+        error = analysis["calibration"]["expected_calibration_error"]
+        yield f"- Its probabilities are off by {error:.3f} on average (expected calibration error)."
+    length = analysis["slices"][0]
+    parts = (f"{part['slice']}: {part['scores'][info.metric]:.3f}" for part in length["slices"])
+    yield f"- {info.metric} by length ({length['by']}): {'; '.join(parts)}."
+
+
+def _own(figures: Figures) -> float:
+    return float(figures["pretrained"][figures["metric"]])
+
+
+def _task_licence(builder: str) -> str:
+    """Of the task's rows; those of the quickstart come from the corpus."""
+    if builder == "files":
+        return "Of the task's rows: as their owner says; it is not recorded here."
+    if builder in BENCHMARKS:
+        return f"Of the task's rows: {BENCHMARKS[builder].licence or 'not stated by their publisher'}."
+    return "Of the task's rows: that of the corpus, of which they are made."
+
+
+def _interval(edges: Sequence[float]) -> str:
+    return f"{edges[0]:.4f} to {edges[1]:.4f}"
 
 
 def encoder_card(
@@ -95,12 +136,16 @@ def encoder_card(
             "Use": f"{use}\n\n{_serving(params, 'encoder')}",
             "Data": _sources(artifacts),
             "Recipe": _recipe(f"Pre-trained {_start(params)}", asdict(recipe)),
-            "Scores on the validation documents": _table(tuple(figures), {"this model": figures}),
+            "Scores on the validation documents": _table(tuple(figures), {"this model": figures}) + _ONE_RUN,
             "Limits": f"- Sequences of {recipe.sequence_length} tokens were seen, none longer.\n{_LIMITS}",
             "Licence": _licences(artifacts),
+            "Carbon": carbon("pretrain", recipe, artifacts),
             "Lineage": _lineage(lineage),
         },
     )
+
+
+_ONE_RUN = "\n\nOne run with one seed: the spread over seeds is not known, and no interval is given."
 
 
 def _shape(params: Params) -> str:
@@ -130,7 +175,8 @@ def _recipe(opening: str, options: Mapping[str, Any]) -> str:
 def _table(metrics: tuple[str, ...], columns: Mapping[str, Figures]) -> str:
     lines = [f"| metric | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for metric in metrics:
-        cells = (f"{scores[metric]:.4f}" if metric in scores else "" for scores in columns.values())
+        values = (scores.get(metric, "") for scores in columns.values())
+        cells = (value if isinstance(value, str) else f"{value:.4f}" for value in values)
         lines.append(f"| {metric} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

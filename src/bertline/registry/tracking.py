@@ -128,7 +128,7 @@ def _log_stage(store: Store, parent: str, record: StageRecord) -> str:
 def _log_parent(
     client: MlflowClient, run_id: str, params: Params, artifacts: Artifacts, records: Sequence[StageRecord]
 ) -> None:
-    """The whole of params.yaml, every stage's metrics under its title, the scoreboard and the gate reports."""
+    """The whole of params.yaml, every stage's metrics under its title, scoreboard, report and the gate reports."""
     at = _now()
     points = [
         Metric(f"{record.title.replace('@', '/')}/{key}", value, at, 0)
@@ -139,8 +139,9 @@ def _log_parent(
     for path in (artifacts.params, artifacts.root / "dvc.lock"):
         if path.is_file():
             client.log_artifact(run_id, str(path))
-    for path in sorted(artifacts.scoreboard.glob("scoreboard.*")):
-        client.log_artifact(run_id, str(path), "scoreboard")
+    for pattern in ("scoreboard.*", "report.html"):  # MLflow's UI shows the page
+        for path in sorted(artifacts.scoreboard.glob(pattern)):
+            client.log_artifact(run_id, str(path), "scoreboard")
     for path in gate_reports(artifacts):
         folder = path.parent.relative_to(artifacts.gate("")).as_posix()
         client.log_artifact(run_id, str(path), f"gates/{folder}")

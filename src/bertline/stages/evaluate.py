@@ -3,7 +3,8 @@
 Stage finetune has predicted the test rows without their labels, for every start and seed; no network is needed here.
 Writes data/reports/evaluate/T/: metrics.json (medians, spread and every seed's scores; the baselines; 95 % intervals of
 the kept seeds; the same for further test rows where a benchmark has them), predictions.jsonl (gold, the kept seeds' and
-the baselines' predictions of every test row) and confusion.csv (of the kept model).
+the baselines' predictions of every test row), and of the kept model confusion.csv and analysis.json (calibration,
+slices, the worst mistakes).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.files import read_json, write_json, write_jsonl
 from bertline.base.stage import main
+from bertline.evaluation.analysis import analyse
 from bertline.evaluation.confusion import confusion, write_confusion
 from bertline.evaluation.intervals import intervals
 from bertline.evaluation.majority import majority_rule
@@ -49,6 +51,7 @@ def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
             start: intervals(info, rows, some, draws=params.evaluate.draws) for start, some in kept.items()
         }
         write_jsonl(report / "predictions.jsonl", _prediction_rows(info, rows, {**kept, **baselines}))
+        write_json(report / "analysis.json", analyse(info, rows, kept["pretrained"]))
         write_confusion(report / "confusion.csv", confusion(info.kind, rows, kept["pretrained"]))
     write_json(artifacts.metrics("evaluate", task), metrics)
     return metrics

@@ -1,0 +1,178 @@
+"""The report: whole in itself, the same bytes, and no text of the data is ever markup."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from bertline.reporting.charts import Series, line_chart, reliability_diagram
+from bertline.reporting.page import TaskReport, render_page
+
+EVIL = '<script>alert("1")</script>&\'<img src=x onerror=alert(1)>'
+STEPS = [{"step": step, "mlm_loss": 7 - step / 100, "mlm_accuracy": step / 500} for step in range(0, 101, 10)]
+
+
+def scoreboard(task: str) -> dict[str, Any]:
+    pretraining = {
+        "parameters": 1_552_898, "trained_tokens": 4096, "steps": 100, "mlm_loss": 4.25, "mlm_accuracy": 0.3,
+    }  # fmt: skip
+    row = {
+        "kind": "classification", "rows": 1234, "metric": "accuracy", "seeds": 2, "pretrained": 0.75,
+        "from_random": 0.5, "tfidf": 0.875, "spread": {"pretrained": {"min": 0.7, "max": 0.8, "std": 0.1}},
+        "gain": 0.25, "beyond_seeds": "above", "ahead": ["tfidf"], "others": {"f1_macro": 0.625},
+    }  # fmt: skip
+    return {"pretraining": pretraining, "tasks": {task: row}}
+
+
+def report(name: str = "topic", text: str = "a text", label: str = "yes") -> TaskReport:
+    metrics = {
+        "metric": "accuracy",
+        "rows": 1234,
+        "kept": {"pretrained": 1},
+        "seeds": {"pretrained": {"1": {"accuracy": 0.75, "f1_macro": 0.625}}},
+        "intervals": {"pretrained": {"accuracy": [0.7031, 0.7969]}},
+    }
+    part = {"slice": label, "rows": 617, "scores": {"accuracy": 0.8125}}
+    mistake = {
+        "id": text,
+        "texts": [[text, text]],
+        "actual": label,
+        "predicted": text,
+        "confidence": 0.9876,
+        "by": 0.9876,
+    }
+    bins = [{"low": 0.9, "high": 1.0, "rows": 1234, "confidence": 0.95, "accuracy": 0.75}]
+    analysis = {
+        "calibration": {"expected_calibration_error": 0.203, "bins": bins},
+        "slices": [{"by": text, "metrics": ["accuracy"], "slices": [part]}],
+        "mistakes": [mistake],
+    }
+    curve = [
+        {
+            "epoch": step / 10,
+            "pretrained_loss": 1 - step / 20,
+            "pretrained_validation_loss": 0.5 if step == 10 else None,
+        }
+        for step in range(1, 11)
+    ]
+    return TaskReport(name, metrics, analysis, curve, [(label, label), (label, text), (text, text)])
+
+
+def page(**options: str) -> str:
+    made = report(**options)
+    return render_page(scoreboard(made.name), STEPS, STEPS[::5], [made])
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes, and whether all are closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "link", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_has_all_that_was_measured() -> None:
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub(r"</?(b|em)>", "", page())))
+    for shown in (
+        "1,552,898", "4.250 nats", "0.750 (0.700 to 0.800)", "Better than pre-trained: TF-IDF on topic.",
+        "accuracy 0.750 (95 % interval 0.703 to 0.797); macro F1 0.625.", "Fine-tuning loss", "MLM loss (nats)",
+        "Expected calibration error 0.203", "617 0.812", "98.8% sure",
+    ):  # fmt: skip
+        assert shown in text, shown
+
+
+def test_the_page_fetches_nothing_and_runs_nothing() -> None:
+    tags = Tags(page())
+    assert not tags.open
+    names = {name for name, _ in tags.found}
+    assert not names & {"script", "link", "img", "iframe", "object", "image", "use"}
+    for name, attributes in tags.found:
+        assert not any(key.startswith("on") or key in ("src", "srcset", "xlink:href") for key in attributes), name
+        assert (attributes.get("href") or "#").startswith("#")
+    assert "url(" not in page()
+    assert "@import" not in page()
+
+
+@pytest.mark.parametrize("where", ["name", "text", "label"])
+def test_text_of_the_data_is_never_markup(where: str) -> None:
+    assert [name for name, _ in Tags(page(**{where: EVIL})).found] == [
+        name for name, _ in Tags(page(**{where: "plain"})).found
+    ]
+    assert "&lt;script&gt;" in page(**{where: EVIL})
+    assert "<script" not in page(**{where: EVIL})
+
+
+def test_the_same_inputs_give_the_same_page() -> None:
+    assert page() == page()
+
+
+def test_links_of_the_page_lead_to_its_sections() -> None:
+    tags = Tags(page()).found
+    wanted = {str(attributes["href"])[1:] for name, attributes in tags if name == "a"}
+    assert wanted == {"scoreboard", "pretraining", "task-topic"}
+    assert wanted <= {attributes.get("id") for _, attributes in tags}
+
+
+def test_pre_training_alone_makes_a_page_too() -> None:
+    text = render_page(scoreboard("x") | {"tasks": {}}, STEPS, STEPS, [])
+    assert "Pre-training" in text
+    assert "Scoreboard" not in text
+
+
+def test_of_many_labels_the_rarest_are_one_row_of_the_confusion() -> None:
+    pairs = [(f"label{n:02}", f"label{n:02}") for n in range(40) for _ in range(60 - n)]
+    made = report()
+    some = TaskReport(made.name, made.metrics, made.analysis, made.curve, pairs)
+    text = render_page(scoreboard("topic"), STEPS, STEPS, [some])
+    confusion = text.partition('class="confusion"')[2].partition("</table>")[0]
+    assert "label15" in confusion
+    assert "label16" not in confusion
+    assert "(others)" in confusion
+    assert f"{sum(60 - n for n in range(16, 40)):,}" in confusion
+
+
+def coordinates(svg: str) -> list[tuple[float, float]]:
+    (points,) = re.findall(r'polyline points="([^"]+)"', svg)
+    return [(float(x), float(y)) for x, y in (pair.split(",") for pair in points.split())]
+
+
+def test_a_line_rises_where_its_values_do_and_stays_in_the_picture() -> None:
+    places = coordinates(line_chart([Series("a", [(0, 1.0), (5, 3.0), (10, 2.0)], 0)], "step"))
+    (x0, y0), (x1, y1), (x2, y2) = places
+    assert 0 <= x0 < x1 < x2 <= 460
+    assert x1 == pytest.approx((x0 + x2) / 2, abs=0.1)
+    assert 0 <= y1 < y2 < y0 <= 260  # down is larger in a picture
+    assert y2 == pytest.approx((y0 + y1) / 2, abs=0.1)
+
+
+@pytest.mark.parametrize("points", [[(0.0, 0.0)], [(1.0, 5.0), (2.0, 5.0)], [(0.0, 1e-9), (1.0, 3e9)]])
+def test_odd_lines_are_drawn_too(points: list[tuple[float, float]]) -> None:
+    assert len(coordinates(line_chart([Series("a", points, 0)], "step"))) == len(points)
+
+
+def test_without_points_there_is_no_chart() -> None:
+    assert not line_chart([Series("a", [], 0)], "step")
+
+
+def test_a_bar_of_the_reliability_diagram_is_as_high_as_the_accuracy() -> None:
+    bins = [
+        {"low": 0.5, "high": 0.6, "rows": 10, "confidence": 0.55, "accuracy": 0.25},
+        {"low": 0.9, "high": 1.0, "rows": 20, "confidence": 0.97, "accuracy": 1.0},
+    ]
+    heights = [float(height) for height in re.findall(r'height="([\d.]+)" class="bar"', reliability_diagram(bins))]
+    assert heights == [pytest.approx(heights[1] / 4), 220]
