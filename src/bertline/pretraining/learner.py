@@ -69,8 +69,11 @@ class Learner:
         )
         self.average = WeightAverage()
         self.network: Any = DistributedDataParallel(self.model) if world.size > 1 else self.model
-        if config.compile:
+        self._objective = objective_sums
+        if config.compile and world.size > 1:  # what reduces gradients is not to be compiled into a larger graph
             self.network = torch.compile(self.network)
+        elif config.compile:
+            self._objective = torch.compile(objective_sums)
 
     def step(self, parts: Sequence[Batch], step: int, learning_rate: float) -> list[float]:
         """One optimizer step; return the sums of the whole step, in the order of SUMS.
@@ -104,7 +107,7 @@ class Learner:
         for number, part in enumerate(parts, start=1):
             apart = self.world.size > 1 and number < len(parts)
             with self.network.no_sync() if apart else nullcontext():
-                found = objective_sums(self.network, self._on_device(part), self.config.precision)
+                found = self._objective(self.network, self._on_device(part), self.config.precision)
                 loss = total_loss(found, predictions=predictions, sequences=sequences, pairs=self.pairs)
                 # Times the processes: their gradients are averaged, and are to be added.
                 torch.autograd.backward(loss * self.world.size)

@@ -60,7 +60,7 @@ def _keep_freed_memory() -> None:
 
 
 # Reads a file, which torch.compile cannot trace: for it, the answer is a constant.
-_bf16_instructions = torch.compiler.assume_constant_result(bf16_instructions)
+_bf16_instructions = torch.compiler.assume_constant_result(bf16_instructions)  # type: ignore[no-untyped-call]
 
 
 def usable_precision(device: str, precision: str) -> str:

@@ -1,0 +1,197 @@
+"""A BERT pre-trained and fine-tuned on one GPU, task by task and seed by seed, in parts that end by themselves.
+
+    bertline preset use glue-h200; dvc repro encode task@cola task@sst2 …     # anywhere: tokens, vocabulary, task rows
+    PYTHONPATH=src python benchmarks/gpu_glue.py --root . --out DIR           # on the GPU; again, to go on
+
+It needs bertline and PyYAML alone: no DVC, no Prefect, no MLflow. The recipe is a preset's; --minutes and --set change
+it. Pre-training goes on from its checkpoint, and a fine-tuning run that has finished is not made again: what a part of
+--seconds leaves undone, the next one does. Tasks are fine-tuned side by side, as one alone leaves a GPU idle between
+its kernels; seeds of the pre-trained encoder come first, then those of random weights. DIR/gpu_glue.json holds the
+curve and every seed's scores on the test rows (of GLUE, the development set), written after each run.
+"""
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from bertline.base.artifacts import Artifacts
+from bertline.base.config import Finetune, Pretrain
+from bertline.base.files import atomic_directory, read_jsonl, write_json
+from bertline.evaluation.metrics import score
+from bertline.evaluation.seeds import spread
+from bertline.finetuning.material import load_material
+from bertline.finetuning.runs import Runs
+from bertline.model.hf import save_model
+from bertline.pretraining.masking import Pieces
+from bertline.pretraining.trainer import Trainer
+from bertline.pretraining.warm_start import unigram_log_probabilities
+from bertline.tasks.schema import TaskInfo, read_rows
+from bertline.tokens.store import TokenStore
+from bertline.tokens.tokenizer import copy_tokenizer, read_vocab
+
+PRESET = Path(__file__).parents[1] / "pipelines" / "presets" / "glue-h200.yaml"
+STARTS = ("pretrained", "from_random")
+LEAST_GAIN = 0.5  # nats under the unigrams, as gate_pretrain asks
+GLUE = ("cola", "sst2", "mrpc", "stsb", "rte", "wnli")
+
+
+def main() -> int:
+    """Read the command line; do what there is time for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, default=Path(), help="holds data/tokens, data/vocab and data/tasks")
+    parser.add_argument("--out", type=Path, required=True, help="a directory for gpu_glue.json")
+    parser.add_argument("--preset", type=Path, default=PRESET)
+    parser.add_argument("--seconds", type=float, default=530.0, help="of this part")
+    parser.add_argument("--minutes", type=float, help="of pre-training, in place of the preset's budget")
+    parser.add_argument("--set", nargs="+", default=[], metavar="SECTION.OPTION=VALUE", help="other options to change")
+    parser.add_argument("--tasks", nargs="+", help="some of the tasks, in this order")
+    parser.add_argument("--only", help=argparse.SUPPRESS)  # a process of its own: "pretrain", or a task
+    options = parser.parse_args()
+    ends = time.monotonic() + options.seconds - time.process_time()  # what starting has taken, about
+    sections = recipe(options)
+    if options.only == "pretrain":
+        pretrain(Artifacts(options.root), Pretrain(**sections["pretrain"]))
+        return 0
+    if options.only:
+        finetune_task(Artifacts(options.root), options.out, options.only, Finetune(**sections["finetune"]))
+        return 0
+    options.out.mkdir(parents=True, exist_ok=True)
+    codes = in_parts(options, tasks_of(options, sections), ends)
+    write_summary(options, sections)
+    return max(codes)
+
+
+def recipe(options: argparse.Namespace) -> dict[str, Any]:
+    """The preset's sections, with what the command line changes."""
+    sections: dict[str, Any] = yaml.safe_load(options.preset.read_text(encoding="utf-8"))
+    if options.minutes:
+        sections["pretrain"] |= {"budget": options.minutes, "budget_unit": "minutes"}
+    for change in options.set:
+        name, _, value = change.partition("=")
+        section, _, option = name.partition(".")
+        sections[section][option] = yaml.safe_load(value)
+    return sections
+
+
+def tasks_of(options: argparse.Namespace, sections: Mapping[str, Any]) -> list[str]:
+    """Those of the preset whose rows are there."""
+    wanted = options.tasks or list(sections["tasks"])
+    return [task for task in wanted if (Artifacts(options.root).task(task) / "task.json").is_file()]
+
+
+def in_parts(options: argparse.Namespace, tasks: list[str], ends: float) -> list[int]:
+    """Pre-train unless that is done, then fine-tune all tasks side by side; exit codes, without those stopped."""
+    codes = [0]
+    if not Artifacts(options.root).pretrained.is_dir():
+        codes += wait([start("pretrain")], ends)
+        write_summary(options, recipe(options))
+    if Artifacts(options.root).pretrained.is_dir():
+        codes += wait([start(task) for task in tasks], ends)
+    return codes
+
+
+def start(what: str) -> "subprocess.Popen[bytes]":
+    """This script again, for one thing."""
+    return subprocess.Popen([sys.executable, *sys.argv, "--only", what])
+
+
+def wait(processes: "Iterable[subprocess.Popen[bytes]]", ends: float) -> list[int]:
+    """Let processes end, or stop them in time; the exit codes of those that ended of themselves."""
+    codes = []
+    for process in list(processes):
+        try:
+            codes.append(process.wait(max(ends - time.monotonic(), 0.1)))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGTERM)  # pre-training then writes a checkpoint; a finished run is kept anyway
+            process.wait()
+    return codes
+
+
+def pretrain(artifacts: Artifacts, config: Pretrain) -> None:
+    """Pre-train, from the last checkpoint on; write the model as stage pretrain does, and what came out beside it."""
+    train, validation = (TokenStore.open(artifacts.tokens(split)) for split in ("train", "validation"))
+    with Trainer(config, train, validation, read_vocab(artifacts.vocab), artifacts.runs / "pretrain") as trainer:
+        trainer.train()
+        log = list(read_jsonl(artifacts.runs / "pretrain" / "log.jsonl"))
+        result = {
+            "metrics": trainer.metrics(),
+            "seconds": trainer.history.seconds,
+            "curve": trainer.history.curve,
+            "validation_curve": trainer.history.validation_curve,
+            "log": log,
+        }
+        write_json(artifacts.runs / "pretrain.json", result)
+        loss, entropy = result["metrics"]["validation"]["mlm_loss"], unigram_entropy(train, read_vocab(artifacts.vocab))
+        if not loss < entropy - LEAST_GAIN:  # NaN included
+            sys.exit(f"pre-training has learned next to nothing: {loss:.2f} nats, the unigrams alone {entropy:.2f}")
+        with atomic_directory(artifacts.pretrained) as temporary:
+            save_model(trainer.model, temporary)
+            copy_tokenizer(artifacts.vocab, temporary)
+
+
+def unigram_entropy(store: TokenStore, vocabulary: list[str]) -> float:
+    """The MLM loss of always answering with the tokens' frequencies, in nats."""
+    logs = unigram_log_probabilities(store, len(Pieces.of(vocabulary).ordinary)).astype(np.float64)
+    chances = np.exp(logs)
+    return float(-(chances * logs).sum() / chances.sum())
+
+
+def finetune_task(artifacts: Artifacts, out: Path, task: str, config: Finetune) -> None:
+    """Make the runs of a task, and write the scores of each as it is done."""
+    info, rows = TaskInfo.read(artifacts.task(task)), read_rows(artifacts.task(task), "test")
+    scores: dict[str, dict[str, Any]] = {start: {} for start in STARTS}
+    with Runs(artifacts.runs / "finetune" / task) as runs:
+        material = load_material(artifacts.task(task), artifacts.pretrained, config)
+        for name in STARTS:
+            encoder = material.encoder if name == "pretrained" else None
+            for seed in range(config.seed, config.seed + config.seeds):
+                begun = time.perf_counter()
+                run = runs.train(material, replace(config, seed=seed), encoder=encoder, title=f"{task} {name} {seed}")
+                found = score(info, rows, list(read_jsonl(run.predictions("test"))))
+                scores[name][str(seed)] = {**found, "seconds": time.perf_counter() - begun}
+                write_json(out / f"{task}.json", {"metric": info.metric, "rows": len(rows), **scores})
+
+
+def write_summary(options: argparse.Namespace, sections: Mapping[str, Any]) -> None:
+    """DIR/gpu_glue.json, and a table for people."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    recorded = Artifacts(options.root).runs / "pretrain.json"
+    found: dict[str, Any] = {"device": device, "torch": torch.__version__}
+    found |= {"recipe": {name: sections[name] for name in ("pretrain", "finetune")}}
+    found["pretrain"] = json.loads(recorded.read_text(encoding="utf-8")) if recorded.is_file() else None
+    tasks, lines = {}, [f"{'task':12} {'metric':20} {'from':12} median (least to most, seeds)"]
+    for task in tasks_of(options, sections):
+        path = options.out / f"{task}.json"
+        if not path.is_file():
+            continue
+        tasks[task] = json.loads(path.read_text(encoding="utf-8"))
+        metric = tasks[task]["metric"]
+        for name in STARTS:
+            values = [seed[metric] for seed in tasks[task][name].values()]
+            if values:
+                each = spread(values)
+                tasks[task]["spread"] = tasks[task].get("spread", {}) | {name: each._asdict()}
+                around = f"({each.least:.4f} to {each.most:.4f}, {each.seeds})"
+                lines.append(f"{task:12} {metric:20} {name:12} {each.median:.4f} {around}")
+    found["tasks"] = tasks
+    glue = [tasks[task]["spread"]["pretrained"]["median"] for task in GLUE if "spread" in tasks.get(task, {})]
+    if glue:
+        found["glue_mean"] = sum(glue) / len(glue)
+        lines.append(f"mean of {len(glue)} GLUE tasks, their primary metrics: {found['glue_mean']:.4f}")
+    write_json(options.out / "gpu_glue.json", found)
+    print("\n".join(lines), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
