@@ -8,7 +8,6 @@ from prefect.states import Completed, Failed
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, one_line
-from bertline.base.params import load_params
 from pipelines import show
 from pipelines.settings import CHECKOUT, ModelName, Version
 
@@ -27,7 +26,7 @@ def promote(model: ModelName, version: Version = "") -> State[Any]:
     """
     from bertline.registry import aliases  # noqa: PLC0415  (mlflow takes seconds)
 
-    return _change(model, lambda store, name: aliases.promote(store, name, version))
+    return _shown(model, lambda store, name: aliases.promote(store, name, version))
 
 
 @flow(name="rollback", persist_result=False)
@@ -39,19 +38,16 @@ def rollback(model: ModelName) -> State[Any]:
     """
     from bertline.registry import aliases  # noqa: PLC0415
 
-    return _change(model, aliases.rollback)
+    return _shown(model, aliases.rollback)
 
 
-def _change(model: str, change: Callable[["Store", str], "Change"]) -> State[Any]:
-    from bertline.registry.aliases import model_name  # noqa: PLC0415
+def _shown(model: str, change: Callable[["Store", str], "Change"]) -> State[Any]:
+    from bertline.registry.aliases import move  # noqa: PLC0415
     from bertline.registry.decisions import describe  # noqa: PLC0415
-    from bertline.registry.store import open_store  # noqa: PLC0415
 
     artifacts = Artifacts(CHECKOUT)
     try:
-        params = load_params(artifacts.params)
-        with open_store(artifacts, params.register.experiment) as store:
-            done = change(store, model_name(params, model))
+        done = move(artifacts, model, change)
         show.decisions(describe(artifacts, ""))
     except (BertlineError, OSError) as error:
         return Failed(message=one_line(error))

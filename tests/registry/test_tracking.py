@@ -14,7 +14,7 @@ from bertline.base.config import Params
 from bertline.base.errors import BertlineError
 from bertline.registry.store import Store, open_store
 from bertline.registry.tracking import log_pipeline, pipeline_run
-from registry.pipeline_state import some_params
+from registry.pipeline_state import some_params, write_scores
 
 TOPIC = some_params("topic")
 
@@ -86,7 +86,10 @@ def test_a_broken_metrics_file_leaves_no_run_open(artifacts: Artifacts) -> None:
         assert all(run.info.status != "RUNNING" for run in runs_of(store).values())
 
 
-def test_what_a_killed_process_left_open_the_next_run_ends(artifacts: Artifacts, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("changed", "ends"), [(False, "FINISHED"), (True, "KILLED")])
+def test_what_a_killed_process_left_open_the_next_run_completes_or_ends(
+    changed: bool, ends: str, artifacts: Artifacts, tmp_path: Path
+) -> None:
     with open_store(artifacts, "bertline") as store:
         with pipeline_run(store, TOPIC, artifacts) as killed:
             note = artifacts.runs / "register.json"
@@ -95,8 +98,10 @@ def test_what_a_killed_process_left_open_the_next_run_ends(artifacts: Artifacts,
         for run_id in (killed.run_id, child):  # as SIGKILL leaves them
             store.client.update_run(run_id, "RUNNING")
         shutil.copy(left, note)
-        log_pipeline(TOPIC, artifacts)
-        assert {store.client.get_run(run_id).info.status for run_id in (killed.run_id, child)} == {"KILLED"}
+        if changed:
+            write_scores(artifacts, "topic", primary=0.7)
+        assert (log_pipeline(TOPIC, artifacts) == killed.run_id) is not changed
+        assert {store.client.get_run(run_id).info.status for run_id in (killed.run_id, child)} == {ends}
     assert not note.exists()
 
 

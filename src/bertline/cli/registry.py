@@ -1,18 +1,11 @@
 """`bertline promote` and `rollback`: which registered version serves."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.params import load_params
 from bertline.cli.console import Debug, Root, find_root, reporting
-
-if TYPE_CHECKING:
-    from bertline.registry.aliases import Change
-    from bertline.registry.store import Store
 
 PANEL = "Registry"
 Model = Annotated[
@@ -36,7 +29,8 @@ def promote(
     with reporting(debug):
         from bertline.registry import aliases  # noqa: PLC0415  (mlflow takes seconds; --help must not)
 
-        _change(find_root(root), model, lambda store, name: aliases.promote(store, name, version))
+        place = Artifacts(find_root(root))
+        typer.echo(aliases.move(place, model, lambda store, name: aliases.promote(store, name, version)))
 
 
 def rollback(model: Model, root: Root = None, debug: Debug = False) -> None:
@@ -44,14 +38,4 @@ def rollback(model: Model, root: Root = None, debug: Debug = False) -> None:
     with reporting(debug):
         from bertline.registry import aliases  # noqa: PLC0415
 
-        _change(find_root(root), model, aliases.rollback)
-
-
-def _change(root: Path, model: str, change: Callable[["Store", str], "Change"]) -> None:
-    from bertline.registry.aliases import model_name  # noqa: PLC0415
-    from bertline.registry.store import open_store  # noqa: PLC0415
-
-    artifacts = Artifacts(root)
-    params = load_params(artifacts.params)
-    with open_store(artifacts, params.register.experiment) as store:
-        typer.echo(change(store, model_name(params, model)))
+        typer.echo(aliases.move(Artifacts(find_root(root)), model, aliases.rollback))

@@ -5,17 +5,19 @@ when a person does, and `previous_champion` keeps where it was.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
 from bertline.base.files import exclusive_lock
+from bertline.base.params import load_params
 from bertline.registry.promotion import Scores
-from bertline.registry.store import PATIENCE, Store
+from bertline.registry.store import PATIENCE, Store, open_store
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous_champion"
 ENCODER = "encoder"
@@ -49,6 +51,22 @@ class Change:
     def _described(self, version: str) -> str:
         scores = self.scores.get(version)
         return f"{version} ({scores.metric} {scores.primary:.4f})" if scores else version
+
+
+def move(artifacts: Artifacts, model: str, how: Callable[[Store, str], Change]) -> Change:
+    """Open a checkout's store and move the aliases of a model that a person named.
+
+    Args:
+        artifacts: the checkout.
+        model: a task, `encoder`, or a registered model's whole name.
+        how: `promote` or `rollback`.
+
+    Raises:
+        BertlineError: params.yaml is wrong, the store cannot be reached, or the move cannot be made.
+    """
+    params = load_params(artifacts.params)
+    with open_store(artifacts, params.register.experiment) as store:
+        return how(store, model_name(params, model))
 
 
 def promote(store: Store, name: str, version: str = "") -> Change:
@@ -89,8 +107,8 @@ def model_name(params: Params, model: str) -> str:
 def make_champion(client: MlflowClient, name: str, version: str) -> str | None:
     """Move the alias champion, and previous_champion to where it was.
 
-    The version's description becomes the model's. previous_champion is set first: wherever this is cut short, there is
-    a champion, and it is one of the two.
+    The version's description becomes the model's. The alias champion is moved last: wherever this is cut short, there
+    is a champion, it is one of the two, and doing it again completes it.
 
     Returns:
         The version that was champion; None when there was none.
@@ -100,8 +118,8 @@ def make_champion(client: MlflowClient, name: str, version: str) -> str | None:
         return champion
     if champion is not None:
         client.set_registered_model_alias(name, PREVIOUS, champion)
-    client.set_registered_model_alias(name, CHAMPION, version)
     client.update_registered_model(name, client.get_model_version(name, version).description or "")
+    client.set_registered_model_alias(name, CHAMPION, version)
     return champion
 
 

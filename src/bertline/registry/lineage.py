@@ -11,6 +11,8 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.files import sha256_file
 from bertline.base.params import read_yaml
 
+FLOW_RUN = "prefect.flow_run_id"
+"""Tag: the Prefect flow run that registered."""
 _GIT_SECONDS = 20
 
 
@@ -26,7 +28,7 @@ def lineage_tags(artifacts: Artifacts) -> dict[str, str]:
         found["gx.report.sha256"] = hashlib.sha256("".join(lines).encode()).hexdigest()
     flow_run = os.environ.get("PREFECT__FLOW_RUN_ID")
     if flow_run:
-        found["prefect.flow_run_id"] = flow_run
+        found[FLOW_RUN] = flow_run
     return found
 
 

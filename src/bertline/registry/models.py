@@ -1,7 +1,6 @@
 """The model registry: a version a content, registered under a lock, with the aliases that aliases.py moves."""
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,6 +27,8 @@ from bertline.registry.served_model import DEFAULTS, OUTPUT_COLUMNS
 from bertline.registry.store import PATIENCE, Store
 
 _CONTENT = "bertline.content.sha256"
+_VERDICT = "bertline.verdict"
+_CHAMPION_ALREADY = "it is the champion already"
 _DESCRIPTION_CHARACTERS = 5000  # the column of MLflow's schema
 
 _EXAMPLE = {
@@ -77,7 +78,9 @@ def register(
         BertlineError: the model does not load or does not answer its example.
         MlflowException: the store refused; a version is made whole or not at all.
 
-    Two processes that register at once take turns, so that each weighs its model against the other's result.
+    Two processes of a machine that register at once take turns, so that each weighs its model against the other's
+    result. Of two hosts that create a version of the same content at once, the first one's stays. A registration that
+    was cut short is completed by the next one with the same `source_run`.
     """
     with exclusive_lock(store.lock, f"registering {contender.name}", patience=PATIENCE):
         return _register(store, contender, source_run, lineage, config)
@@ -95,25 +98,41 @@ def _register(
     client.set_registered_model_alias(name, CHALLENGER, version)
     champion = version_with(client, name, CHAMPION)
     verdict = decide(contender.scores, scores_of(client, name, champion), contender.majority, config)
+    verdict = replace(verdict, figures={**verdict.figures, "challenger_version": version, "champion_version": champion})
+    known = _linked(client, name, version)
     if champion == version:
-        return Registration(name, version, created, CHAMPION, _already_champion(verdict))
+        said = _verdict_of(known, source_run) or replace(verdict, promote=False, reasons=(_CHAMPION_ALREADY,))
+        return Registration(name, version, created, CHAMPION, said)
     if not config.promote:
         verdict = replace(
             verdict, promote=False, reasons=(*verdict.reasons, "register.promote is false: a person decides")
         )
+    client.set_model_version_tag(name, version, _VERDICT, json.dumps({"run": source_run, **verdict.as_json()}))
     if verdict.promote:
         make_champion(client, name, version)
     return Registration(name, version, created, CHAMPION if verdict.promote else CHALLENGER, verdict)
 
 
-def _already_champion(verdict: Verdict) -> Verdict:
-    return replace(verdict, promote=False, reasons=("it is the champion already",))
+def _verdict_of(version: ModelVersion, source_run: str) -> Verdict | None:
+    """What was decided of a version for the same run, before the registration was cut short."""
+    kept = json.loads(version.tags.get(_VERDICT, "{}"))
+    if kept.pop("run", None) != source_run:
+        return None
+    return Verdict(**kept | {"reasons": tuple(kept["reasons"])})
 
 
 def _version_of(client: MlflowClient, name: str, content: str) -> str | None:
-    """The version that holds a content, or None."""
+    """The version that holds a content (the first, while two hosts have each made one), or None."""
     found = client.search_model_versions(f"name = '{name}' and tags.`{_CONTENT}` = '{content}'")
-    return str(max(int(version.version) for version in found)) if found else None
+    return str(min(int(version.version) for version in found)) if found else None
+
+
+def _linked(client: MlflowClient, name: str, version: str) -> ModelVersion:
+    """A version, after its logged model was told of it: MLflow's UI goes by that."""
+    found: ModelVersion = client.get_model_version(name, version)
+    link = json.dumps([{"name": name, "version": version}])
+    client.set_logged_model_tags(str(found.source).removeprefix("models:/"), {MLFLOW_MODEL_VERSIONS: link})
+    return found
 
 
 def _create_version(store: Store, contender: Contender, source_run: str, lineage: Mapping[str, str]) -> str:
@@ -124,9 +143,9 @@ def _create_version(store: Store, contender: Contender, source_run: str, lineage
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     logged = _log_model(store, contender, source_run)
-    now = time.time_ns() // 1_000_000
+    at = logged.creation_timestamp  # sent again, they are the same points
     points = [
-        Metric(f"test/{metric}", value, now, 0, model_id=logged.model_id)
+        Metric(f"test/{metric}", value, at, 0, model_id=logged.model_id)
         for metric, value in contender.scores.values.items()
     ]
     client.log_batch(source_run, metrics=points)
@@ -138,25 +157,38 @@ def _create_version(store: Store, contender: Contender, source_run: str, lineage
         description=_description(contender.card),
         model_id=logged.model_id,
     )
-    link = json.dumps([{"name": name, "version": str(made.version)}])
-    client.set_logged_model_tags(logged.model_id, {MLFLOW_MODEL_VERSIONS: link})  # MLflow's UI goes by it
-    return str(made.version)
+    first = _version_of(client, name, contender.content) or str(made.version)
+    if first != str(made.version):  # another host, which has no lock of ours, was faster
+        client.delete_model_version(name, str(made.version))
+        client.delete_logged_model(logged.model_id)
+    return first
 
 
 def _log_model(store: Store, contender: Contender, source_run: str) -> LoggedModel:
     """Log a contender as a pyfunc model from code, with everything it needs to answer, after trying it."""
     client = store.client
     # Not by MLflow's log_model: that puts the model into its current experiment, and only warns when it cannot answer.
-    model = client.create_logged_model(store.experiment_id, contender.name, source_run, dict(contender.tags))
-    status = LoggedModelStatus.FAILED
+    model = _begun_model(store, contender, source_run)
     try:
         with TemporaryDirectory() as scratch:
             client.log_model_artifacts(model.model_id, str(_save_model(Path(scratch), contender, model)))
-        status = LoggedModelStatus.READY
-    finally:
-        client.finalize_logged_model(model.model_id, status)
-    client.log_outputs(source_run, [LoggedModelOutput(model.model_id, step=0)])
+    except BertlineError:
+        client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
+        raise
+    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    outputs = client.get_run(source_run).outputs
+    if model.model_id not in [one.model_id for one in (outputs.model_outputs if outputs else [])]:
+        client.log_outputs(source_run, [LoggedModelOutput(model.model_id, step=0)])
     return model
+
+
+def _begun_model(store: Store, contender: Contender, source_run: str) -> LoggedModel:
+    """The logged model of a registration that was cut short, or a new one."""
+    asked = f"name = '{contender.name}' and source_run_id = '{source_run}'"
+    for model in store.client.search_logged_models([store.experiment_id], asked):
+        if model.tags.get(_CONTENT) == contender.content:
+            return model
+    return store.client.create_logged_model(store.experiment_id, contender.name, source_run, dict(contender.tags))
 
 
 def _save_model(scratch: Path, contender: Contender, logged: LoggedModel) -> Path:

@@ -2,19 +2,26 @@
 
 The default store is `mlflow.db` with its artifacts in `mlruns/`, both beside params.yaml; `mlflow ui`, typed there,
 finds it by itself. Any SQLite store keeps its artifacts beside its database, so that checkouts which share one (the
-worktrees of pipelines/) find them. Everything in this room opens the store through `open_store`.
+worktrees of pipelines/) find them. A server (`http://…`) keeps them where it was told to. Everything in this room opens
+the store through `open_store`, which also says in one line what is wrong with it.
 """
 
+import hashlib
 import os
+import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.db_types import DATABASE_ENGINES
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,6 +32,10 @@ from bertline.base.files import exclusive_lock
 _SQLITE = "sqlite:///"
 PATIENCE = 600.0
 """Seconds to wait for another process that sets up the store, or registers a model there."""
+STORE_FAULTS = (MlflowException, SQLAlchemyError, requests.RequestException)
+"""What a store that is away, or refuses, makes its client raise."""
+_ANSWER_SECONDS = 10  # for a server's first answer: it is there, or it is not
+_REASON = re.compile(r"\[Errno -?\d+\] ([\w ]+)|((?:read|connect) timeout|timed out|Remote end closed connection)")
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,7 @@ class Store:
         client: to speak to it.
         uri: of the store; `address` is how to show it.
         experiment_id: of the experiment.
-        lock: held while models are registered: the same file for all checkouts of this machine that share a database.
+        lock: held while models are registered: the same file for all checkouts of this machine that share the store.
     """
 
     client: MlflowClient
@@ -70,7 +81,7 @@ def open_store(artifacts: Artifacts, experiment: str) -> Iterator[Store]:
     uri = store_uri(artifacts)
     with _current_store(uri), faults_explained(uri):
         # MLflow migrates the schema at first use, without a lock: of two processes at once, one would fail.
-        lock = _lock(artifacts, uri)
+        lock = _lock(uri)
         with exclusive_lock(lock, "setting up the MLflow store", patience=PATIENCE):
             _probe(uri)
             client = MlflowClient(uri)
@@ -79,8 +90,12 @@ def open_store(artifacts: Artifacts, experiment: str) -> Iterator[Store]:
 
 
 def _probe(uri: str) -> None:
-    """Meet a database that cannot be used at once; MLflow would try for two minutes, warning each time."""
-    kind = uri.partition(":")[0].partition("+")[0]
+    """Meet a database or server that cannot be used at once; MLflow would try for minutes, warning each time."""
+    kind = _kind(uri)
+    if kind in ("http", "https"):  # whatever it answers, it is there
+        creds = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+        options = {"max_retries": 0, "timeout": _ANSWER_SECONDS, "raise_on_status": False}
+        http_request(creds, "/health", "GET", **options)  # type: ignore[no-untyped-call]
     database = _sqlite_file(uri)
     new = database is not None and not database.is_file()
     if kind not in DATABASE_ENGINES or new:
@@ -95,14 +110,28 @@ def _probe(uri: str) -> None:
 
 
 def _artifact_location(artifacts: Artifacts, uri: str) -> str | None:
-    """Beside a SQLite database, whatever directory a command runs in; any other store has a place of its own."""
+    """Beside a SQLite database, in the checkout for any other, whatever directory a command runs in.
+
+    None for a server: it has a place of its own.
+    """
+    if _kind(uri) not in DATABASE_ENGINES:
+        return None
     database = _sqlite_file(uri)
-    return (database.parent / "mlruns").as_uri() if database else None
+    return ((database.parent if database else artifacts.root.resolve()) / "mlruns").as_uri()
 
 
-def _lock(artifacts: Artifacts, uri: str) -> Path:
+def _lock(uri: str) -> Path:
+    """Beside a SQLite database; for a server, a file of this user's on this machine, named by the address."""
     database = _sqlite_file(uri)
-    return database.with_name(f"{database.name}.lock") if database else artifacts.runs / "mlflow.lock"
+    if database:
+        return database.with_name(f"{database.name}.lock")
+    named = hashlib.sha256(masked(uri).rstrip("/").encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"bertline-mlflow-{os.getuid()}-{named}.lock"
+
+
+def _kind(uri: str) -> str:
+    """postgresql of postgresql+psycopg://…"""
+    return uri.partition(":")[0].partition("+")[0]
 
 
 def _sqlite_file(uri: str) -> Path | None:
@@ -140,7 +169,14 @@ def faults_explained(uri: str) -> Iterator[None]:
     """Turn what MLflow and its database raise into one line that names the store."""
     try:
         yield
-    except (MlflowException, SQLAlchemyError) as error:
-        lines = str(error).replace(uri, masked(uri)).strip().splitlines() or [type(error).__name__]
-        fix = "Check that the store can be reached and written to; MLFLOW_TRACKING_URI names it"
-        raise BertlineError(lines[0][:300].rstrip("."), where=f"MLflow store {masked(uri)}", fix=fix) from error
+    except STORE_FAULTS as error:
+        text = str(error).replace(uri, masked(uri)).strip()
+        what, fix = (text.splitlines() or [type(error).__name__])[0][:300].rstrip("."), _CHECK
+        reason = _REASON.search(text)
+        if reason and _kind(uri) in ("http", "https"):
+            what, fix = f"the server does not answer ({reason[1] or reason[2]})", _START
+        raise BertlineError(what, where=f"MLflow store {masked(uri)}", fix=fix) from error
+
+
+_CHECK = "Check that the store can be reached and written to; MLFLOW_TRACKING_URI names it"
+_START = "Start it, or correct MLFLOW_TRACKING_URI, and run again: what it has already is not sent twice"
