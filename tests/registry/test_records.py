@@ -37,7 +37,8 @@ def test_metrics_curves_and_gates_come_from_the_files(records: dict[str, StageRe
     assert ("curve/mlm_loss", 40, 4.0) in records["pretrain"].curves
     assert records["evaluate@qa"].metrics["pretrained.f1"] == 0.8
     assert records["gate_corpus"].metrics == {"report.passed": 1.0, "report.expectations": 3.0}
-    assert [path.name for path in records["evaluate@qa"].files] == ["metrics.json", "confusion.csv"]
+    assert [path.name for path in records["evaluate@qa"].files] == ["metrics.json", "confusion.csv", "analysis.json"]
+    assert records["evaluate@topic"].metrics["analysis.calibration.expected_calibration_error"] == 0.125
 
 
 def test_time_and_memory_are_known_where_the_stage_ran(records: dict[str, StageRecord]) -> None:
