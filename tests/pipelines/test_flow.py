@@ -224,7 +224,11 @@ def writes(path: str, value: Any) -> dict[str, Any]:
 
 def test_what_the_stages_leave_is_shown_as_artifacts(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     board = "data/reports/report/scoreboard.md"
-    report = {"cmd": f"mkdir -p data/reports/report && echo '| docs_qa | 0.5 |' > {board}", "outs": [board]}
+    page = "data/reports/report/report.html"
+    report = {
+        "cmd": f"mkdir -p data/reports/report && echo '| docs_qa | 0.5 |' > {board} && echo '<p>page' > {page}",
+        "outs": [board, page],
+    }
     entry = ENTRY | {"severity": "warning"}
     gate = {"gate": "gate_corpus", "passed": True, "statistics": {"documents": 3}, "expectations": [entry]}
     curve = [{"step": step, "mlm_loss": 7.0 - step, "nsp_loss": None} for step in range(3)]
@@ -237,7 +241,9 @@ def test_what_the_stages_leave_is_shown_as_artifacts(repo: Repo, monkeypatch: py
     shown = {artifact["key"]: artifact["data"] for artifact in records("artifacts", state)}
     assert set(shown) == {"plan", "gate-corpus", "pre-training-mlm-loss", "scoreboard"}
     assert "report       to run: " in shown["plan"]
-    assert shown["scoreboard"] == "| docs_qa | 0.5 |\n"
+    scores, _, link = shown["scoreboard"].partition("\n")
+    assert scores == "| docs_qa | 0.5 |"
+    assert Path(link.strip().removeprefix("The report: ").strip("`")).read_text() == "<p>page\n"
     assert base64.b64decode(shown["pre-training-mlm-loss"].removeprefix("data:image/png;base64,")).startswith(
         b"\x89PNG"
     )
