@@ -6,8 +6,9 @@
 It needs bertline and PyYAML alone: no DVC, no Prefect, no MLflow. The recipe is a preset's; --minutes and --set change
 it. Pre-training goes on from its checkpoint, and a fine-tuning run that has finished is not made again: what a part of
 --seconds leaves undone, the next one does. Tasks are fine-tuned side by side, as one alone leaves a GPU idle between
-its kernels; seeds of the pre-trained encoder come first, then those of random weights. DIR/gpu_glue.json holds the
-curve and every seed's scores on the test rows (of GLUE, the development set), written after each run.
+its kernels; seeds of the pre-trained encoder come first, then those of random weights. DIR/TASK.json holds
+every seed's scores on the test rows (of GLUE, the development set), written after each run; DIR/gpu_glue.json all of
+them and the curve, written after pre-training and at the end of a part.
 """
 
 import argparse
@@ -21,7 +22,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 
@@ -33,12 +33,11 @@ from bertline.evaluation.seeds import spread
 from bertline.finetuning.material import load_material
 from bertline.finetuning.runs import Runs
 from bertline.model.hf import save_model
-from bertline.pretraining.masking import Pieces
 from bertline.pretraining.trainer import Trainer
-from bertline.pretraining.warm_start import unigram_log_probabilities
 from bertline.tasks.schema import TaskInfo, read_rows
 from bertline.tokens.store import TokenStore
 from bertline.tokens.tokenizer import copy_tokenizer, read_vocab
+from bertline.tokens.usage import unigram_entropy
 
 PRESET = Path(__file__).parents[1] / "pipelines" / "presets" / "glue-h200.yaml"
 STARTS = ("pretrained", "from_random")
@@ -67,7 +66,7 @@ def main() -> int:
         finetune_task(Artifacts(options.root), options.out, options.only, Finetune(**sections["finetune"]))
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
-    codes = in_parts(options, tasks_of(options, sections), ends)
+    codes = in_parts(options, sections, ends)
     write_summary(options, sections)
     return max(codes)
 
@@ -90,14 +89,14 @@ def tasks_of(options: argparse.Namespace, sections: Mapping[str, Any]) -> list[s
     return [task for task in wanted if (Artifacts(options.root).task(task) / "task.json").is_file()]
 
 
-def in_parts(options: argparse.Namespace, tasks: list[str], ends: float) -> list[int]:
+def in_parts(options: argparse.Namespace, sections: Mapping[str, Any], ends: float) -> list[int]:
     """Pre-train unless that is done, then fine-tune all tasks side by side; exit codes, without those stopped."""
     codes = [0]
     if not Artifacts(options.root).pretrained.is_dir():
         codes += wait([start("pretrain")], ends)
-        write_summary(options, recipe(options))
+        write_summary(options, sections)
     if Artifacts(options.root).pretrained.is_dir():
-        codes += wait([start(task) for task in tasks], ends)
+        codes += wait([start(task) for task in tasks_of(options, sections)], ends)
     return codes
 
 
@@ -132,19 +131,12 @@ def pretrain(artifacts: Artifacts, config: Pretrain) -> None:
             "log": log,
         }
         write_json(artifacts.runs / "pretrain.json", result)
-        loss, entropy = result["metrics"]["validation"]["mlm_loss"], unigram_entropy(train, read_vocab(artifacts.vocab))
+        loss, entropy = result["metrics"]["validation"]["mlm_loss"], unigram_entropy(validation)
         if not loss < entropy - LEAST_GAIN:  # NaN included
             sys.exit(f"pre-training has learned next to nothing: {loss:.2f} nats, the unigrams alone {entropy:.2f}")
         with atomic_directory(artifacts.pretrained) as temporary:
             save_model(trainer.model, temporary)
             copy_tokenizer(artifacts.vocab, temporary)
-
-
-def unigram_entropy(store: TokenStore, vocabulary: list[str]) -> float:
-    """The MLM loss of always answering with the tokens' frequencies, in nats."""
-    logs = unigram_log_probabilities(store, len(Pieces.of(vocabulary).ordinary)).astype(np.float64)
-    chances = np.exp(logs)
-    return float(-(chances * logs).sum() / chances.sum())
 
 
 def finetune_task(artifacts: Artifacts, out: Path, task: str, config: Finetune) -> None:
