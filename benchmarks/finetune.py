@@ -1,6 +1,7 @@
 """Fine-tuning and inference on the CPU, ours beside Hugging Face's Trainer and pipeline, each run in its own process.
 
     python -m benchmarks.finetune --peer                # everything, three rounds; see results/finetune-PRECISION.json
+    python -m benchmarks.finetune --peer --jobs squad_44 --tokens 500000   # one, on fewer rows; other results stay
     python -m benchmarks.finetune --jobs rte            # ours alone, on one task
 
 Both sides start from the same directory (a BERT in Hugging Face format: --model, or random weights of a named shape
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.finetune_inputs import JOBS, WARM_UP, Job, finetuned_directory, model_directory, rows_of, write_inputs
-from benchmarks.machine import in_new_process, in_words, peak_memory, spread, write_result
+from benchmarks.machine import RESULTS, describe, in_new_process, in_words, peak_memory, spread, write_result
 from bertline.base.config import Finetune
 from bertline.finetuning.data import prepare_data
 from bertline.finetuning.trainer import finetune
@@ -143,11 +144,18 @@ def compare(options: argparse.Namespace, inputs: str) -> None:
             rows = {"train_rows": len(train), "scored_rows": len(scored)}
             jobs[name] = rows | summarize(rounds[name])
             print(f"round {seed + 1}\n{describe_job(name, jobs[name])}", flush=True)
-    hidden = ("inputs", "side", "seed")
+    hidden = ("inputs", "side", "seed", "jobs")
     settings = {key: value for key, value in vars(options).items() if key not in hidden and not isinstance(value, Path)}
-    precision = usable_precision("cpu", "bf16")
-    result = {"settings": settings, "precision": precision, "jobs": jobs}
-    print(f"written: {write_result(f'finetune-{precision}', result)}")
+    made = {name: {"settings": settings} | job for name, job in jobs.items()}
+    name = f"finetune-{usable_precision('cpu', 'bf16')}"
+    print(f"written: {write_result(name, {'jobs': _known(name) | made})}")
+
+
+def _known(name: str) -> dict[str, Any]:
+    """The jobs of an earlier run on such a machine: jobs need not be measured all at once."""
+    path = RESULTS / f"{name}.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return dict(found["jobs"]) if found.get("machine") == describe() else {}
 
 
 def _measure_apart(inputs: str, name: str, side: str, seed: int) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def _write_finetuned(folder: Path, job: Job, config: Finetune) -> None:
     network = build_model(info, read_config(model))
     initialize(network, seed=0)
     load_encoder(network, model)
-    save_finetuned(finetuned_directory(folder, job), network.eval(), data, tokenizer_source=model)
+    save_finetuned(finetuned_directory(folder, job), network.eval(), data, data.settings, tokenizer_source=model)
 
 
 def model_directory(folder: Path) -> Path:

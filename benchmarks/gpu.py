@@ -541,7 +541,7 @@ def kernels(stepper: Stepper, turn: Iterator[Batch], most: int = 25) -> list[dic
         for _ in range(steps):
             stepper.step(next(turn))
         torch.cuda.synchronize()
-    events = [event for event in profiler.key_averages() if event.device_type == torch.autograd.DeviceType.CUDA]
+    events = [event for event in profiler.key_averages() if event.device_type == torch.autograd.DeviceType.CUDA]  # type: ignore[attr-defined]
     events.sort(key=lambda event: -event.self_device_time_total)
     return [
         {
@@ -725,7 +725,7 @@ def run_parts(options: argparse.Namespace, folder: Path) -> Report:
     report.part("machine", 40, lambda: machine(device, setting.matrix))
     for check in checks:
         name = f"exact {' '.join(check[:2])} {HOW[check[2]]}"
-        report.part(name, 45, lambda check=check: exactness(device, *check, setting.backend))
+        report.part(name, 45, lambda check=check: exactness(device, check[0], check[1], check[2], setting.backend))
     first, *rest = setting.cases
     making = (first.length, first.rows, 2 * setting.steps)
     report.part("batches", 30, lambda: batch_making(store, vocabulary, *making))

@@ -10,25 +10,40 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bertline.base.artifacts import Artifacts
-from registry.pipeline_state import TEXTS
+from bertline.inference.predictor import FillMask, Predictor
+from bertline.registry.served_model import OUTPUT_COLUMNS
+from bertline.tasks.schema import TaskInfo
+from registry.test_served_model import ROWS
 
 SECONDS = 90.0
 
 
-@pytest.fixture
-def server(registered: Artifacts) -> Iterator[str]:
-    """The address of a server of the champion of `topic`; its whole process group is ended afterwards."""
+WRONG: dict[str, list[tuple[Any, str]]] = {
+    "topic": [({"txt": "a text"}, "text"), ({"text": " "}, "text is empty"), ({"text": 3}, "text")],
+    "pairs": [({"text": "a text"}, "text_pair"), ({"text": "a text", "text_pair": ""}, "empty")],
+    "rating": [({"txt": "a text"}, "text"), ({"text": ""}, "empty"), ({"text": [1]}, "text")],
+    "params": [({"words": ["a"]}, "text"), ({"text": ""}, "empty"), ({"text": 1.5}, "text")],
+    "qa": [({"question": "what?"}, "context"), ({"question": "", "context": "a"}, "empty")],
+    "encoder": [({"txt": "a [MASK]"}, "text"), ({"text": "no mask"}, "[MASK]"), ({"text": 3}, "text")],
+}
+"""Rows that a kind of model refuses, and what the refusal names."""
+
+
+@contextmanager
+def serving(registered: Artifacts, name: str) -> Iterator[str]:
+    """The address of a server of a champion; its whole process group is ended afterwards."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     programs = Path(sys.executable).parent
-    command = [programs / "mlflow", "models", "serve", "-m", "models:/bertline-topic@champion"]
+    command = [programs / "mlflow", "models", "serve", "-m", f"models:/bertline-{name}@champion"]
     environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     process = subprocess.Popen(
         [*command, "--env-manager", "local", "--port", str(port)],
@@ -71,11 +86,34 @@ def ask(address: str, question: dict[str, Any]) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def test_a_served_champion_gives_the_right_labels_and_refuses_wrong_requests(server: str) -> None:
-    status, body = ask(server, {"dataframe_records": [{"text": text} for text in TEXTS]})
-    assert status == 200
-    assert [answer["label"] for answer in json.loads(body)["predictions"]] == list(TEXTS.values())
-    status, body = ask(server, {"dataframe_records": [{"txt": "a text"}]})
-    assert (status, "text" in body) == (400, True)
-    status, body = ask(server, {"dataframe_records": [{"text": " "}]})
-    assert (status, "text is empty" in body) == (400, True)
+@pytest.mark.parametrize(
+    "name", [name if name == "topic" else pytest.param(name, marks=pytest.mark.slow) for name in WRONG]
+)
+def test_a_served_champion_answers_as_the_predictor_and_refuses_wrong_requests(
+    name: str, registered: Artifacts
+) -> None:
+    rows = ROWS.get(name, [{"text": "the [MASK] of an array"}])
+    if name == "encoder":
+        expected = [{"fills": FillMask(registered.pretrained).fill(row["text"], top=5)} for row in rows]
+    else:
+        expected = Predictor(registered.finetuned(name)).predict(rows)
+    with serving(registered, name) as address:
+        status, body = ask(address, {"dataframe_records": rows})
+        assert status == 200, body
+        answers = json.loads(body)["predictions"]
+        assert len(answers) == len(rows)
+        for one, answer in zip(expected, answers, strict=True):
+            assert set(answer) == set(OUTPUT_COLUMNS[kind_of(registered, name)])
+            assert answer == {
+                key: pytest.approx(one[key]) if isinstance(one[key], float) else one[key] for key in answer
+            }
+        for row, named in WRONG[name]:
+            status, body = ask(address, {"dataframe_records": [row]})
+            assert 400 <= status < 500, (row, body)
+            assert named in body, row
+        for body_sent in ({}, {"dataframe_records": "no rows"}, {"rows": rows}):
+            assert 400 <= ask(address, body_sent)[0] < 500, body_sent
+
+
+def kind_of(registered: Artifacts, name: str) -> str:
+    return "fill-mask" if name == "encoder" else TaskInfo.read(registered.finetuned(name)).kind
