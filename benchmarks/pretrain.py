@@ -198,7 +198,7 @@ def measure_peer(options: argparse.Namespace, shape: str) -> dict[str, Any]:
         rows = [row for step in range(warm + timed) for row in plain_rows(source, step)]
         tokenizer = hf.AutoTokenizer.from_pretrained(directory)
         layers, hidden = SIZES[shape]
-        model_config = hf.BertConfig(  # type: ignore[call-arg]  # its base takes attn_implementation
+        model_config = hf.BertConfig(
             vocab_size=len(vocabulary),
             hidden_size=hidden,
             num_hidden_layers=layers,
