@@ -4,7 +4,7 @@ What all points share (corpus, pre-training, the task's rows) is made once, befo
 judged by its score on the task's validation rows, never on test rows. Each is kept as a DVC experiment: `dvc exp show`.
 
 Points run in threads of the flow's process. BERTLINE_FAN_OUT spreads them over a cluster that shares the checkout's
-file system: `ray:ray://HOST:10001` (pip install prefect-ray) or `dask:tcp://HOST:8786` (pip install prefect-dask).
+file system: `dask:tcp://HOST:8786` (pip install prefect-dask) or, not tried yet, `ray:ray://HOST:10001` (prefect-ray).
 """
 
 import importlib
@@ -188,7 +188,7 @@ def point(checkout: Path, run: str, start: str, task: str, overrides: Overrides,
     return float(score)
 
 
-@flow(name="sweep", persist_result=False, task_runner=fan_out())
+@flow(name="sweep", persist_result=False)
 def sweep(
     task: StageName,
     search: Search = GRID,
@@ -211,6 +211,7 @@ def sweep(
             fix = f"Choose one of: {', '.join(params.tasks) or 'none is defined'}"
             raise BertlineError(f"no task named {task!r}", where="params.yaml, key tasks", fix=fix)
         search.check()
+        runner = fan_out()
         warn_of_edits()
         base = open_worktree(CHECKOUT, run_name("sweep"))
         base.use(params, f"Run {base.name}: what the points of a sweep share.")
@@ -218,12 +219,14 @@ def sweep(
         state = bring_up_to_date(place_of(base), targets=list(last.upstreams), force=False, limits=limits)
         if not state.is_completed():
             return state
-        return conclude(task, run_points(task, search, base.name, base.save(), limits))
+        with runner:  # for the points alone: the stages above share locks and a watchdog with this process
+            points = run_points(task, search, base.name, base.save(), limits, runner)
+        return conclude(task, points)
     except (BertlineError, OSError) as error:
         return Failed(message=one_line(error))
 
 
-def run_points(task: str, search: Search, run: str, start: str, limits: Limits) -> list[Point]:
+def run_points(task: str, search: Search, run: str, start: str, limits: Limits, runner: TaskRunner[Any]) -> list[Point]:
     """Run the points of a search, some at a time. What Optuna learns does not depend on which one ends first."""
     points: list[Point] = []
     proposals = search.proposals()
@@ -235,7 +238,8 @@ def run_points(task: str, search: Search, run: str, start: str, limits: Limits) 
                 more = [f"tasks.{task}.finetune.{name}={value!r}" for name, value in chosen.items()]
                 name = f"{run}-{len(points) + len(futures) + 1:03}"
                 named = point.with_options(task_run_name=f"{name}: {', '.join(more)}")
-                futures.append((name, named.submit(CHECKOUT, name, start, task, Overrides(more=more), limits)))
+                given = {"checkout": CHECKOUT, "run": name, "start": start, "task": task, "limits": limits}
+                futures.append((name, runner.submit(named, given | {"overrides": Overrides(more=more)})))
             for (name, future), chosen in zip(futures, options, strict=True):
                 future.wait()
                 result = future.result(raise_on_failure=False)

@@ -72,19 +72,19 @@ class Station:
         return kept | own | off
 
     def start_server(self) -> subprocess.Popen[bytes]:
-        server = self._start("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port))
+        server = self.start("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port))
         wait_for(self._healthy, 180, "the server answers")
         return server
 
     def start_serving(self, limit: int = 2) -> subprocess.Popen[bytes]:
         """The flows, served by `python -m pipelines.serve`."""
         pages = str(free_port())
-        serving = self._start("-m", "pipelines.serve", "--limit", str(limit), "--pages-port", pages)
+        serving = self.start("-m", "pipelines.serve", "--limit", str(limit), "--pages-port", pages)
         wait_for(lambda: self.deployment("rollback/local"), 120, "the deployments are there")
         return serving
 
     def start_worker(self, pool: str) -> subprocess.Popen[bytes]:
-        return self._start("-m", "prefect", "worker", "start", "--pool", pool, "--type", "process")
+        return self.start("-m", "prefect", "worker", "start", "--pool", pool, "--type", "process")
 
     def prefect(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """A command of Prefect's, in the checkout."""
@@ -99,7 +99,8 @@ class Station:
             check=False,
         )
 
-    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A Python program, in the checkout."""
         log = (self.home / f"log-{len(self.started)}").open("wb")
         process = subprocess.Popen(
             [sys.executable, *arguments],
