@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 import bertline
 from bertline.base.artifacts import Artifacts
+from bertline.inference.embedding import embed
 from bertline.inference.predictor import FillMask, Predictor
 from bertline.registry.store import open_store
 from registry.pipeline_state import TEXTS
@@ -55,11 +56,13 @@ def test_entities_stand_at_their_characters(load: Any) -> None:
     assert all(text[entity["start"] : entity["end"]] == entity["text"] for entity in entities)
 
 
-def test_the_encoder_fills_masks(load: Any, registered: Artifacts) -> None:
-    text = "the [MASK] of an array"
+def test_the_encoder_fills_masks_and_gives_vectors(load: Any, registered: Artifacts) -> None:
+    texts = ["the [MASK] of an array", TEXT]
     model = mlflow.pyfunc.load_model("models:/bertline-encoder@champion", model_config={"top": 2})
-    (fills,) = model.predict(pd.DataFrame({"text": [text]}))["fills"]
-    assert fills == FillMask(registered.pretrained).fill(text, top=2)
+    answered = model.predict(pd.DataFrame({"text": texts}))
+    own = FillMask(registered.pretrained)
+    assert list(answered["fills"]) == [own.fill(texts[0], top=2), []]
+    assert answered["embedding"].tolist() == embed(own.model.bert, own.tokenizer, texts).tolist()
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,7 @@ def test_the_encoder_fills_masks(load: Any, registered: Artifacts) -> None:
         ("pairs", {"text": [TEXT], "text_pair": [None]}, "text_pair"),
         ("params", {"text": [""]}, "empty"),
         ("qa", {"question": [TEXT]}, "context"),
-        ("encoder", {"text": [TEXT]}, r"no \[MASK\] in"),
+        ("encoder", {"text": [" "]}, "input 1: text is empty"),
         ("encoder", {"text": [None]}, "text"),
     ],
 )

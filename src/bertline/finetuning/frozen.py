@@ -8,24 +8,14 @@ rows. What fine-tuning adds to this is the gain of moving the encoder.
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
-
 from bertline.base.config import Finetune
 from bertline.evaluation.linear import fit_linear
 from bertline.evaluation.tfidf import KINDS
 from bertline.finetuning.material import Material
+from bertline.inference.embedding import POOLINGS, pooled_vectors
 from bertline.inference.heads import build_model
-from bertline.model.bert import BertModel
 from bertline.model.hf import load_encoder
-from bertline.tasks.batches import Features
 from bertline.training.device import prepare
-
-Floats = npt.NDArray[np.float64]
-
-_BATCH = 64
-_POOLINGS = ("cls", "mean")
 
 
 def frozen_baseline(material: Material, config: Finetune) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
@@ -46,34 +36,21 @@ def frozen_baseline(material: Material, config: Finetune) -> tuple[dict[str, lis
     model = build_model(task, material.shape)
     load_encoder(model, material.encoder)
     encoder = model.bert.to(device).eval()
-    vectors = {name: _vectors(encoder, some) for name, some in (("train", data.train), ("validation", data.validation))}
+    vectors = {
+        name: pooled_vectors(encoder, some) for name, some in (("train", data.train), ("validation", data.validation))
+    }
     fits, scales = {}, {}
-    for pooling in _POOLINGS:
+    for pooling in POOLINGS:
         train, validation = vectors["train"][pooling], vectors["validation"][pooling]
         mean, deviation = train.mean(axis=0), train.std(axis=0) + 1e-6
         scales[pooling] = mean, deviation
         fits[pooling] = fit_linear(
             task, (train - mean) / deviation, data.train_rows, (validation - mean) / deviation, data.validation_rows
         )
-    best = max(_POOLINGS, key=lambda pooling: fits[pooling].score)
+    best = max(POOLINGS, key=lambda pooling: fits[pooling].score)
     fit, (mean, deviation) = fits[best], scales[best]
     found = {
-        split: fit.predict((_vectors(encoder, features)[best] - mean) / deviation)
+        split: fit.predict((pooled_vectors(encoder, features)[best] - mean) / deviation)
         for split, (_, features) in material.test.items()
     }
     return found, {"pooling": best, "strength": fit.strength, "validation": round(fit.score, 6)}
-
-
-@torch.inference_mode()
-def _vectors(encoder: BertModel, features: Features) -> dict[str, Floats]:
-    """The vectors of the rows by pooling, each (rows, hidden); a row of these kinds is one example."""
-    device = next(encoder.parameters()).device
-    found = {pooling: np.zeros((len(features), encoder.config.hidden_size)) for pooling in _POOLINGS}
-    for indices in features.evaluation_batches(_BATCH):
-        batch = features.batch(indices)
-        ids, segments, mask = (torch.from_numpy(array).to(device) for array in (batch.ids, batch.segments, batch.mask))
-        hidden = encoder(ids, segments, None if batch.mask.all() else mask).double()
-        weights = mask.double() / mask.sum(dim=1, keepdim=True)
-        found["cls"][batch.rows] = hidden[:, 0].cpu().numpy()
-        found["mean"][batch.rows] = torch.einsum("bs,bsh->bh", weights, hidden).cpu().numpy()
-    return found

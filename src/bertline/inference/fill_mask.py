@@ -20,7 +20,11 @@ _DIGITS = 6
 
 
 class FillMask:
-    """A pre-trained model (BertForPreTraining in Hugging Face format) that fills gaps."""
+    """A pre-trained model (BertForPreTraining in Hugging Face format) that fills gaps.
+
+    Attributes:
+        model, tokenizer: its parts.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Load weights and tokenizer.
@@ -28,10 +32,10 @@ class FillMask:
         Raises:
             BertlineError: a file is missing or malformed, or the parts do not belong together.
         """
-        self._tokenizer = load_tokenizer(directory)
+        self.tokenizer = load_tokenizer(directory)
         self._vocab = read_vocab(directory)
-        self._model = load_model(BertForPreTraining, directory).eval()
-        check_vocabulary(self._model.config.vocab_size, self._tokenizer, str(directory))
+        self.model = load_model(BertForPreTraining, directory).eval()
+        check_vocabulary(self.model.config.vocab_size, self.tokenizer, str(directory))
         self._special = SpecialIds.of(self._vocab)
 
     @torch.inference_mode()
@@ -53,7 +57,7 @@ class FillMask:
             raise BertlineError(f"no {MASK} in {text[:60]!r}", where="text", fix=fix)
         if top < 1:
             raise BertlineError(f"{top} is too few", where="top", fix="Ask for 1 or more")
-        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
         filled = []
         for number, place in enumerate(place for place, token in enumerate(ids) if token == self._special.mask):
             for score, token in self._guess(ids, place, top):
@@ -61,11 +65,11 @@ class FillMask:
         return filled
 
     def _guess(self, ids: list[int], place: int, top: int) -> list[tuple[float, str]]:
-        room = self._model.config.max_positions - 2
+        room = self.model.config.max_positions - 2
         start = max(0, min(place - room // 2, len(ids) - room))
         seen = torch.tensor([[self._special.cls, *ids[start : start + room], self._special.sep]])
         position = torch.tensor([[place - start + 1]])
-        logits, _ = self._model(seen, torch.zeros_like(seen), None, position)
+        logits, _ = self.model(seen, torch.zeros_like(seen), None, position)
         scores, tokens = logits[0, 0].double().softmax(-1).topk(min(top, logits.shape[-1]))
         pieces = [self._vocab[token] for token in tokens.tolist()]
         return [(round(score, _DIGITS), piece) for score, piece in zip(scores.tolist(), pieces, strict=True)]

@@ -235,6 +235,7 @@ def signature_of(kind: str, pair: bool) -> ModelSignature:
         "score": score,
         "value": score,
         "entities": _list_of(entity),
+        "embedding": Array(score),
         "fills": _list_of(fill),
     }
     inputs = Schema([ColSpec(text, name) for name in input_columns(kind, pair)])

@@ -7,7 +7,9 @@
 | regression | text, or text and text_pair | value |
 | tagging | text | entities: list of {text, type, start, end}, in characters |
 | span | question, context | answer, start, end (characters of the context), score |
-| fill-mask (the pre-trained model) | text with [MASK] | fills: list of {mask, token, score, text}, best first |
+| fill-mask (the pre-trained model) | text | embedding: list of numbers; fills: list of {mask, token, score, text} |
+
+An embedding is the mean of the last hidden states. Fills are best first; a text without [MASK] has none.
 
 MLflow runs this file itself ("models from code"): a copy of it lies in the logged model, beside the modules it imports
 (served_code.py). `model_config` sets device, batch_size and top when a model is loaded.
@@ -23,7 +25,8 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from bertline.base.errors import BertlineError
-from bertline.inference.fill_mask import FillMask
+from bertline.inference.embedding import embed
+from bertline.inference.fill_mask import MASK, FillMask
 from bertline.inference.predictor import Predictor
 
 Row = dict[str, Any]
@@ -37,7 +40,7 @@ OUTPUT_COLUMNS: dict[str, tuple[str, ...]] = {
     "regression": ("value",),
     "tagging": ("entities",),
     "span": ("answer", "start", "end", "score"),
-    "fill-mask": ("fills",),
+    "fill-mask": ("embedding", "fills"),
 }
 
 
@@ -66,20 +69,17 @@ class ServedModel(PythonModel):
         rows: list[Row] = model_input.to_dict("records")
         try:
             if isinstance(self._model, FillMask):
-                return self._filled(self._model, rows)
+                return self._of_encoder(self._model, rows)
             kind, answers = self._model.task.kind, self._model.predict(rows)
         except BertlineError as error:
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
         columns = OUTPUT_COLUMNS[kind]
         return pd.DataFrame([{name: answer[name] for name in columns} for answer in answers], columns=list(columns))
 
-    def _filled(self, model: FillMask, rows: list[Row]) -> pd.DataFrame:
-        texts = [row.get("text") for row in rows]
-        for number, text in enumerate(texts, start=1):
-            if not isinstance(text, str):
-                what = f"{text!r:.60} is not a text"
-                raise BertlineError(what, where=f"input {number}", fix="Give a text with [MASK] in column text")
-        return pd.DataFrame({"fills": [model.fill(str(text), top=self._top) for text in texts]})
+    def _of_encoder(self, model: FillMask, rows: list[Row]) -> pd.DataFrame:
+        vectors = embed(model.model.bert, model.tokenizer, rows)
+        fills = [model.fill(row["text"], top=self._top) if MASK in row["text"] else [] for row in rows]
+        return pd.DataFrame({"embedding": vectors.tolist(), "fills": fills})
 
 
 set_model(ServedModel())
