@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bertline.base.artifacts import Artifacts
+from bertline.base.config import SecondPhase
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_json
 from bertline.stages import gate_pretrain
@@ -39,3 +40,26 @@ def test_a_curve_that_is_no_list_is_told(clean_copy: Artifacts) -> None:
     change_json(clean_copy.curve("pretrain"), lambda points: {"points": points})
     with pytest.raises(BertlineError, match="not a list of points"):
         gate_pretrain.run(PARAMS, clean_copy)
+
+
+def test_longer_sequences_may_begin_with_a_higher_loss_and_must_not_end_with_one(clean_copy: Artifacts) -> None:
+    phase = SecondPhase(share=0.4, sequence_length=64, batch_size=16)
+    params = replace(PARAMS, pretrain=replace(PARAMS.pretrain, second_phase=phase))
+
+    def jump(points: list[Row]) -> None:
+        for point in points:
+            late = point["step"] - 150
+            point["mlm_loss"] = 5.5 - late / 500 if late > 0 else 4 - late / 50
+
+    change_json(clean_copy.curve("pretrain"), jump)
+    with pytest.raises(BertlineError, match="loss_ends_near_its_lowest"):
+        gate_pretrain.run(PARAMS, clean_copy)
+    gate_pretrain.run(params, clean_copy)
+
+    def rise(points: list[Row]) -> None:
+        for point in points[-6:]:
+            point["mlm_loss"] += 1
+
+    change_json(clean_copy.curve("pretrain"), rise)
+    with pytest.raises(BertlineError, match="loss_ends_near_its_lowest"):
+        gate_pretrain.run(params, clean_copy)

@@ -26,7 +26,7 @@ def run(params: Params, artifacts: Artifacts) -> Mapping[str, Any]:
         fix = "Run `dvc repro -f pretrain`"
         raise BertlineError("not a list of points", where=str(artifacts.curve("pretrain")), fix=fix)
     metrics, encode = (read_json(artifacts.metrics(stage)) for stage in ("pretrain", "encode"))
-    frames = pretrain_frames(curve, metrics, encode, params.pretrain.objective)
+    frames = pretrain_frames(curve, metrics, encode, params.pretrain)
     frames |= model_frames(artifacts.pretrained, artifacts.vocab, metrics)
     suite = pretrain_suite(params.gate_pretrain, params.pretrain)
     figures = frames["pretraining"].figures(*_FIGURES)
