@@ -1,9 +1,11 @@
-"""A real `mlflow server` on PostgreSQL that proxies artifacts: pipelines that register at once."""
+"""A real `mlflow server` on PostgreSQL that proxies artifacts: pipelines that register at once, and a SIGKILL."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,3 +111,45 @@ def test_four_pipelines_that_register_at_once_lose_nothing(
     for name in first:
         loaded = mlflow.pyfunc.load_model(f"models:/{name}@champion")
         assert len(loaded.predict(loaded.input_example)) == 1
+
+
+def test_a_server_that_is_killed_in_the_midst_gets_later_what_it_lacks(
+    template: Artifacts, server: MlflowServer, tmp_path: Path
+) -> None:
+    place = checkout(template, tmp_path / "killed", "topic", "killed")
+    client = MlflowClient(server.address)
+    process = register(place, server)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:  # some stages are logged, not all
+        if client.get_experiment_by_name("killed") and len(state(client, "killed")[1]) >= 4:
+            break
+    server.kill()
+    began = time.monotonic()
+    output, error = process.communicate(timeout=120)
+    assert process.returncode == 1, output
+    assert error.count("\n") == 1
+    assert f"register: error: MLflow store {server.address}: the server does not answer" in error
+    assert time.monotonic() - began < 60
+    assert not place.registered.exists()
+
+    process = register(place, server)  # still away: said at once
+    began = time.monotonic()
+    _, error = process.communicate(timeout=120)
+    assert (process.returncode, error.count("\n")) == (1, 1)
+    assert "Connection refused" in error
+    assert "MLFLOW_TRACKING_URI" in error
+    assert time.monotonic() - began < 30
+
+    server.start()
+    before = state(client, "killed")
+    done = register(place, server)
+    assert done.communicate(timeout=200) and done.returncode == 0
+    parents, children = state(client, "killed")
+    assert [one.info.run_id for one in parents] == [one.info.run_id for one in before[0]]
+    assert {one.info.run_id for one in before[1]} <= {one.info.run_id for one in children}
+    names = [one.info.run_name for one in children]
+    assert len(names) == len(set(names)) == 13
+    assert {one.info.status for one in [*parents, *children]} == {"FINISHED"}
+    assert json.loads(place.registered.read_text())["registered"] == 2
+    one_each = (1, {"challenger": "1", "champion": "1"})
+    assert contents(client, "killed") == dict.fromkeys(("killed-topic", "killed-encoder"), one_each)
