@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.finetune_inputs import JOBS, WARM_UP, Job, finetuned_directory, model_directory, rows_of, write_inputs
-from benchmarks.machine import RESULTS, describe, in_new_process, in_words, peak_memory, spread, write_result
+from benchmarks.machine import in_new_process, in_words, peak_memory, read_result, spread, write_result
 from bertline.base.config import Finetune
 from bertline.finetuning.data import prepare_data
 from bertline.finetuning.trainer import finetune
@@ -148,14 +148,7 @@ def compare(options: argparse.Namespace, inputs: str) -> None:
     settings = {key: value for key, value in vars(options).items() if key not in hidden and not isinstance(value, Path)}
     made = {name: {"settings": settings} | job for name, job in jobs.items()}
     name = f"finetune-{usable_precision('cpu', 'bf16')}"
-    print(f"written: {write_result(name, {'jobs': _known(name) | made})}")
-
-
-def _known(name: str) -> dict[str, Any]:
-    """The jobs of an earlier run on such a machine: jobs need not be measured all at once."""
-    path = RESULTS / f"{name}.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return dict(found["jobs"]) if found.get("machine") == describe() else {}
+    print(f"written: {write_result(name, {'jobs': read_result(name).get('jobs', {}) | made})}")
 
 
 def _measure_apart(inputs: str, name: str, side: str, seed: int) -> dict[str, Any]:

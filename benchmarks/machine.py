@@ -75,6 +75,13 @@ def in_new_process(module: str, arguments: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def read_result(name: str) -> dict[str, Any]:
+    """What an earlier run on such a machine has written, so that a benchmark need not be made in one go; else {}."""
+    path = RESULTS / f"{name}.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found if found.get("machine") == describe() else {}
+
+
 def write_result(name: str, value: Mapping[str, Any]) -> Path:
     """Write benchmarks/results/NAME.json, with the machine added, whole or not at all."""
     RESULTS.mkdir(exist_ok=True)

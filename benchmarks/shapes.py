@@ -1,6 +1,7 @@
 """Which shape makes the most of a small budget: model size, batch and learning rate, in the same CPU time each.
 
     python -m benchmarks.shapes --cpu-minutes 10          # writes results/shapes.json, row by row; goes on where it was
+    python -m benchmarks.shapes --name shapes-glue --tokens DIR/tokens --vocab DIR/vocab      # of another corpus
 
 Every row trains with one thread until its CPU time is spent: first a few steps to learn what a step costs, then a run
 with as many steps as fit. Judged on held-out documents. Rows may run side by side (--only): their time is counted by
@@ -8,14 +9,13 @@ the kernel, not by the clock.
 """
 
 import argparse
-import json
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import RESULTS, write_result
+from benchmarks.machine import read_result, write_result
 from bertline.base.config import Pretrain
 from bertline.pretraining.trainer import Trainer
 from bertline.tokens.store import TokenStore
@@ -24,7 +24,8 @@ from bertline.tokens.tokenizer import read_vocab
 ROWS: dict[str, dict[str, Any]] = {
     "tiny, 64 x 64": {},
     "tiny, 128 x 64": {"batch_size": 128},
-    "tiny, 64 x 64, rate 2e-3": {"learning_rate": 2e-3},
+    "tiny, 64 x 64, rate 2.5e-3": {"learning_rate": 2.5e-3},
+    "tiny, 64 x 64, rate 5e-3": {"learning_rate": 5e-3},
     "mini, 32 x 64": {"model": "mini", "batch_size": 32, "learning_rate": 1e-3},
     "mini, 64 x 64": {"model": "mini", "learning_rate": 1e-3},
     "small, 32 x 64": {"model": "small", "batch_size": 32, "learning_rate": 6e-4},
@@ -38,20 +39,20 @@ def main() -> None:
     parser.add_argument("--cpu-minutes", type=float, default=10.0)
     parser.add_argument("--tokens", type=Path, default=Path("data/tokens"), help="stores train/ and validation/")
     parser.add_argument("--vocab", type=Path, default=Path("data/vocab"))
+    parser.add_argument("--name", default="shapes", help="of the result")
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS))
     options = parser.parse_args()
     for name in options.only:
-        if name not in _known(options.cpu_minutes):
+        if name not in _known(options):
             row = measure(replace(Pretrain(threads=1), **ROWS[name]), options)
-            rows = _known(options.cpu_minutes) | {name: row}  # read anew: another process may have added to it
-            write_result("shapes", {"cpu_minutes": options.cpu_minutes, "rows": rows})
+            rows = _known(options) | {name: row}  # read anew: another process may have added to it
+            write_result(options.name, {"cpu_minutes": options.cpu_minutes, "rows": rows})
             print(f"{name}: {row}", flush=True)
 
 
-def _known(cpu_minutes: float) -> dict[str, Any]:
-    path = RESULTS / "shapes.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return dict(found["rows"]) if found.get("cpu_minutes") == cpu_minutes else {}
+def _known(options: argparse.Namespace) -> dict[str, Any]:
+    found = read_result(options.name)
+    return dict(found["rows"]) if found.get("cpu_minutes") == options.cpu_minutes else {}
 
 
 def measure(config: Pretrain, options: argparse.Namespace) -> dict[str, Any]:

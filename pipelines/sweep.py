@@ -183,8 +183,10 @@ def point(checkout: Path, run: str, start: str, task: str, overrides: Overrides,
         metric = TaskInfo.read(Artifacts(tree.path).task(task)).metric
         score = read_json(Artifacts(tree.path).metrics("finetune", task))["pretrained"]["validation"][metric]
         tree.save()
-    except (BertlineError, OSError, StageFailed) as error:  # a state, not an exception: people need its message
-        return Failed(message=str(error) if isinstance(error, StageFailed) else one_line(error))
+    except StageFailed as error:  # a state, not an exception: people need its message
+        return Failed(message=str(error))
+    except (BertlineError, OSError) as error:
+        return Failed(message=one_line(error))
     return float(score)
 
 

@@ -12,8 +12,11 @@ import pytest
 from bertline.base.artifacts import Artifacts
 from checkout import copy_checkout, run_in
 
-# Before any test imports them: no test speaks to anything beyond this machine.
+# Before any test imports what reads them: no test speaks to anything beyond this machine; and OpenMP's threads, in more
+# processes than there are cores, do not keep a core busy with waiting for one another.
 os.environ |= {
+    "OMP_WAIT_POLICY": "passive",
+    "GOMP_SPINCOUNT": "0",
     "DVC_NO_ANALYTICS": "1",
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -67,6 +67,28 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
         load_params(tmp_path / "params.yaml")
 
 
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        (
+            {"download": {"sources": [{"address": "file:a"}, {"address": "https://me:geheim@host/a.txt"}]}},
+            "download.sources.1.address",
+        ),
+        ({"download": {"sources": [{"address": "https://host/a.txt?token=geheim"}]}}, "download.sources.0.address"),
+        ({"tasks": {"mine": {"data": {"train": "https://geheim@host/a.csv"}}}}, "tasks.mine.data.train"),
+    ],
+)
+def test_a_password_is_refused_with_its_key_and_not_repeated(value: dict[str, Any], key: str) -> None:
+    with pytest.raises(BertlineError, match=rf"params.yaml, key {key}: .*password or token.*netrc") as caught:
+        parse_params(value, "params.yaml")
+    assert "geheim" not in str(caught.value)
+
+
+def test_a_budget_is_written_as_people_write_it() -> None:
+    written = render_params(parse_params({"pretrain": {"budget": 6000.0, "clip": 1.0}}, "params.yaml"), "A heading.")
+    assert "  budget: 6000 #" in written and "  clip: 1.0 #" in written
+
+
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_every_preset_reads_back_from_what_it_writes(preset: Path, tmp_path: Path) -> None:
     params = parse_params(read_yaml(preset), preset.name)

@@ -184,6 +184,27 @@ def test_nobody_listening_is_said_in_one_error_without_the_password(raw: Path, w
     assert "secret" not in str(caught.value)
 
 
+def test_a_password_of_netrc_is_sent_to_its_own_host_alone(
+    raw: Path, server: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = raw.parent / "netrc"
+    monkeypatch.setenv("NETRC", str(netrc))
+    sent = []
+    for host, mirror in (
+        ("127.0.0.1", server.url),
+        ("example.org", server.url),
+        ("127.0.0.1", server.url.replace("//", "//its:own@")),
+    ):
+        netrc.write_text(f"machine {host} login me password geheim\n")
+        get(raw, "mirror:bare/text.txt", mirror)
+        sent.append(server.headers[-1].get("Authorization"))
+    assert sent == ["Basic bWU6Z2VoZWlt", None, "Basic aXRzOm93bg=="]  # me:geheim; none; its:own
+    netrc.write_text("machine\nlogin me\npasswort geheim\n")
+    with pytest.raises(BertlineError, match=r"netrc: not a netrc file \(line \d: .*NETRC") as caught:
+        get(raw, "mirror:bare/text.txt", server.url)
+    assert "geheim" not in str(caught.value)
+
+
 def test_an_unchanged_file_is_asked_for_but_not_fetched_again(raw: Path, server: Site) -> None:
     first = get(raw, "mirror:ok/text.txt", server.url)
     again = get(raw, "mirror:ok/text.txt", server.url)

@@ -62,6 +62,19 @@ def test_a_budget_in_tokens_is_shared_out_in_tokens(recipe: Pretrain) -> None:
         assert plan.stages[-1].tokens == pytest.approx(expected, abs=largest * len(plan.stages))
 
 
+@given(recipes)
+def test_sequences_grow_at_the_first_step_of_a_longer_stage_and_nowhere_else(recipe: Pretrain) -> None:
+    plan = Plan.of(recipe)
+    assert plan.steps is not None
+    known = {step: found for step in range(plan.steps + 2) if (found := plan.lengthened(step))}
+    assert known == ({plan.stages[-1].first: recipe.sequence_length} if recipe.second_phase.share else {})
+
+
+def test_a_second_phase_of_shorter_sequences_is_no_growth() -> None:
+    plan = Plan.of(Pretrain(sequence_length=128, budget=20, second_phase=SecondPhase(share=0.5, sequence_length=64)))
+    assert not any(plan.lengthened(step) for step in range(30))
+
+
 def test_the_clock_leaves_the_number_of_steps_open() -> None:
     plan = Plan.of(Pretrain(budget=5, budget_unit="minutes"))
     assert plan.steps is None and len(plan.stages) == 1

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from bertline.base.config import Pretrain
+from bertline.base.config import Pretrain, SecondPhase
 from bertline.base.errors import BertlineError
 from bertline.pretraining import trainer as room
 from bertline.pretraining.plan import Plan
@@ -92,6 +92,36 @@ def test_sigterm_ends_after_the_step_with_143_and_the_rest_is_as_if_undisturbed(
     assert ended.value.code == 143
     assert (tmp_path / f"step-{at:08d}" / "manifest.json").is_file()
     assert identical(finish(stores, tmp_path), undisturbed)
+
+
+PHASES = replace(CONFIG, second_phase=SecondPhase(share=0.5, sequence_length=40, batch_size=4))
+
+
+def test_positions_of_longer_sequences_begin_as_copies_of_the_known_ones(stores: Path, tmp_path: Path) -> None:
+    tables = {}
+
+    class Watched(Trainer):
+        def advance(self, parts: Any, learning_rate: float) -> None:
+            super().advance(parts, learning_rate)
+            tables[self.history.step] = self.model.bert.position_embeddings.detach().clone()
+
+    with open_run(stores, tmp_path, PHASES, Watched) as trainer:
+        trainer.train()
+    before, after, end = tables[11], tables[12], tables[24]
+    assert not torch.equal(before[16:31], before[1:16])
+    assert torch.equal(after[16:31], after[1:16]) and torch.equal(after[31:46], after[1:16])  # not those of [CLS]
+    assert not torch.equal(end[16:31], end[1:16]) and torch.equal(end[496:511], end[481:496])
+
+
+@pytest.mark.parametrize("at", [11, 12, 13])
+def test_a_run_interrupted_where_its_sequences_grow_ends_as_if_undisturbed(
+    stores: Path, tmp_path: Path, at: int
+) -> None:
+    undisturbed = finish(stores, tmp_path / "undisturbed", PHASES)
+    struck = struck_at(at, signal.SIGTERM)
+    with pytest.raises(SystemExit), open_run(stores, tmp_path / "struck", PHASES, struck) as trainer:
+        trainer.train()
+    assert identical(finish(stores, tmp_path / "struck", PHASES), undisturbed)
 
 
 def test_sigint_ends_with_130_and_the_handlers_are_put_back(stores: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -17,10 +17,11 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from bertline.base.config import Finetune, Params
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, masked
 from bertline.base.files import write_text
 
 _WIDTH = 4096
+_LARGE = 100.0  # from here on, whole numbers are written without .0
 
 
 def load_params(path: Path) -> Params:
@@ -48,7 +49,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_params(value: Mapping[str, Any], where: str) -> Params:
-    """Validate a mapping as Params; `where` names its file in messages."""
+    """Validate a mapping as Params; `where` names its file in messages.
+
+    Raises:
+        BertlineError: a wrong key or value; a password or token, anywhere.
+    """
+    _check_secrets(value, where)
     try:  # as JSON: there, strict mode still makes dataclasses out of mappings
         params = TypeAdapter(Params).validate_json(json.dumps(value, default=str))
     except ValidationError as error:
@@ -64,6 +70,21 @@ def parse_params(value: Mapping[str, Any], where: str) -> Params:
             key = f"{where}, key tasks.{name}.finetune.stride"
             raise BertlineError(what, where=key, fix="Lower stride or raise max_length")
     return params
+
+
+def _check_secrets(value: Any, where: str, *path: str) -> None:
+    """Refuse secrets: the file is committed, and shown in reports, in Prefect and in MLflow."""
+    entries: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        entries = value.items()
+    elif isinstance(value, list):
+        entries = enumerate(value)
+    elif isinstance(value, str) and masked(value) != value:
+        fix = "Take it out: user names and passwords of servers are read from ~/.netrc, the Hub's token from HF_TOKEN"
+        what = "an address with a password or token, in a file that is committed and shown"
+        raise BertlineError(what, where=f"{where}, key {'.'.join(path)}", fix=fix)
+    for key, item in entries:
+        _check_secrets(item, where, *path, str(key))
 
 
 def _check_overrides(base: Finetune, overrides: Mapping[str, Any], where: str, prefix: str) -> None:
@@ -136,6 +157,8 @@ def _plain(value: Any, explain: bool) -> Any:
         return CommentedMap((key, _plain(item, explain and place == 0)) for place, (key, item) in entries)
     if isinstance(value, list):
         return [_plain(item, explain and place == 0) for place, item in enumerate(value)]
+    if isinstance(value, float) and value.is_integer() and value >= _LARGE:
+        return int(value)  # a budget of 6000 steps, as people write it
     return value
 
 

@@ -60,7 +60,7 @@ def execute(name: str, run: Run, root: Path, task: str = "", *, debug: bool = Fa
     except Exception as error:
         if disk_is_full(error):
             return _fail(title, one_line(error), debug)
-        where = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        where = masked(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
         stage = f"{name} {task}".strip()
         return _fail(title, f"internal error, {where}. Run `bertline {stage} --debug` and report it.", debug)
     print(f"{title}: {summarize(metrics)} ({seconds:.1f} s)")
@@ -82,7 +82,7 @@ def _figure(value: object) -> str:
 def _fail(title: str, message: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"{title}: error: {masked(message)}", file=sys.stderr)
+    print(f"{title}: error: {message}", file=sys.stderr)
     return 1
 
 

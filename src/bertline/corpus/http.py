@@ -5,7 +5,8 @@
 What has come stays in `kept` when a try fails, or the whole run; the next one asks for the rest (Range), on condition
 that the file is still that version (If-Range). A file that is already there whole is asked for only in case it has
 changed (If-None-Match). Redirects are followed, but never from https to http. Proxies and certificates are those of the
-environment (HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE), as for curl. HF_TOKEN is sent to the Hub alone.
+environment (HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE), as for curl. User names and passwords are read from ~/.netrc, or
+the file that NETRC names; HF_TOKEN is sent to the Hub alone.
 """
 
 import os
@@ -15,11 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from netrc import NetrcParseError
+from pathlib import Path
 from time import sleep
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
+from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_file
 from bertline.corpus.addresses import HUB
 from bertline.corpus.kept import Expected, Kept, State
@@ -67,7 +71,7 @@ def download(url: str, kept: Kept, expected: Expected) -> str:
         Unavailable: the URL does not have the file, or not the right one.
     """
     failures = most = 0
-    with httpx.Client(timeout=httpx.Timeout(STALL, connect=CONNECT)) as client:
+    with httpx.Client(timeout=httpx.Timeout(STALL, connect=CONNECT), auth=_credentials(url)) as client:
         while True:
             try:
                 return _attempt(client, url, kept, expected)
@@ -82,6 +86,20 @@ def download(url: str, kept: Kept, expected: Expected) -> str:
                     raise Unavailable(f"{fault}; it asks to wait for {wait:,.0f} s") from None
                 print(f"{shown(url)}: {fault}; tried again in {wait:g} s", file=sys.stderr, flush=True)
                 sleep(wait)
+
+
+def _credentials(url: str) -> httpx.NetRCAuth | None:
+    """The passwords of hosts that the user keeps, as for curl --netrc; none where the URL (of a mirror) has its own.
+
+    Raises:
+        BertlineError: the file cannot be read.
+    """
+    file = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
+    try:
+        return httpx.NetRCAuth(str(file)) if file.exists() and "@" not in urlsplit(url).netloc else None
+    except NetrcParseError as error:
+        fix = "Correct the line, or set NETRC to another file"
+        raise BertlineError(f"not a netrc file (line {error.lineno}: {error.msg})", where=str(file), fix=fix) from None
 
 
 def _attempt(client: httpx.Client, url: str, kept: Kept, expected: Expected) -> str:

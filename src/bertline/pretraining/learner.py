@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from bertline.base.config import Pretrain
@@ -114,6 +114,18 @@ class Learner:
             total = total + found.detach()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         return self.world.sum(total), norm
+
+    @torch.no_grad()
+    def lengthen(self, known: int) -> None:
+        """Let the positions that no sequence has reached begin as copies of the `known` ones, but for that of [CLS].
+
+        At random, and with little of the learning rate left, they stay so. Of Longformer (Beltagy et al. 2020, section
+        5). Nothing is done to fixed positions, nor where a model was given: it knows its own.
+        """
+        table = self.model.bert.position_embeddings
+        if isinstance(table, nn.Parameter) and not self.config.init_from:
+            places = torch.arange(known, len(table), device=table.device)
+            table[known:] = table[1 + (places - 1) % (known - 1)]
 
     def ready(self, batch: Batch) -> list[Batch]:
         """Its micro-batches, laid out as the model takes them; a background thread may do it."""

@@ -86,6 +86,12 @@ class Plan:
         """The stage that a step is in."""
         return self.stages[bisect_right(self.stages, step, key=lambda stage: stage.first) - 1]
 
+    def lengthened(self, step: int) -> int:
+        """Where longer sequences begin than any before, the length of those; at every other step 0."""
+        before = [stage.sequence_length for stage in self.stages if stage.first < step]
+        stage = self.stage(step)
+        return max(before) if step == stage.first and before and max(before) < stage.sequence_length else 0
+
     def sequences(self, step: int) -> int:
         """How many sequences were trained on before a step."""
         stage = self.stage(step)

@@ -216,8 +216,10 @@ class Trainer:
                 progress.point(row, self.done())
 
     def advance(self, parts: Sequence[Batch], learning_rate: float) -> None:
-        """Take the next step, and count it."""
+        """Take the next step, and count it; make the model ready for what follows."""
         self.history.add(self.train_step(parts, learning_rate))
+        if known := self.plan.lengthened(self.history.step):
+            self.learner.lengthen(known)
         averaging = self.config.average_share and self.done() > 1 - self.config.average_share
         if averaging and (self.history.step % self.config.average_every == 0 or self.done() >= 1.0):
             self.learner.average.add(self.model)
