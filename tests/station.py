@@ -1,18 +1,22 @@
 """A Prefect server and the served flows of a checkout, as `make ui` gives them, on ports and in a home of their own."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 import psutil
+
+from checkout import commit
 
 T = TypeVar("T")
 
@@ -213,3 +217,19 @@ class Station:
                     continue
         for left in processes_of(self.home):
             left.kill()
+
+
+@contextmanager
+def running_station(finished: Path, folder: Path) -> Iterator[Station]:
+    """A station whose checkout is a copy of a finished one, all of it committed."""
+    checkout = Path(shutil.copytree(finished, folder / "checkout", symlinks=True))
+    commit(checkout)
+    (folder / "home").mkdir()
+    station = Station(checkout, folder / "home")
+    station.seen.update(path.name for path in (checkout / "data" / "runs" / "pretrain").iterdir())
+    try:
+        station.start_server()
+        station.start_serving()
+        yield station
+    finally:
+        station.close()

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from checkout import commit, run_in
-from station import Station
+from checkout import run_in
+from station import Station, running_station
 
 Smoke = tuple[Path, subprocess.CompletedProcess[str]]
 
@@ -52,15 +52,5 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def station(smoke_run: Smoke, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
     """The server, and the flows of a checkout in which the smoke preset has run and is committed."""
     assert smoke_run[1].returncode == 0, smoke_run[1].stderr
-    folder = tmp_path_factory.mktemp("station")
-    checkout = Path(shutil.copytree(smoke_run[0], folder / "checkout", symlinks=True))
-    commit(checkout)
-    (folder / "home").mkdir()
-    made = Station(checkout, folder / "home")
-    made.seen.update(path.name for path in (checkout / "data" / "runs" / "pretrain").iterdir())
-    try:
-        made.start_server()
-        made.start_serving()
-        yield made
-    finally:
-        made.close()
+    with running_station(smoke_run[0], tmp_path_factory.mktemp("station")) as running:
+        yield running
