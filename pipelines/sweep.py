@@ -4,21 +4,25 @@ What all points share (corpus, pre-training, the task's rows) is made once, befo
 judged by its score on the task's validation rows, never on test rows. Each is kept as a DVC experiment: `dvc exp show`.
 
 Points run in threads of the flow's process. BERTLINE_FAN_OUT spreads them over a cluster that shares the checkout's
-file system: `dask:tcp://HOST:8786` (pip install prefect-dask) or, not tried yet, `ray:ray://HOST:10001` (prefect-ray).
+file system: `dask:tcp://HOST:8786` (pip install prefect-dask) or `ray:HOST:6379` (prefect-ray).
 """
 
 import importlib
 import itertools
 import os
-from collections.abc import Generator, Mapping, Sequence
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from prefect import State, flow, get_run_logger
+import httpx
+from prefect import State, flow, get_run_logger, runtime
 from prefect import task as prefect_task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -37,6 +41,7 @@ from pipelines.settings import CHECKOUT, CURRENT, NO_OVERRIDES, Overrides, Prese
 from pipelines.worktree import open_worktree
 
 FAN_OUT = "BERTLINE_FAN_OUT"
+_WATCH_SECONDS = 5.0
 
 Rate = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=4096)]
@@ -178,8 +183,9 @@ def point(checkout: Path, run: str, start: str, task: str, overrides: Overrides,
         runner = StageRunner(tree.path, environment=tree.environment)
         locks = Artifacts(checkout).runs
         work = Work(runner, limits, needs_of(plan.names, params), plan.up_to_date(changes), False, locks)
-        for stage in plan.names:
-            work.run(stage, get_run_logger().info)
+        with stopped_with_its_flow(runner):
+            for stage in plan.names:
+                work.run(stage, get_run_logger().info)
         metric = TaskInfo.read(Artifacts(tree.path).task(task)).metric
         score = read_json(Artifacts(tree.path).metrics("finetune", task))["pretrained"]["validation"][metric]
         tree.save()
@@ -188,6 +194,29 @@ def point(checkout: Path, run: str, start: str, task: str, overrides: Overrides,
     except (BertlineError, OSError) as error:
         return Failed(message=one_line(error))
     return float(score)
+
+
+@contextmanager
+def stopped_with_its_flow(runner: StageRunner) -> Iterator[None]:
+    """Stop a point's stages once its sweep is over or cancelled: the signal reaches the flow's own process alone."""
+    done, flow_run = threading.Event(), runtime.flow_run.id
+
+    def watch() -> None:
+        with get_client(sync_client=True) as client:
+            while not done.wait(_WATCH_SECONDS):
+                with suppress(httpx.HTTPError):  # a server that is away comes back
+                    state = client.read_flow_run(flow_run).state
+                    if state and (state.is_cancelling() or state.is_final()):
+                        runner.stop_all()
+                        return
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watching.join()
 
 
 @flow(name="sweep", persist_result=False)

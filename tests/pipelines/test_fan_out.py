@@ -1,5 +1,6 @@
 """A sweep whose points run on a real cluster of two workers, each a process of its own: Dask's, and Ray's."""
 
+import secrets
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ def dask(port: int) -> Cluster:
 
 
 def ray(port: int) -> Cluster:
-    head = f"-m ray.scripts.scripts start --head --node-ip-address 127.0.0.1 --port {port} --num-cpus 2"
+    head = f"-m ray.scripts.scripts start --head --port {port} --num-cpus 2"
     return Cluster("ray", port, (f"{head} --include-dashboard=false --disable-usage-stats --block",), "ray::")
 
 
@@ -58,6 +59,8 @@ def station(
     address = f"tcp://127.0.0.1:{cluster.port}" if cluster.kind == "dask" else f"127.0.0.1:{cluster.port}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FAN_OUT, f"{cluster.kind}:{address}")
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         with running_station(smoke_run[0], tmp_path_factory.mktemp("station")) as running:
             for program in cluster.programs:
                 running.start(*program.split())
@@ -78,6 +81,19 @@ def test_points_run_on_the_cluster(cluster: Cluster, station: Station) -> None:
     assert state["message"].startswith("best of 2: learning_rate ")
     kept = [name for name in saved_runs(station.checkout) if name.startswith(f"sweep-{run[:8]}-")]
     assert sorted(kept) == [f"sweep-{run[:8]}-{number:03}" for number in (1, 2)]
+
+
+def test_cancelling_a_sweep_ends_the_points_that_run_on_the_cluster(cluster: Cluster, station: Station) -> None:
+    search = {"learning_rate": [0.0002, 0.002], "epochs": [400], "side_by_side": 2}
+    run = station.run("sweep", task="docs_qa", search=search)
+
+    def stages() -> list[psutil.Process]:
+        return [each for each in processes_of(station.checkout) if "bertline.stages.finetune" in told(each)]
+
+    wait_for(lambda: len(stages()) >= 2, 240, "both points run")
+    station.cancel(run)
+    assert station.ended(run, 60)["type"] == "CANCELLED"
+    wait_for(lambda: not stages(), 30, "no stage of a point runs")
 
 
 def told(process: psutil.Process) -> str:
