@@ -24,6 +24,8 @@ from bertline.tokens.tokenizer import read_vocab
 ROWS: dict[str, dict[str, Any]] = {
     "tiny, 64 x 64": {},
     "tiny, 128 x 64": {"batch_size": 128},
+    "tiny, 32 x 64": {"batch_size": 32},
+    "tiny, 64 x 64, rate 6e-4": {"learning_rate": 6e-4},
     "tiny, 64 x 64, rate 2.5e-3": {"learning_rate": 2.5e-3},
     "tiny, 64 x 64, rate 5e-3": {"learning_rate": 5e-3},
     "mini, 32 x 64": {"model": "mini", "batch_size": 32, "learning_rate": 1e-3},

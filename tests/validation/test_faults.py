@@ -38,7 +38,7 @@ def tried(fault: Fault) -> Any:
     return pytest.param(fault, id=f"{fault.gate}: {fault.name}", marks=() if first else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("fault", map(tried, FAULTS))
+@pytest.mark.parametrize("fault", [tried(fault) for fault in FAULTS])
 def test_a_fault_is_found_by_its_expectation(
     fault: Fault, clean_copy: Artifacts, capsys: pytest.CaptureFixture[str]
 ) -> None:
