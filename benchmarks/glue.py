@@ -1,0 +1,142 @@
+"""What a run on public tasks came to: its figures as a result file, its table for the README, its picture.
+
+    python -m benchmarks.glue CHECKOUT glue-cpu      # writes results/glue-cpu.json, docs/glue-cpu.svg; prints a table
+
+CHECKOUT holds a finished `dvc repro` of the preset of that name. The picture has the score on held-out training rows
+after each epoch, a line a seed, and the confusion matrices of the published development rows.
+"""
+
+import argparse
+import csv
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.machine import write_result
+from bertline.base.artifacts import Artifacts
+from bertline.base.files import read_json
+
+_COLORS = {"pretrained": "#0b6e4f", "from_random": "#b0722a"}
+_NAMES = {"pretrained": "pre-trained", "from_random": "from random"}
+_OTHERS = {"features": "frozen features", "tfidf": "TF-IDF", "majority": "majority"}
+_MOST_LABELS = 3  # of a confusion matrix that is still read at a glance
+_COLUMNS = 3
+
+
+def main() -> None:
+    """Read the command line; write, draw and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkout", type=Path)
+    parser.add_argument("name", help="of the preset, and of the result")
+    options = parser.parse_args()
+    artifacts = Artifacts(options.checkout)
+    found = gather(artifacts, options.name)
+    print(f"written: {write_result(options.name, found)}")
+    picture = Path("docs") / f"{options.name}.svg"
+    draw(found["tasks"]).savefig(picture, metadata={"Date": None})
+    print(f"written: {picture}\n\n{table(found['scoreboard'])}")
+
+
+def gather(artifacts: Artifacts, name: str) -> dict[str, Any]:
+    """Everything that the run reported, and with what options and in which time."""
+    scoreboard = read_json(artifacts.scoreboard / "scoreboard.json")
+    preset = artifacts.root / "pipelines" / "presets" / f"{name}.yaml"
+    seconds = {file.stem: read_json(file)["seconds"] for file in sorted((artifacts.runs / "stages").glob("*.json"))}
+    return {
+        "preset": preset.read_text(encoding="utf-8"),
+        "seconds": seconds,
+        "scoreboard": scoreboard,
+        "validation_curve": read_json(artifacts.report("pretrain") / "validation_curve.json"),
+        "tasks": {task: _task(artifacts, task) for task in scoreboard["tasks"]},
+    }
+
+
+def _task(artifacts: Artifacts, task: str) -> dict[str, Any]:
+    evaluated = read_json(artifacts.metrics("evaluate", task))
+    finetuned = read_json(artifacts.metrics("finetune", task))
+    confusion = artifacts.metrics("evaluate", task).with_name("confusion.csv")
+    pairs: Counter[tuple[str, str]] = Counter()
+    if confusion.exists():
+        with confusion.open(encoding="utf-8", newline="") as stream:
+            pairs.update((row["actual"], row["predicted"]) for row in csv.DictReader(stream))
+    return {
+        **evaluated,
+        "epochs": {start: [seed["epochs"] for seed in finetuned[start]["seeds"].values()] for start in _COLORS},
+        "confusion": [[*pair, count] for pair, count in sorted(pairs.items())],
+    }
+
+
+def table(scoreboard: Mapping[str, Any]) -> str:
+    """The README's table, in hundredths: medians over the seeds, with least and most."""
+    lines = [
+        f"| task | rows | metric | pre-trained | from random | beyond the seeds | {' | '.join(_OTHERS.values())} |"
+    ]
+    lines.append("|---" * (6 + len(_OTHERS)) + "|")
+    for task, row in scoreboard["tasks"].items():
+        cells = [task, f"{row['rows']:,}", row["metric"]]
+        for start in _NAMES:
+            spread = row["spread"][start]
+            cells.append(f"{100 * row[start]:.1f} ({100 * spread['min']:.1f} to {100 * spread['max']:.1f})")
+        cells.append("yes" if row["beyond_seeds"] else "no")
+        cells += [f"{100 * row[other]:.1f}" if row.get(other) is not None else "" for other in _OTHERS]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw(tasks: Mapping[str, Any]) -> Figure:
+    """Curves of all tasks above, the confusion matrices of those with few labels below."""
+    mpl.rcParams["svg.hashsalt"] = "bertline"  # the same run, the same bytes
+    matrices = {task: found["confusion"] for task, found in tasks.items() if 0 < len(_labels(found)) <= _MOST_LABELS}
+    heights = [-(-len(each) // _COLUMNS) for each in (tasks, matrices)]
+    figure = Figure(figsize=(9, 2.3 * sum(heights)), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=heights)
+    for axes, (task, found) in zip(above.subplots(heights[0], _COLUMNS).flat, tasks.items(), strict=False):
+        _draw_curves(axes, task, found)
+    grid = below.subplots(heights[1], _COLUMNS).flat
+    for axes, (task, pairs) in zip(grid, matrices.items(), strict=False):
+        _draw_matrix(axes, task, pairs)
+    for axes in figure.axes:
+        if not axes.has_data():
+            axes.set_axis_off()
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper right", ncols=2, frameon=False)
+    return figure
+
+
+def _draw_curves(axes: Axes, task: str, found: Mapping[str, Any]) -> None:
+    for start, color in _COLORS.items():
+        for number, scores in enumerate(found["epochs"][start]):
+            label = _NAMES[start] if number == 0 else None
+            axes.plot(range(1, len(scores) + 1), [100 * score for score in scores], ".-", color=color, label=label)
+    axes.set_title(f"{task}: {found['metric'].replace('_', ' ')}", fontsize=9)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.3)
+
+
+def _labels(found: Mapping[str, Any]) -> list[str]:
+    return sorted({label for actual, predicted, _ in found["confusion"] for label in (actual, predicted)})
+
+
+def _draw_matrix(axes: Axes, task: str, pairs: list[list[Any]]) -> None:
+    labels = _labels({"confusion": pairs})
+    counts = {(actual, predicted): count for actual, predicted, count in pairs}
+    rows = [[counts.get((actual, predicted), 0) for predicted in labels] for actual in labels]
+    axes.imshow([[cell / max(sum(row), 1) for cell in row] for row in rows], cmap="Greens", vmin=0, vmax=1)
+    for place, row in enumerate(rows):
+        for other, cell in enumerate(row):
+            dark = cell > sum(row) / 2
+            axes.text(other, place, f"{cell:,}", ha="center", va="center", color="w" if dark else "k", fontsize=8)
+    names = [label.replace("_", " ") for label in labels]
+    axes.set_xticks(range(len(labels)), names, fontsize=7)
+    axes.set_yticks(range(len(labels)), names, fontsize=7, rotation=90, va="center")
+    axes.set_title(f"{task}: actual (rows), predicted", fontsize=9)
+
+
+if __name__ == "__main__":
+    main()
