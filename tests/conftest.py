@@ -2,9 +2,12 @@
 
 import fcntl
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -56,8 +59,12 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A checkout in which `dvc repro` of the smoke preset has run, and how that ended. Copy it before you change it."""
-    checkout = copy_checkout(tmp_path_factory.mktemp("smoke") / "checkout")
-    return checkout, run_in(checkout, "dvc", "repro")
+    with once_for_all(tmp_path_factory, "smoke") as (folder, filled):
+        if not filled:
+            ended = run_in(copy_checkout(folder / "checkout"), "dvc", "repro")
+            (folder / "ended").write_bytes(pickle.dumps(ended))
+    ended = pickle.loads((folder / "ended").read_bytes())
+    return folder / "checkout", ended
 
 
 @pytest.fixture(scope="session")
@@ -65,14 +72,22 @@ def clean_run(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     """What the stages leave for the gates of a small clean run, made once for all workers; copy before a change."""
     from clean_run import make_clean_run  # noqa: PLC0415  (imports torch)
 
-    own = tmp_path_factory.getbasetemp()
-    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "clean_run"
-    with shared.with_suffix(".lock").open("w") as lock:
+    with once_for_all(tmp_path_factory, "clean_run") as (folder, filled):
+        if not filled:
+            make_clean_run(folder / "run")
+    return Artifacts(folder / "run")
+
+
+@contextmanager
+def once_for_all(factory: pytest.TempPathFactory, name: str) -> Iterator[tuple[Path, bool]]:
+    """A folder that all workers of this pytest share, and whether one of them has filled it; others wait meanwhile."""
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not shared.exists():
-            make_clean_run(own / "run_being_made")
-            (own / "run_being_made").rename(shared)
-    return Artifacts(shared)
+        yield folder, (folder / "filled").exists()
+        (folder / "filled").touch()
 
 
 @pytest.fixture
