@@ -7,15 +7,14 @@ Points run in threads of the flow's process. BERTLINE_FAN_OUT spreads them over 
 file system: `dask:tcp://HOST:8786` (pip install prefect-dask) or `ray:HOST:6379` (prefect-ray).
 """
 
-import importlib
-import itertools
 import os
+import signal
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import httpx
 from prefect import State, flow, get_run_logger, runtime
@@ -26,7 +25,6 @@ from prefect.client.orchestration import get_client
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-from pydantic import BaseModel, ConfigDict, Field
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, one_line
@@ -37,84 +35,12 @@ from pipelines.flow import Work, bring_up_to_date
 from pipelines.graph import read_plan, read_plan_and_changes
 from pipelines.resources import ONE_BY_ONE, Limits, needs_of
 from pipelines.retrain import place_of, run_name, warn_of_edits
+from pipelines.search import Option, Search
 from pipelines.settings import CHECKOUT, CURRENT, NO_OVERRIDES, Overrides, PresetName, StageName, configured
 from pipelines.worktree import open_worktree
 
 FAN_OUT = "BERTLINE_FAN_OUT"
 _WATCH_SECONDS = 5.0
-
-Rate = Annotated[float, Field(gt=0, le=1)]
-Count = Annotated[int, Field(ge=1, le=4096)]
-Seed = Annotated[int, Field(ge=0, le=1_000_000)]
-Option = float | int
-Proposals = Generator[list[dict[str, Option]], list[float | None]]
-
-
-class Search(BaseModel):
-    """Which points are tried. grid: each combination of the values; optuna: between the least and the largest value."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    method: Literal["grid", "optuna"] = "grid"
-    learning_rate: list[Rate] = Field(default=[2e-4, 5e-4, 1e-3], max_length=50)
-    epochs: list[Count] = Field(default=[], max_length=50)
-    batch_size: list[Count] = Field(default=[], max_length=50)
-    seed: list[Seed] = Field(default=[], max_length=50, description="each value is tried, with either method")
-    trials: int = Field(default=10, ge=1, le=500, description="optuna: points in all; grid: points at most")
-    side_by_side: int = Field(default=1, ge=1, le=64, description="points at a time")
-
-    def check(self) -> None:
-        """Refuse a search of nothing, and Optuna where it is not installed.
-
-        Raises:
-            BertlineError: so it is.
-        """
-        if not self._values():
-            raise BertlineError("nothing to search", where="search", fix="Give values of at least one option")
-        if self.method == "optuna":
-            try:
-                importlib.import_module("optuna")
-            except ImportError:
-                fix = "pip install optuna, or use the grid"
-                raise BertlineError("optuna is not installed", where="search.method", fix=fix) from None
-
-    def proposals(self) -> Proposals:
-        """Batches of points; each is answered by `send` with the scores of its points, None for a failed one."""
-        return self._grid() if self.method == "grid" else self._optuna()
-
-    def _values(self) -> dict[str, list[Option]]:
-        """Option -> the values to try, of the options that are searched."""
-        named: dict[str, list[Option]] = self.model_dump(include={"learning_rate", "epochs", "batch_size", "seed"})
-        return {name: values for name, values in named.items() if values}
-
-    def _grid(self) -> Proposals:
-        values = self._values()
-        points = [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
-        for begun in range(0, min(self.trials, len(points)), self.side_by_side):
-            yield points[begun : min(begun + self.side_by_side, self.trials)]
-
-    def _optuna(self) -> Proposals:
-        import optuna  # noqa: PLC0415  (seconds; and for this alone)
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
-        spaces = {name: _space(optuna.distributions, name, values) for name, values in self._values().items()}
-        for begun in range(0, self.trials, self.side_by_side):
-            trials = [study.ask(spaces) for _ in range(min(self.side_by_side, self.trials - begun))]
-            scores = yield [trial.params for trial in trials]
-            for trial, score in zip(trials, scores, strict=True):
-                state = optuna.trial.TrialState.FAIL if score is None else None
-                study.tell(trial, score, state=state)
-
-
-def _space(distributions: Any, name: str, values: list[Option]) -> Any:
-    """Where Optuna may look: learning rates by their logarithm, seeds among those given."""
-    if name == "seed":
-        return distributions.CategoricalDistribution(values)
-    if name == "learning_rate":
-        return distributions.FloatDistribution(min(values), max(values), log=True)
-    return distributions.IntDistribution(int(min(values)), int(max(values)))
-
 
 GRID = Search()
 
@@ -250,7 +176,11 @@ def sweep(
         state = bring_up_to_date(place_of(base), targets=list(last.upstreams), force=False, limits=limits)
         if not state.is_completed():
             return state
+        at_signal = signal.getsignal(signal.SIGTERM)
         with runner:  # for the points alone: the stages above share locks and a watchdog with this process
+            signal.signal(
+                signal.SIGTERM, at_signal
+            )  # Ray has put its own there: a cancelled sweep would count as crashed
             points = run_points(task, search, base.name, base.save(), limits, runner)
         return conclude(task, points)
     except (BertlineError, OSError) as error:

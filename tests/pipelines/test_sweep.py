@@ -10,7 +10,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import ValidationError
 
 from bertline.base.errors import BertlineError
-from pipelines.sweep import Point, Search, conclude, fan_out
+from pipelines.search import Search
+from pipelines.sweep import Point, conclude, fan_out
 
 Scores = list[float | None]
 
