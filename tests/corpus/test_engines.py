@@ -92,7 +92,7 @@ def test_a_ray_cluster_of_two_workers_writes_the_same_bytes(tmp_path: Path) -> N
     make_raw(tmp_path)
     program = (
         "import sys, ray; from pathlib import Path; from corpus.test_engines import *\n"
-        "ray.init(num_cpus=2, include_dashboard=False, _node_ip_address='127.0.0.1', log_to_driver=False)\n"
+        "ray.init('local', num_cpus=2, include_dashboard=False, _node_ip_address='127.0.0.1', log_to_driver=False)\n"
         "block.BLOCK_CHARACTERS = 700\n"
         "root = Path(sys.argv[1]); local = build(root, 'local')\n"
         "assert build(root, 'ray', replace(CONFIG, engine='ray')) == local; print('the same', len(local[0]))\n"
