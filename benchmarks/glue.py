@@ -24,6 +24,7 @@ from bertline.base.files import read_json
 _COLORS = {"pretrained": "#0b6e4f", "from_random": "#b0722a"}
 _NAMES = {"pretrained": "pre-trained", "from_random": "from random"}
 _OTHERS = {"features": "frozen features", "tfidf": "TF-IDF", "majority": "majority"}
+_BEYOND = {"above": "yes", "within": "no", "below": "worse", "unknown": "one seed"}
 _MOST_LABELS = 3  # of a confusion matrix that is still read at a glance
 _COLUMNS = 3
 
@@ -82,7 +83,7 @@ def table(scoreboard: Mapping[str, Any]) -> str:
         for start in _NAMES:
             spread = row["spread"][start]
             cells.append(f"{100 * row[start]:.1f} ({100 * spread['min']:.1f} to {100 * spread['max']:.1f})")
-        cells.append("yes" if row["beyond_seeds"] else "no")
+        cells.append(_BEYOND[row["beyond_seeds"]])
         cells += [f"{100 * row[other]:.1f}" if row.get(other) is not None else "" for other in _OTHERS]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -90,7 +91,7 @@ def table(scoreboard: Mapping[str, Any]) -> str:
 
 def draw(tasks: Mapping[str, Any]) -> Figure:
     """Curves of all tasks above, the confusion matrices of those with few labels below."""
-    mpl.rcParams["svg.hashsalt"] = "bertline"  # the same run, the same bytes
+    mpl.rcParams.update({"svg.hashsalt": "bertline", "svg.fonttype": "none"})  # the same run, the same bytes; and small
     matrices = {task: found["confusion"] for task, found in tasks.items() if 0 < len(_labels(found)) <= _MOST_LABELS}
     heights = [-(-len(each) // _COLUMNS) for each in (tasks, matrices)]
     figure = Figure(figsize=(9, 2.3 * sum(heights)), layout="constrained")
