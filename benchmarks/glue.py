@@ -16,6 +16,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from benchmarks.machine import write_result
 from bertline.base.artifacts import Artifacts
@@ -115,7 +116,7 @@ def _draw_curves(axes: Axes, task: str, found: Mapping[str, Any]) -> None:
             label = _NAMES[start] if number == 0 else None
             axes.plot(range(1, len(scores) + 1), [100 * score for score in scores], ".-", color=color, label=label)
     axes.set_title(f"{task}: {found['metric'].replace('_', ' ')}", fontsize=9)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.3)
 
