@@ -31,15 +31,25 @@ def commands(name: str) -> list[str]:
     return [step["run"] for job in read(name)["jobs"].values() for step in job["steps"] if "run" in step]
 
 
-def test_the_workflows_fit_the_schema_and_no_audit_finds_a_fault() -> None:
-    folder = Path(sys.executable).parent
-    files = [str(path) for path in WORKFLOWS]
-    for command in (
-        [folder / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *files],
-        [folder / "zizmor", "--offline", "--no-progress", *files],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+LINTERS = (["check-jsonschema", "--builtin-schema", "vendor.github-workflows"], ["zizmor", "--offline"], ["actionlint"])
+
+
+@pytest.mark.parametrize("command", LINTERS, ids=lambda command: command[0])
+def test_a_linter_finds_no_fault_in_the_workflows_and_would_find_one(command: list[str], tmp_path: Path) -> None:
+    linter = [str(Path(sys.executable).parent / command[0]), *command[1:]]
+
+    def faults(*files: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*linter, *map(str, files)], capture_output=True, text=True, check=False)
+
+    done = faults(*WORKFLOWS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    broken = tmp_path / "retrain.yml"
+    text = (ROOT / ".github" / "workflows" / "retrain.yml").read_text()
+    broken.write_text(
+        text.replace("runs-on:", "runs-once:").replace("run: make", "run: echo ${{ github.event.issue.title }} &&")
+    )
+    assert broken.read_text().count("runs-once:") and broken.read_text().count("issue.title")
+    assert faults(broken).returncode != 0
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
