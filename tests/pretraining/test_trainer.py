@@ -113,7 +113,7 @@ def test_positions_of_longer_sequences_begin_as_copies_of_the_known_ones(stores:
     assert not torch.equal(end[16:31], end[1:16]) and torch.equal(end[496:511], end[481:496])
 
 
-@pytest.mark.parametrize("at", [11, 12, 13])
+@pytest.mark.parametrize("at", [pytest.param(11, marks=pytest.mark.slow), 12, pytest.param(13, marks=pytest.mark.slow)])
 def test_a_run_interrupted_where_its_sequences_grow_ends_as_if_undisturbed(
     stores: Path, tmp_path: Path, at: int
 ) -> None:
