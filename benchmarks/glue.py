@@ -21,10 +21,11 @@ from matplotlib.ticker import MaxNLocator
 from benchmarks.machine import write_result
 from bertline.base.artifacts import Artifacts
 from bertline.base.files import read_json
+from bertline.evaluation.scoreboard import COLUMNS
 
 _COLORS = {"pretrained": "#0b6e4f", "from_random": "#b0722a"}
-_NAMES = {"pretrained": "pre-trained", "from_random": "from random"}
-_OTHERS = {"features": "frozen features", "tfidf": "TF-IDF", "majority": "majority"}
+_NAMES = {start: COLUMNS[start] for start in _COLORS}
+_OTHERS = {name: COLUMNS[name] for name in ("features", "tfidf", "majority")}
 _BEYOND = {"above": "yes", "within": "no", "below": "worse", "unknown": "one seed"}
 _MOST_LABELS = 3  # of a confusion matrix that is still read at a glance
 _COLUMNS = 3

@@ -376,7 +376,7 @@ def test_a_signal_to_the_flow_alone_ends_every_process_of_its_stage(
     family = [trainer, *trainer.parents()[:2]]  # the trainer, the shell, dvc
     assert any("dvc" in " ".join(member.cmdline()) for member in family)
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=30)
     assert process.returncode != 0
     assert not [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
     assert order(folder) == ["a"]
