@@ -8,16 +8,21 @@ body="${RUNNER_TEMP:-$(mktemp -d)}/pull-request.md"
 base="$(git rev-parse HEAD)"
 
 python -m pipelines.pull_request configure
-if [ -n "$(dvc remote list)" ]; then
-  dvc pull --run-cache --allow-missing --force
-else
+name="$(dvc config core.remote)" # not `dvc remote list`, which breaks a long line in two
+store="${name:+$(dvc config "remote.$name.url")}"
+[[ -z "$store" || "$store" == *://* ]] || store="$(cd .dvc && realpath -m "$store")" # relative to the file that says it
+if [ -z "$store" ]; then
   echo "retrain: warning: no DVC remote: all is trained anew, and nobody can pull it. dvc remote add --default NAME URL" >&2
+elif [[ "$store" == /* && ! -d "$store" ]]; then
+  # A first run's folder is not there yet; a disk that is not mounted looks the same, and dvc pull says neither.
+  echo "retrain: warning: the DVC remote $store is a folder that is not on this machine: all is trained anew, then pushed" \
+    "to it. Where the machine does not last, use one on a network: dvc remote modify $name url URL" >&2
+else
+  dvc pull --run-cache --allow-missing --force
 fi
 read -r -a targets <<< "${BERTLINE_TARGETS:-}"
 python -m pipelines.flow ${targets[@]:+--targets "${targets[@]}"}
-if [ -n "$(dvc remote list)" ]; then
-  dvc push --run-cache
-fi
+[ -z "$store" ] || dvc push --run-cache
 dvc plots diff "$base" || echo "the plots could not be drawn; the run goes on" >&2
 
 if [ -n "${GH_TOKEN:-}" ]; then

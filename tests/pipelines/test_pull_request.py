@@ -132,11 +132,27 @@ def test_no_input_of_the_script_is_run_by_its_shell(variable: str, checkout: Pat
     assert not list(checkout.rglob("x"))
 
 
+@pytest.mark.parametrize("remote", ["none", "not there", "there"])
+def test_a_dvc_remote_that_is_missing_is_named_before_all_is_trained_anew(remote: str, checkout: Path) -> None:
+    shutil.copytree(ROOT / ".github" / "scripts", checkout / ".github" / "scripts")
+    store = checkout.parent / "two words"
+    if remote != "none":
+        run_in(checkout, "dvc", "remote", "add", "--default", "store", str(store))
+    if remote == "there":
+        store.mkdir()
+    given = {"BERTLINE_PRESET": "", "BERTLINE_OVERRIDES": "", "BERTLINE_TARGETS": "nothing", "BRANCH": "b"}
+    done = run_in(checkout, ".github/scripts/retrain.sh", **given, PYTHONPATH=CODE)
+    warned = [line for line in done.stderr.splitlines() if line.startswith("retrain: warning: ")]
+    said = {"none": ["no DVC remote"], "not there": [f"the DVC remote {store} is a folder that is not"], "there": []}
+    assert [line for line in warned if not any(part in line for part in said[remote])] == []
+    assert len(warned) == len(said[remote]), done.stderr
+    assert "nothing" in done.stderr.splitlines()[-1]  # no such target: the script ends there
+
+
 @pytest.mark.slow
 def test_the_script_retrains_and_a_fresh_clone_of_its_branch_runs_nothing(smoke_run: Smoke, tmp_path: Path) -> None:
     assert smoke_run[1].returncode == 0, smoke_run[1].stderr
     checkout = Path(shutil.copytree(smoke_run[0], tmp_path / "checkout", symlinks=True))
-    run_in(checkout, "dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
     commit(checkout)
     remote = bare_remote(checkout)
     environment = {
@@ -150,6 +166,7 @@ def test_the_script_retrains_and_a_fresh_clone_of_its_branch_runs_nothing(smoke_
     }
     done = run_in(checkout, ".github/scripts/retrain.sh", **environment)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert f"{tmp_path / 'bertline-store'} is a folder that is not on this machine" in done.stderr  # as committed
     body = (tmp_path / "pull-request.md").read_text()
     assert "tasks.docs_qa.finetune.learning_rate" in body
     assert "bertline-docs_qa" in body and "promoted" in body
