@@ -15,9 +15,11 @@ import pytest
 from bertline.base.artifacts import Artifacts
 from checkout import copy_checkout, run_in
 
-# Before any test imports what reads them: no test speaks to anything beyond this machine; and OpenMP's threads, in more
-# processes than there are cores, do not keep a core busy with waiting for one another.
+# Before any test imports what reads them: no test speaks to anything beyond this machine; a test has one process, where
+# it does not ask for more; and OpenMP's threads, in more processes than there are cores, do not keep a core busy with
+# waiting for one another.
 os.environ |= {
+    "BERTLINE_WORKERS": "1",
     "OMP_WAIT_POLICY": "passive",
     "GOMP_SPINCOUNT": "0",
     "DVC_NO_ANALYTICS": "1",
@@ -61,7 +63,7 @@ def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproces
     """A checkout in which `dvc repro` of the smoke preset has run, and how that ended. Copy it before you change it."""
     with once_for_all(tmp_path_factory, "smoke") as (folder, filled):
         if not filled:
-            ended = run_in(copy_checkout(folder / "checkout"), "dvc", "repro")
+            ended = run_in(copy_checkout(folder / "checkout"), "dvc", "repro", BERTLINE_WORKERS="2")
             (folder / "ended").write_bytes(pickle.dumps(ended))
     ended = pickle.loads((folder / "ended").read_bytes())
     return folder / "checkout", ended

@@ -74,6 +74,8 @@ def test_what_a_worker_raises_arrives_whole(count: int) -> None:
 def test_the_environment_sets_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BERTLINE_WORKERS", "7")
     assert worker_count() == 7
+    monkeypatch.delenv("BERTLINE_WORKERS")
+    assert worker_count() == len(os.sched_getaffinity(0))
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])

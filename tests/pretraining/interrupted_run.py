@@ -18,6 +18,7 @@ CONFIG = Pretrain(
     log_every=3,
     evaluate_every=10,
     evaluation_batches=2,
+    perplexity_sequences=4,
     dropout=0.1,
     threads=1,
 )

@@ -50,8 +50,9 @@ def sums_and_gradients(model, sums_of, batch):
     return sums.detach(), torch.cat([weight.grad.flatten() for weight in model.parameters()])
 
 
+@pytest.mark.slow
 @pytest.mark.own_process
-@pytest.mark.parametrize("packed", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("packed", [False, True])
 def test_one_graph_serves_every_batch_and_computes_what_eager_does(as_on_a_gpu, packed):
     model = BertForPreTraining(CONFIG)
     initialize(model, seed=0)

@@ -29,7 +29,14 @@ from pretraining.tiny_corpus import topic_store
 PARAMS = replace(
     Params(),
     pretrain=Pretrain(
-        sequence_length=16, batch_size=8, budget=6, log_every=2, evaluate_every=3, evaluation_batches=2, threads=1
+        sequence_length=16,
+        batch_size=8,
+        budget=6,
+        log_every=2,
+        evaluate_every=3,
+        evaluation_batches=2,
+        perplexity_sequences=4,
+        threads=1,
     ),
 )
 MEANS = {"mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy"}
