@@ -8,6 +8,7 @@ after each epoch, a line a seed, and the confusion matrices of the published dev
 
 import argparse
 import csv
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +21,10 @@ from matplotlib.ticker import MaxNLocator
 
 from benchmarks.machine import write_result
 from bertline.base.artifacts import Artifacts
+from bertline.base.errors import BertlineError
 from bertline.base.files import read_json
 from bertline.evaluation.scoreboard import COLUMNS
+from pipelines.graph import check_lock, read_plan_and_changes
 
 _COLORS = {"pretrained": "#0b6e4f", "from_random": "#b0722a"}
 _NAMES = {start: COLUMNS[start] for start in _COLORS}
@@ -37,6 +40,10 @@ def main() -> None:
     parser.add_argument("checkout", type=Path)
     parser.add_argument("name", help="of the preset, and of the result")
     options = parser.parse_args()
+    try:  # figures of stages that do not belong together are figures of nothing
+        check_lock(read_plan_and_changes(options.checkout, ["report"])[1])
+    except BertlineError as error:
+        sys.exit(f"glue: error: {error}")
     artifacts = Artifacts(options.checkout)
     found = gather(artifacts, options.name)
     print(f"written: {write_result(options.name, found)}")
