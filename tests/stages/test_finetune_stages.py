@@ -275,7 +275,9 @@ def test_the_same_inputs_give_the_same_bytes(params: Params, done: Artifacts, tm
         assert sha256_directory(ours) == sha256_directory(theirs)
 
 
-@pytest.mark.parametrize("kind", ["pair", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("tagging", "span"))])
+@pytest.mark.parametrize(
+    "kind", ["pair", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("tagging", "span"))]
+)
 def test_the_labels_of_the_test_rows_decide_nothing_in_finetune(
     kind: Kind, params: Params, done: Artifacts, tmp_path: Path
 ) -> None:
