@@ -48,7 +48,7 @@ def test_longer_sequences_may_begin_with_a_higher_loss_and_must_not_end_with_one
 
     def jump(points: list[Row]) -> None:
         for point in points:
-            late = point["step"] - 150
+            late = point["step"] - 0.6 * PARAMS.pretrain.budget
             point["mlm_loss"] = 5.5 - late / 500 if late > 0 else 4 - late / 50
 
     change_json(clean_copy.curve("pretrain"), jump)
