@@ -83,8 +83,8 @@ def test_the_same_run_twice_is_the_same_to_the_last_bit(stores: Path, tmp_path: 
     assert not identical(other, undisturbed)  # the comparison can fail
 
 
-# The first step, one like any other, a checkpoint's, an evaluation's, the last.
-@pytest.mark.parametrize("at", [1, 3, 8, 10, 24])
+# The first step, one like any other, a checkpoint's, an evaluation's, the last but one, the last.
+@pytest.mark.parametrize("at", [1, 3, 8, 10, pytest.param(23, marks=pytest.mark.slow), 24])
 def test_sigterm_ends_after_the_step_with_143_and_the_rest_is_as_if_undisturbed(
     stores: Path, tmp_path: Path, undisturbed: State, at: int
 ) -> None:
@@ -258,7 +258,7 @@ def test_the_fingerprint_follows_what_the_result_depends_on(stores: Path, tmp_pa
 
 def test_a_gpu_that_is_not_there_is_asked_for_in_vain(stores: Path, tmp_path: Path) -> None:
     if torch.cuda.is_available():
-        pytest.skip("this machine has one")
+        pytest.skip("this machine has a GPU: that none is there is told only where there is none")
     with pytest.raises(BertlineError, match="no CUDA device"):
         open_run(stores, tmp_path, replace(CONFIG, device="cuda"))
 
