@@ -242,7 +242,7 @@ def pretrain(trainer: Trainer, variant: Variant | None) -> dict[str, Any]:
         "preparation_seconds": prepared,
         "seconds": trainer.history.seconds,
         "validation": trainer.history.validation_curve,
-        "train": trainer.train_means,
+        "train": trainer.metrics()["train"],
     }
 
 

@@ -63,6 +63,12 @@ assert not heavy & {*sys.modules}, heavy & {*sys.modules}
     assert result.returncode == 0, result.stderr
 
 
+def test_a_prediction_does_not_import_the_compiler() -> None:
+    """It takes two seconds to import, and a decorator of its own is enough to do so."""
+    code = "import sys, bertline.inference.predictor as p; sys.exit('torch._dynamo' in sys.modules or not p.torch)"
+    assert run_in(ROOT, "python", "-c", code).returncode == 0
+
+
 def test_a_stage_gets_params_paths_and_task(checkout: Path, type_in: Type, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 

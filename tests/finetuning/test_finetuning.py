@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from bertline.base import processor
 from bertline.base.config import Kind
 from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_directory
@@ -22,6 +21,7 @@ from bertline.inference.predictor import Predictor, predict_rows
 from bertline.model.bert import BertConfig, initialize
 from bertline.tasks.batches import Batch
 from bertline.tokens.tokenizer import load_tokenizer
+from bertline.training import device
 from toy_tasks import KINDS, RECIPE, SHAPE, SHORT, Prepare, toy_task
 
 
@@ -93,11 +93,8 @@ def test_both_starts_share_head_order_and_dropout(
 
 
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"dropout": 0.3}, {"learning_rate": 1e-3}, {"precision": "fp32"}])
-def test_an_option_changes_the_run(
-    changed: dict, prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpuinfo").write_text("flags : avx512_bf16\n")  # whatever this processor has: emulated, if need be
-    monkeypatch.setattr(processor, "CPU_INFORMATION", tmp_path / "cpuinfo")
+def test_an_option_changes_the_run(changed: dict, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "BF16_ON_CPU", True)  # whatever this processor has: emulated, if need be
     data = prepare("classification")
     usual = finetune(data, SHAPE, SHORT)[1].losses
     assert finetune(data, SHAPE, replace(SHORT, **changed))[1].losses != usual

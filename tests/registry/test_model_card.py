@@ -23,6 +23,7 @@ def test_a_card_holds_data_recipe_scores_limits_licence_and_lineage(artifacts: A
     assert f"- content sha256: `{next(contenders(params, artifacts, {})).content}`" in topic
     encoder = cards["bertline-encoder"]
     assert "pipeline_tag: fill-mask" in encoder
+    assert "| mlm_loss | 4.0000 | 3.8750 to 4.1250 |" in encoder
     assert "| gain_over_unigram | 2.0000 |" in encoder
     assert "python-docs: (sha256 ab)" in encoder
     for heading in ("Data", "Licence", "Recipe", "Scores", "Limits", "Carbon", "Lineage"):

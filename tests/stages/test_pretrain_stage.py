@@ -82,6 +82,9 @@ def test_it_writes_a_model_its_card_its_metrics_and_its_curves(artifacts: Artifa
     assert load_tokenizer(artifacts.pretrained).get_vocab_size() == model.config.vocab_size
     card = (artifacts.pretrained / "README.md").read_text(encoding="utf-8")
     assert f"{metrics['parameters']:,}" in card and f"{metrics['validation']['mlm_loss']:.3f}" in card
+    assert set(metrics["intervals"]) == MEANS
+    low, high = metrics["intervals"]["nsp_accuracy"]
+    assert f"| {low:.1%} to {high:.1%} |\n" in card
 
 
 def test_run_again_it_trains_again_and_gives_the_same_bytes(artifacts: Artifacts) -> None:

@@ -7,6 +7,7 @@ import torch
 
 from bertline.base import processor as room
 from bertline.base.errors import BertlineError
+from bertline.training import device
 from bertline.training.device import autocast, note_precision, prepare, usable_precision
 
 
@@ -50,6 +51,7 @@ def processor(monkeypatch, tmp_path):
     def pretend(flags):
         (tmp_path / flags).write_text(f"processor : 0\nflags : fpu avx2 {flags}\n")
         monkeypatch.setattr(room, "CPU_INFORMATION", tmp_path / flags)
+        monkeypatch.setattr(device, "BF16_ON_CPU", bool(room.bf16_instructions()))  # asked when it was imported
 
     return pretend
 

@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bertline.base.files import JsonRow
-from bertline.pretraining.objective import SUMS, Means, means
+from bertline.pretraining.measure import Intervals, Measured
+from bertline.pretraining.objective import SUMS, means
 
 
 @dataclass
@@ -17,6 +18,7 @@ class History:
         window: sums over the steps since the last point of the curve, in the order of SUMS.
         curve: a point every log_every steps: step, tokens, learning_rate, and the means over those steps.
         validation_curve: a point each evaluation: step, and the means over the validation batches.
+        intervals: of the last evaluation's means.
     """
 
     step: int = 0
@@ -24,6 +26,7 @@ class History:
     window: list[float] = field(default_factory=lambda: [0.0] * len(SUMS))
     curve: list[JsonRow] = field(default_factory=list)
     validation_curve: list[JsonRow] = field(default_factory=list)
+    intervals: Intervals = field(default_factory=dict)
 
     def add(self, sums: list[float]) -> None:
         """Count one step, and its sums."""
@@ -43,10 +46,9 @@ class History:
         """Whether the last evaluation was of the weights as they are now."""
         return bool(self.validation_curve) and self.validation_curve[-1]["step"] == self.step
 
-    def add_evaluation(self, result: Means) -> JsonRow:
-        row: JsonRow = {"step": self.step, **result}
-        self.validation_curve.append(row)
-        return row
+    def add_evaluation(self, result: Measured) -> None:
+        self.validation_curve.append({"step": self.step, **result.means})
+        self.intervals = result.intervals
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,12 +1,17 @@
 """How well a model predicts: losses and accuracies of both tasks, and pseudo-perplexity, without dropout.
 
-measure(network, source, config, world)     # {"mlm_loss": …, "mlm_accuracy": …, "pseudo_perplexity": …, "nsp_loss": …}
+measured = measure(network, source, config, world, interrupted)
+measured.means         # {"mlm_loss": …, "mlm_accuracy": …, "pseudo_perplexity": …, "nsp_loss": …}
+measured.intervals     # {"mlm_loss": [3.61, 3.72], …}
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,12 +23,27 @@ from bertline.training.device import autocast
 from bertline.training.distributed import World
 
 Interrupted = Callable[[], bool]
+Intervals = dict[str, list[float]]  # the lower edge and the upper one
+_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model came to on the batches of a source.
+
+    Attributes:
+        means: losses and accuracies over all of them, None where the objective has no such figure.
+        intervals: between which 95 % of the bootstrap draws of each lie; without pseudo-perplexity.
+    """
+
+    means: Means
+    intervals: Intervals
 
 
 @torch.no_grad()
 def measure(
     network: Any, source: ExampleSource, config: Pretrain, world: World, interrupted: Interrupted
-) -> Means | None:
+) -> Measured | None:
     """Means over the first `evaluation_batches` of a source, and the pseudo-perplexity of its first sequences.
 
     Args:
@@ -35,13 +55,14 @@ def measure(
     """
     network.eval()
     device = next(network.parameters()).device
-    total = torch.zeros(len(SUMS), dtype=torch.float64)
+    sums = torch.zeros(config.evaluation_batches, len(SUMS), dtype=torch.float64)
     for step in range(config.evaluation_batches):
         if world.size == 1 and interrupted():
             return None
         batch = source.batch(step, world.rank, world.size)
-        total += objective_sums(network, batch.to(device), config.precision).double().cpu()
-    made = means(world.sum(total.to(device)).tolist(), pairs=source.pairs)
+        sums[step] = objective_sums(network, batch.to(device), config.precision).double().cpu()
+    sums = world.sum(sums.to(device)).cpu()
+    made = means(sums.sum(dim=0).tolist(), pairs=source.pairs)
     if config.perplexity_sequences:
         surprise = torch.zeros(2, dtype=torch.float64)
         for first in range(0, config.perplexity_sequences, config.batch_size):
@@ -50,7 +71,22 @@ def measure(
             surprise += _pseudo_log_likelihood(network, plain, source, config, device).cpu()
         loss, tokens = world.sum(surprise.to(device)).tolist()
         made["pseudo_perplexity"] = round(math.exp(loss / max(tokens, 1)), 6)
-    return made
+    return Measured(made, _intervals(sums.numpy(), pairs=source.pairs))
+
+
+def _intervals(sums: npt.NDArray[np.float64], *, pairs: bool) -> Intervals:
+    """Between the 2.5th and the 97.5th percentile of means over batches that are drawn again (Efron 1979).
+
+    Args:
+        sums: of each batch, in the order of SUMS: (batches, 6). The sequences of a batch come from all over the text.
+        pairs: as for `means`.
+    """
+    random = np.random.Generator(np.random.Philox(key=0))
+    drawn = random.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=_DRAWS) @ sums
+    found = [means(draw, pairs=pairs) for draw in drawn.tolist()]
+    names = [name for name, value in found[0].items() if value is not None]
+    edges = np.quantile([[draw[name] for name in names] for draw in found], (0.025, 0.975), axis=0).round(6)
+    return dict(zip(names, edges.T.tolist(), strict=True))
 
 
 def _pseudo_log_likelihood(

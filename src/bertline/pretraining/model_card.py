@@ -1,6 +1,6 @@
 """The model card of a pre-trained model: README.md in the form of the Hugging Face Hub, without times or places."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ tokenizer = AutoTokenizer.from_pretrained("path/to/this/directory")
 
 Measured on {evaluation_batches} batches of each with the final weights, {mask_rate:.0%} of the tokens masked;
 pseudo-perplexity (Salazar et al. 2020) on {perplexity_sequences} sequences, their tokens masked one by one.
-Validation documents were never trained on.
+Validation documents were never trained on. The interval is a bootstrap over the validation batches: it tells how sure
+the figure is for this model, not how far another seed would come.
 
 ## How it was trained
 
@@ -73,9 +74,7 @@ def pretraining_card(
         layers=shape.layers,
         hidden_size=shape.hidden_size,
         vocab_size=shape.vocab_size,
-        scores="\n".join(
-            _score_row(name, metrics[key]) for key, name in (("train", "training"), ("validation", "validation"))
-        ),
+        scores="\n".join(_score_rows(metrics)),
         train_tokens=train.meta["tokens"],
         train_documents=train.meta["documents"],
         validation_tokens=held_out.meta["tokens"],
@@ -95,12 +94,20 @@ _OPTIONS = (
 )
 
 
-def _score_row(name: str, means: Figures) -> str:
-    cells = (
-        f"{means['mlm_loss']:.3f}",
-        f"{means['mlm_accuracy']:.1%}",
-        f"{means['pseudo_perplexity']:.1f}" if "pseudo_perplexity" in means else "-",
-        "-" if means["nsp_loss"] is None else f"{means['nsp_loss']:.3f}",
-        "-" if means["nsp_accuracy"] is None else f"{means['nsp_accuracy']:.1%}",
-    )
-    return f"| {name} | {' | '.join(cells)} |"
+def _score_rows(metrics: Figures) -> Iterator[str]:
+    columns = {
+        "mlm_loss": "{:.3f}",
+        "mlm_accuracy": "{:.1%}",
+        "pseudo_perplexity": "{:.1f}",
+        "nsp_loss": "{:.3f}",
+        "nsp_accuracy": "{:.1%}",
+    }
+    for name, key in (("training", "train"), ("validation", "validation"), ("validation, 95 % interval", "intervals")):
+        edges = {column: _edges(metrics[key].get(column)) for column in columns}
+        cells = (" to ".join(form.format(edge) for edge in edges[column]) or "-" for column, form in columns.items())
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+def _edges(figure: Any) -> list[float]:
+    """The ends of an interval; of a single figure, that one; none where there is no figure."""
+    return figure if isinstance(figure, list) else [] if figure is None else [figure]

@@ -31,8 +31,7 @@ from bertline.pretraining.history import History
 from bertline.pretraining.initial import initial_hash, initial_model
 from bertline.pretraining.learner import Learner, NotFiniteError
 from bertline.pretraining.masking import Pieces
-from bertline.pretraining.measure import measure
-from bertline.pretraining.objective import Means
+from bertline.pretraining.measure import Measured, measure
 from bertline.pretraining.plan import Plan
 from bertline.pretraining.progress import Progress, flops_of_sequence, measure_peak
 from bertline.pretraining.randomness import TRAINING, VALIDATION
@@ -98,7 +97,7 @@ class Trainer:
         self.learner = Learner(initial_model(config, vocabulary, root), config, world, self.device)
         self.model, self.optimizer = self.learner.model, self.learner.optimizer
         self.history = History()
-        self.train_means: Means | None = None
+        self.on_training_text: Measured | None = None
         self._stop = StopRequest()
         self._agreed = 0
         self._clock_start = 0.0  # when the run would have begun, had it been made in one sitting
@@ -262,7 +261,7 @@ class Trainer:
         if result is not None:
             self.history.add_evaluation(result)
 
-    def _measure(self, name: str) -> Means | None:
+    def _measure(self, name: str) -> Measured | None:
         return measure(self.model, self.measured[name], self.config, self.world, lambda: bool(self._stopping))
 
     def _finish(self) -> None:
@@ -272,7 +271,7 @@ class Trainer:
             if self.learner.average.count:
                 self.learner.average.average_into(self.model)
             self._evaluate()
-            self.train_means = self._measure("train")
+            self.on_training_text = self._measure("train")
             self._agree(self.history.seconds)
         if self._stopping:
             self._say(f"pretrain: stopped at step {self.history.step:,}; run again to go on from there")
@@ -296,15 +295,17 @@ class Trainer:
     def metrics(self) -> dict[str, Any]:
         """The figures of a finished run; no times in them.
 
-        `train` and `validation` are of the final weights without dropout, over as many batches of each.
+        `train` and `validation` are of the final weights without dropout, over as many batches of each; `intervals` are
+        those of `validation`.
         """
         return {
             "steps": self.history.step,
             "tokens": self.plan.tokens(self.history.step),
             "precision": usable_precision(self.device.type, self.config.precision),
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
-            "train": self.train_means,
+            "train": self.on_training_text and self.on_training_text.means,
             "validation": {key: value for key, value in self.history.validation_curve[-1].items() if key != "step"},
+            "intervals": self.history.intervals,
         }
 
     def _say(self, line: str) -> None:

@@ -96,7 +96,8 @@ def _task_contender(task: str, params: Params, artifacts: Artifacts, lineage: Ma
 def _encoder_contender(params: Params, artifacts: Artifacts, lineage: Mapping[str, str]) -> Contender:
     """The pre-trained model; its majority baseline is the unigram distribution, its score the gain over it in nats."""
     directory = artifacts.pretrained
-    validation = read_json(artifacts.metrics("pretrain"))["validation"]
+    figures = read_json(artifacts.metrics("pretrain"))
+    validation = figures["validation"]
     encoded = artifacts.metrics("encode")
     gain = read_json(encoded)["unigram_entropy"] - validation["mlm_loss"]
     accuracies = {name: value for name, value in validation.items() if name.endswith("accuracy") and value is not None}
@@ -110,7 +111,7 @@ def _encoder_contender(params: Params, artifacts: Artifacts, lineage: Mapping[st
         content=content,
         scores=Scores("gain_over_unigram", {"gain_over_unigram": gain, **accuracies}, sha256_file(encoded)),
         majority={"gain_over_unigram": 0.0},
-        card=encoder_card(validation, gain, params, artifacts, {**lineage, "content sha256": content}),
+        card=encoder_card(figures, gain, params, artifacts, {**lineage, "content sha256": content}),
         tags=_version_tags(content, artifacts, directory) | {"bertline.kind": FILL_MASK},
     )
 

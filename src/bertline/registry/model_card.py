@@ -114,18 +114,20 @@ def _interval(edges: Sequence[float]) -> str:
 
 
 def encoder_card(
-    validation: Figures, gain: float, params: Params, artifacts: Artifacts, lineage: Mapping[str, str]
+    figures: Figures, gain: float, params: Params, artifacts: Artifacts, lineage: Mapping[str, str]
 ) -> str:
     """The card of the pre-trained model.
 
     Args:
-        validation: the part `validation` of reports/pretrain/metrics.json.
+        figures: reports/pretrain/metrics.json.
         gain: nats of validation MLM loss under the unigram entropy.
         params: the configuration it was trained with.
         artifacts: paths.
         lineage: name -> value of where it comes from.
     """
-    figures = {name: value for name, value in validation.items() if value is not None} | {"gain_over_unigram": gain}
+    means = {name: value for name, value in figures["validation"].items() if value is not None}
+    scores = {"this model": means | {"gain_over_unigram": gain}}
+    scores["95 % interval"] = {name: _interval(edges) for name, edges in figures["intervals"].items()}
     recipe = params.pretrain
     use = f"A BERT ({_shape(params)}) pre-trained with {recipe.objective}: fills [MASK], or is fine-tuned."
     return _card(
@@ -136,7 +138,7 @@ def encoder_card(
             "Use": f"{use}\n\n{_serving(params, 'encoder')}",
             "Data": _sources(artifacts),
             "Recipe": _recipe(f"Pre-trained {_start(params)}", asdict(recipe)),
-            "Scores on the validation documents": _table(tuple(figures), {"this model": figures}) + _ONE_RUN,
+            "Scores on the validation documents": _table(tuple(scores["this model"]), scores) + _ONE_RUN,
             "Limits": f"- Sequences of {recipe.sequence_length} tokens were seen, none longer.\n{_LIMITS}",
             "Licence": _licences(artifacts),
             "Carbon": carbon("pretrain", recipe, artifacts),
@@ -145,7 +147,9 @@ def encoder_card(
     )
 
 
-_ONE_RUN = "\n\nOne run with one seed: the spread over seeds is not known, and no interval is given."
+_ONE_RUN = (
+    "\n\nIntervals: bootstrap over the validation batches. One run with one seed: the spread over seeds is not known."
+)
 
 
 def _shape(params: Params) -> str:

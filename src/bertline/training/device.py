@@ -59,8 +59,9 @@ def _keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-# Reads a file, which torch.compile cannot trace: for it, the answer is a constant.
-_bf16_instructions = torch.compiler.assume_constant_result(bf16_instructions)  # type: ignore[no-untyped-call]
+# Asked once, here: it reads a file, which torch.compile cannot trace. (`torch.compiler.assume_constant_result` would do
+# for the compiler, but imports all of it: two seconds of every process.)
+BF16_ON_CPU = bool(bf16_instructions())
 
 
 def usable_precision(device: str, precision: str) -> str:
@@ -73,7 +74,7 @@ def usable_precision(device: str, precision: str) -> str:
     """
     if precision not in ("bf16", "fp32"):
         raise ValueError(f"no precision named {precision!r}; choose bf16 or fp32")
-    emulated = precision == "bf16" and device == "cpu" and not _bf16_instructions()
+    emulated = precision == "bf16" and device == "cpu" and not BF16_ON_CPU
     return "fp32" if emulated else precision
 
 
