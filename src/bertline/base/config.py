@@ -266,9 +266,7 @@ class Finetune:
     patience: int = option(
         0, "stop after so many epochs without a better validation score, keep the best epoch; 0: off", rare=True
     )
-    layer_decay: float = option(
-        1.0, "learning rate of a layer as a share of that of the one above; not from random weights", rare=True
-    )
+    layer_decay: float = option(1.0, "learning rate of a layer as a share of that of the one above", rare=True)
     frozen_layers: int = option(
         0, "leave embeddings and so many of the lowest layers as pre-trained; not from random weights", rare=True
     )

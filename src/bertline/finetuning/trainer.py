@@ -89,8 +89,8 @@ def finetune(
         BertlineError: the encoder does not fit, sequences are longer than its positions, or the loss is not finite.
     """
     _check_length(config, shape, data.task.name)
-    if encoder is None:  # what keeps the encoder near its pre-trained weights would only cripple a random one
-        config = replace(config, layer_decay=1.0, frozen_layers=0)
+    if encoder is None:  # frozen random layers would be no baseline
+        config = replace(config, frozen_layers=0)
     device = prepare(config.device, config.threads)
     if title:
         note_precision(config.device, config.precision, title)
