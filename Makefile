@@ -42,7 +42,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bertline needs Python 3.11 or later; try: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --no-compile --requirement requirements.lock
-	-@$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib # pip would compile on one core; some packages hold files of other Pythons
+	@$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true # pip would compile on one core; some packages hold files of other Pythons
 	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
