@@ -9,10 +9,11 @@ import pyarrow as pa
 from bertline.corpus.parquet import SCHEMA, DocumentWriter
 
 
-def write_shards(directory: Path, split: str, documents: Sequence[Sequence[str]]) -> Path:
-    """Write the sentences of each document as one split."""
+def write_shards(directory: Path, split: str, documents: Sequence[Sequence[str]], sources: Sequence[str] = ()) -> Path:
+    """Write the sentences of each document as one split; `sources` says where each is from, if it matters."""
+    names = sources or ["test"] * len(documents)
     rows = [
-        {"id": str(number), "source": "test", "title": "", "sentences": list(sentences)}
+        {"id": str(number), "source": names[number], "title": "", "sentences": list(sentences)}
         for number, sentences in enumerate(documents)
     ]
     with DocumentWriter(directory, split) as writer:

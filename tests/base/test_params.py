@@ -32,6 +32,7 @@ def refusal(params: dict) -> str:
         ({"pretrain": {"batch_size": 64, "accumulation": 5}}, ["key pretrain.accumulation", "must divide"]),
         ({"pretrain": {"model": "huge"}}, ["key pretrain.model", "'base'", "'huge'"]),
         ({"pretrain": None}, ["key pretrain", "None"]),
+        ({"pretrain": {"upsample": {"books.txt": 0}}}, ["key pretrain.upsample", "at least 1"]),
         ({"documents": {"validation_fraction": 0}}, ["key documents.validation_fraction", "above 0"]),
         ({"tasks": {"a": {**TASK, "finetune": {"epocs": 1}}}}, ["key tasks.a.finetune.epocs", "'epochs'"]),
         ({"tasks": {"a": {**TASK, "finetune": {"stride": 500}}}}, ["key tasks.a.finetune.stride", "max_length"]),

@@ -42,9 +42,10 @@ def store(edit: Callable[..., Arrays | None], **told: object):
             np.save(directory / f"{name}.npy", array)
         counts = {"tokens": len(arrays[0]), "sentences": len(arrays[1]) - 1, "documents": len(arrays[2]) - 1}
         counts["unknown"] = int((arrays[0] == 1).sum())
+        sources = [["text", counts["documents"]]]
         hashes = {f"{name}.npy": sha256_file(directory / f"{name}.npy") for name in NAMES}
         meta = read_json(directory / "meta.json")
-        write_json(directory / "meta.json", {**meta, **counts, "sha256": hashes, **told})
+        write_json(directory / "meta.json", {**meta, **counts, "sources": sources, "sha256": hashes, **told})
         change_json(artifacts.metrics("encode"), lambda metrics: metrics.update(train_tokens=counts["tokens"]))
 
     return damage
@@ -148,6 +149,8 @@ FAULTS = [
     fault("counts that are missing", "counts_are_recorded", meta(lambda value: value.pop("words"))),
     fault("an altered byte", "files_are_as_written", file("ids.npy", lambda data: data[:-2] + b"\x09\x00")),
     fault("wrong counts", "counts_are_as_recorded", meta(lambda value: value.update(sentences=39))),
+    fault("a source too many", "counts_are_as_recorded", meta(lambda value: value["sources"].append(["x", 1]))),
+    fault("sources that are not told", "counts_are_as_recorded", meta(lambda value: value.pop("sources"))),
     fault(
         "offsets that do not rise",
         "offsets_are_whole",

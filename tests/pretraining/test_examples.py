@@ -183,6 +183,37 @@ def test_epochs_differ_in_order(corpus: Corpus) -> None:
     assert permute(np.arange(slots), slots, 1).shape == (slots,)
 
 
+def test_an_epoch_has_the_documents_of_an_upsampled_source_so_often(tmp_path: Path) -> None:
+    lengths = [[9, 9, 9]] * 6
+    corpus = place_store(tmp_path, lengths, sources=[("few", 2), ("many", 3), ("few", 1)])
+    config = replace(CONFIG, objective="mlm", sequence_length=29, upsample={"few": 3})  # 27 tokens of text: a document
+    text = source_of(corpus, config).texts[29]
+    epoch = slot_places(text, np.arange(text.tokens // 27), 27, 0)
+    assert np.bincount(text.starts[text.locate(epoch)[0]] // 27).tolist() == [3, 3, 1, 1, 1, 3]
+    plain, once = source_of(corpus), source_of(corpus, replace(CONFIG, upsample={"many": 1}))
+    assert all(equal(plain.batch(step), once.batch(step)) for step in range(3))
+
+
+@given(upsample=st.dictionaries(st.sampled_from("abc"), st.integers(1, 4)), seed=st.integers(0, 9))
+def test_a_random_segment_is_never_from_a_copy_of_its_own_document(
+    tmp_path_factory: pytest.TempPathFactory, upsample: dict[str, int], seed: int
+) -> None:
+    sources = [("a", 2), ("b", 1), ("c", 2)]
+    corpus = place_store(tmp_path_factory.mktemp("store"), random_lengths(5, seed=seed), sources=sources)
+    batch = source_of(corpus, replace(CONFIG, upsample=upsample), seed).batch(0)
+    bounds = corpus[0].sentences[corpus[0].documents]
+    for row, label in enumerate(batch.labels.tolist()):
+        first, second = (set(np.searchsorted(bounds, places, "right")) for places in segments_of(batch, row))
+        assert len(first) == len(second) == 1
+        assert (first != second) == bool(label)
+
+
+def test_a_source_that_is_not_there_is_named_beside_those_that_are(tmp_path: Path) -> None:
+    corpus = place_store(tmp_path, [[9, 9]] * 4, sources=[("wiki.txt", 3), ("books.txt", 1)])
+    with pytest.raises(BertlineError, match=r"pretrain\.upsample.*'book\.txt', but from wiki\.txt, books\.txt"):
+        source_of(corpus, replace(CONFIG, upsample={"book.txt": 2}))
+
+
 def test_long_sentences_are_reached_in_all_their_length(tmp_path: Path) -> None:
     corpus = place_store(tmp_path, [[400, 3], [5, 300, 200]], inside=0.5)
     source = source_of(corpus, replace(CONFIG, sequence_length=24))

@@ -12,21 +12,29 @@ SPECIALS = len(SPECIAL_TOKENS)
 Documents = Sequence[Sequence[Sequence[int]]]  # documents of sentences of ids
 
 
-def make_store(directory: Path, documents: Documents, vocab_size: int) -> TokenStore:
-    """A store of these ids."""
+def make_store(
+    directory: Path, documents: Documents, vocab_size: int, sources: Sequence[tuple[str, int]] = ()
+) -> TokenStore:
+    """A store of these ids; `sources` tells how many documents are from where."""
     sentences = [sentence for document in documents for sentence in document]
     batch = TokenBatch(
         ids=np.array([token for sentence in sentences for token in sentence], dtype=np.uint32),
         sentences=np.array([len(sentence) for sentence in sentences], dtype=np.int64),
         documents=np.array([len(document) for document in documents], dtype=np.int64),
         words=0,
+        sources=sources,
     )
     write_store(directory, [batch], vocab_size=vocab_size, vocab_sha256="0" * 64, unknown_id=1)
     return TokenStore.open(directory)
 
 
 def place_store(
-    directory: Path, lengths: Sequence[Sequence[int]], *, seed: int = 0, inside: float = 0.3
+    directory: Path,
+    lengths: Sequence[Sequence[int]],
+    *,
+    seed: int = 0,
+    inside: float = 0.3,
+    sources: Sequence[tuple[str, int]] = (),
 ) -> tuple[TokenStore, list[str]]:
     """A store in which the token at place p has id SPECIALS + p, so that batches show where their tokens come from.
 
@@ -35,6 +43,7 @@ def place_store(
         lengths: for each document, the tokens of each sentence.
         seed: of the choice below.
         inside: share of tokens, not at the start of a sentence, that are ## pieces.
+        sources: how many documents are from where, in order.
     """
     random = np.random.default_rng(seed)
     vocabulary, documents, place = list(SPECIAL_TOKENS), [], 0
@@ -48,7 +57,7 @@ def place_store(
             ]
             place += length
         documents.append(made)
-    return make_store(directory, documents, len(vocabulary)), vocabulary
+    return make_store(directory, documents, len(vocabulary), sources), vocabulary
 
 
 def random_lengths(documents: int, *, seed: int = 0, longest: int = 25) -> list[list[int]]:

@@ -1,5 +1,6 @@
 """Documents as ids: the tokenizers library's, whatever the number of workers, and what the filter drops."""
 
+import itertools
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +19,8 @@ DOCUMENTS = [PROSE, SYMBOLS, ["A café."], CHINESE, SYMBOLS, PROSE[:1]]
 
 def encoded(directory: Path, documents: list[list[str]], limit: float) -> tuple[list[list[int]], int, int]:
     """The ids of each sentence kept, the words and the documents dropped."""
-    batch = DocumentEncoder(directory, limit).encode(pa.array(documents, pa.list_(pa.string())))
+    sources = pa.array(["somewhere"] * len(documents))
+    batch = DocumentEncoder(directory, limit).encode(pa.array(documents, pa.list_(pa.string())), sources)
     ends = batch.sentences.cumsum()
     parts = [batch.ids[end - length : end].tolist() for end, length in zip(ends, batch.sentences, strict=True)]
     assert len(batch.ids) == batch.sentences.sum()
@@ -60,7 +62,8 @@ def test_any_number_of_workers_writes_the_same_bytes(
 ) -> None:
     monkeypatch.setattr("bertline.corpus.parquet._GROUP_ROWS", 2)
     documents = [[f"Number {number}.", *DOCUMENTS[number % len(DOCUMENTS)]] for number in range(30)]
-    write_shards(tmp_path, "train", documents)
+    sources = ["a"] * 7 + ["b"] * 12 + ["c"] * 10 + ["a"]
+    write_shards(tmp_path, "train", documents, sources)
     metas = []
     for workers in ("1", "2", "3"):
         monkeypatch.setenv("BERTLINE_WORKERS", workers)
@@ -72,3 +75,6 @@ def test_any_number_of_workers_writes_the_same_bytes(
     store = TokenStore.open(tmp_path / "1")
     store.verify()
     assert store.meta["documents"] == 30 - metas[0]["dropped"]
+    dropped = [encoded(tokenizer_directory, [document], 0.45)[2] for document in documents]
+    kept = [name for name, gone in zip(sources, dropped, strict=True) if not gone]
+    assert store.meta["sources"] == [[name, len(list(run))] for name, run in itertools.groupby(kept)]

@@ -134,6 +134,9 @@ class Pretrain:
     init_from: str = option(
         "", "go on from this Hugging Face BERT directory, under data/initial, instead of from scratch", rare=True
     )
+    upsample: dict[str, int] = option(
+        {}, "source (name of a file; of docstrings, the package) -> how often an epoch has it; others: once", rare=True
+    )
     sequence_length: int = option(64, "tokens a sequence, special tokens included")
     batch_size: int = option(64, "sequences an optimizer step, over all processes")
     accumulation: int = option(1, "micro-batches an optimizer step")
@@ -180,6 +183,7 @@ class Pretrain:
         not_negative(self, "perplexity_sequences")
         require(16 <= self.sequence_length <= 512, "sequence_length", "must be between 16 and 512")
         watched(self, "init_from")
+        require(all(times >= 1 for times in self.upsample.values()), "upsample", "must be whole numbers, at least 1")
         self._check_stages()
         require(not (self.packed and self.dropout), "packed", "needs a dropout of 0: its attention has none")
         require(0 < self.mask_rate <= 0.5, "mask_rate", "must be above 0 and at most 0.5")

@@ -102,8 +102,21 @@ def read_row_group(group: RowGroup) -> pa.ListArray:
     Raises:
         BertlineError: the file is damaged.
     """
+    return _column(group, "sentences")
+
+
+def read_sources(group: RowGroup) -> pa.StringArray:
+    """The source of each document of a row group, as an Arrow column.
+
+    Raises:
+        BertlineError: the file is damaged.
+    """
+    return _column(group, "source")
+
+
+def _column(group: RowGroup, name: str) -> pa.Array:
     with _opened(group.path) as file:
-        return file.read_row_group(group.number, ["sentences"], use_threads=False).column(0).combine_chunks()
+        return file.read_row_group(group.number, [name], use_threads=False).column(0).combine_chunks()
 
 
 def read_sentences(directory: Path, split: str) -> Iterator[list[list[str]]]:

@@ -8,7 +8,8 @@
 
 Next-sentence pairs as in BERT (Devlin et al. 2019, section 3.1): two segments of whole sentences that fill the
 sequence; in half of the sequences the second follows the first, in the others it is from another document; a tenth is
-of a random shorter length. Every epoch begins a sequence about each place of the corpus once, in a random order.
+of a random shorter length. Every epoch begins a sequence about each place of the corpus once, in a random order; about
+those of a source in `pretrain.upsample` so often.
 """
 
 import sys
@@ -103,7 +104,7 @@ class ExampleSource:
     Args:
         store: the tokens.
         pieces: of the vocabulary that made them.
-        config: objective, mask_rate, whole_word and short_rate are read.
+        config: objective, upsample, mask_rate, whole_word and short_rate are read.
         plan: how many sequences of which length a step has.
         seed, stream: name the random numbers.
 
@@ -131,8 +132,12 @@ class ExampleSource:
             self.pieces.continuation,
             min_sentences=2 if self.pairs else 1,
             longest_unit=room - room // LEAST_SHARE,
-            where=str(self.store.directory),
+            times=self.store.times(self.config.upsample) if self.config.upsample else 1,
         )
+        if not text.tokens:
+            fix = "Add text, or lower documents.min_sentences; one-sentence documents serve `objective: mlm` only"
+            what = f"no document has {2 if self.pairs else 1} or more sentences"
+            raise BertlineError(what, where=str(self.store.directory), fix=fix)
         if self.pairs and text.documents < 2:
             what = "next-sentence prediction needs two documents with two sentences each"
             fix = "Add documents, or set pretrain.objective to mlm"

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bertline.base.errors import BertlineError
 from bertline.pretraining.randomness import Places, Words, below, permute, scramble, uniform
 
 LEAST_SHARE = 4  # each segment of a pair gets a fourth of the room at least, if its document has so much
@@ -41,10 +40,7 @@ class Text:
         continuation: (vocabulary,), True for ## pieces.
         min_sentences: leave out documents with fewer; sentences without tokens do not count.
         longest_unit: tokens of a sentence beyond which it counts as several units.
-        where: what to call the store in messages.
-
-    Raises:
-        BertlineError: no document has that many sentences.
+        times: (documents,) or one number, how often an epoch has each document.
     """
 
     def __init__(
@@ -56,28 +52,25 @@ class Text:
         *,
         min_sentences: int,
         longest_unit: int,
-        where: str = "the token store",
+        times: NDArray[np.int64] | int = 1,
     ) -> None:
         # As plain arrays over the same memory: numpy.memmap costs at every use.
         self.ids, self.sentences, self.continuation = np.asarray(ids), np.asarray(sentences), continuation
         self.longest_unit = longest_unit
-        enough = _sentences_with_text(self.sentences, documents) >= min_sentences
-        self.starts: Offsets = np.asarray(sentences[documents[:-1][enough]])
-        self.ends: Offsets = np.asarray(sentences[documents[1:][enough]])
+        taken = np.where(_sentences_with_text(self.sentences, documents) >= min_sentences, times, 0)
+        self.starts: Offsets = np.repeat(np.asarray(sentences[documents[:-1]]), taken)
+        self.ends: Offsets = np.repeat(np.asarray(sentences[documents[1:]]), taken)
         self.before: Offsets = np.concatenate(([0], np.cumsum(self.ends - self.starts)))
-        if not self.tokens:
-            fix = "Add text, or lower documents.min_sentences; one-sentence documents serve `objective: mlm` only"
-            what = f"no document has {min_sentences} or more sentences"
-            raise BertlineError(what, where=where, fix=fix)
 
     @property
     def tokens(self) -> int:
-        """How many tokens the documents have together."""
+        """How many tokens the documents have together, each as often as an epoch has it."""
         return int(self.before[-1])
 
     @property
     def documents(self) -> int:
-        return len(self.starts)
+        """How many documents there are, each counted once."""
+        return len(np.unique(self.starts))
 
     def locate(self, places: Places) -> tuple[Places, Places]:
         """Turn places among the tokens of these documents into (document, position in ids)."""
@@ -85,10 +78,11 @@ class Text:
         return document, self.starts[document] + places - self.before[document]
 
     def elsewhere(self, document: Places, words: Words) -> Places:
-        """A random place in any document but the given one, every token as likely as another."""
-        size = self.before[document + 1] - self.before[document]
-        places = below(words, self.tokens - size)
-        return np.where(places >= self.before[document], places + size, places)
+        """A random place in any document but the given one, every token of an epoch as likely as another."""
+        start = self.starts[document]  # a document that an epoch has several times stands there so often, in a row
+        first, last = (self.before[np.searchsorted(self.starts, start, side)] for side in ("left", "right"))
+        places = below(words, self.tokens - (last - first))
+        return np.where(places >= first, places + (last - first), places)
 
     def around(self, position: Places) -> tuple[Places, Places]:
         """The largest unit boundary at or before each position, and the smallest one after it."""

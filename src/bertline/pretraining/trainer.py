@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -51,7 +51,7 @@ _ALONE = World()
 def fingerprint(config: Pretrain, train: TokenStore, validation: TokenStore, root: Path = Path()) -> str:
     """A name for a run, by all that its result depends on but the code: options, tokens, vocabulary, initial model."""
     options = {key: value for key, value in asdict(config).items() if key not in _IRRELEVANT}
-    stores = [{key: store.meta[key] for key in ("sha256", "vocab_sha256")} for store in (train, validation)]
+    stores = [{key: store.meta[key] for key in ("sha256", "vocab_sha256", "sources")} for store in (train, validation)]
     named = {"pretrain": options, "stores": stores, "init_from": initial_hash(config, root)}
     return sha256_json(named)[:16]
 
@@ -89,9 +89,9 @@ class Trainer:
         self.plan = Plan.of(config)
         self.plan.check_processes(world.size)
         self.source = ExampleSource(train, self.pieces, config, self.plan, seed=config.seed, stream=TRAINING)
-        constant = Plan.constant(config)
+        constant, as_it_is = Plan.constant(config), replace(config, upsample={})
         self.measured = {
-            name: ExampleSource(store, self.pieces, config, constant, seed=_VALIDATION_SEED, stream=VALIDATION)
+            name: ExampleSource(store, self.pieces, as_it_is, constant, seed=_VALIDATION_SEED, stream=VALIDATION)
             for name, store in (("train", train), ("validation", validation))
         }
         self.learner = Learner(initial_model(config, vocabulary, root), config, world, self.device)

@@ -14,6 +14,7 @@ Chinese text has 0.28 tokens a character, English 0.22, and one limit does for b
 """
 
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bertline.base.workers import Workers
-from bertline.corpus.parquet import RowGroup, read_row_group, row_groups
+from bertline.corpus.parquet import RowGroup, read_row_group, read_sources, row_groups
 from bertline.tokens.encoder import Encoder
 from bertline.tokens.store import TokenBatch
 from bertline.tokens.tokenizer import load_tokenizer
@@ -48,8 +49,8 @@ class DocumentEncoder:
         self._limit = max_tokens_per_character
         self._type = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
 
-    def encode(self, documents: pa.ListArray) -> TokenBatch:
-        """Encode documents, each a list of sentences."""
+    def encode(self, documents: pa.ListArray, sources: pa.StringArray) -> TokenBatch:
+        """Encode documents, each a list of sentences and from a source."""
         sentences = documents.flatten()
         ids, lengths = self._encoder.encode(sentences)
         counts = pc.list_value_length(documents).to_numpy().astype(np.int64)
@@ -59,7 +60,8 @@ class DocumentEncoder:
             of_sentence = np.repeat(kept, counts)
             ids = ids[np.repeat(of_sentence, lengths)]
             sentences, lengths = sentences.filter(pa.array(of_sentence)), lengths[of_sentence]
-        return TokenBatch(ids.astype(self._type), lengths, counts[kept], count_spaced(sentences), dropped)
+        runs = [(name, len(list(run))) for name, run in groupby(sources.filter(pa.array(kept)).to_pylist())]
+        return TokenBatch(ids.astype(self._type), lengths, counts[kept], count_spaced(sentences), dropped, runs)
 
     def _kept(
         self, sentences: pa.StringArray, lengths: NDArray[np.int64], counts: NDArray[np.int64]
@@ -96,4 +98,4 @@ def encode_documents(workers: Workers, documents: Path, split: str) -> Iterator[
 
 
 def _encode_row_group(group: RowGroup) -> TokenBatch:
-    return _ENCODERS[0].encode(read_row_group(group))
+    return _ENCODERS[0].encode(read_row_group(group), read_sources(group))

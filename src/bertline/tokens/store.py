@@ -8,9 +8,11 @@ Sentence s is `ids[sentences[s] : sentences[s + 1]]`; document d is the sentence
 No special tokens are stored. Written in a stream, so that memory does not grow with the corpus.
 """
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -33,6 +35,7 @@ class TokenBatch(NamedTuple):
     documents: NDArray[np.int64]  # (documents,) sentences in each document
     words: int  # words of the text, as spaces delimit them
     dropped: int = 0  # documents that were left out on purpose
+    sources: Sequence[tuple[str, int]] = ()  # in order, how many documents are from where
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,21 @@ class TokenStore:
         if sentences[-1] != len(ids) or documents[-1] != len(sentences) - 1:
             raise BertlineError("offsets do not end where the ids end", where=str(directory), fix=_REMAKE)
         return cls(directory, ids, sentences, documents, meta)
+
+    def times(self, upsample: Mapping[str, int]) -> NDArray[np.int64]:
+        """How often an epoch that has these sources several times has each document: (documents,).
+
+        Raises:
+            BertlineError: there is no such source.
+        """
+        names = [name for name, _ in self.meta["sources"]]
+        for name in upsample:
+            if name not in names:
+                what = f"no document is from {name!r}, but from {', '.join(dict.fromkeys(names))}"
+                raise BertlineError(
+                    what, where="params.yaml, key pretrain.upsample", fix="Name sources as they are there"
+                )
+        return np.repeat([upsample.get(name, 1) for name in names], [count for _, count in self.meta["sources"]])
 
     def verify(self) -> None:
         """Read every file and compare its sha256 with meta.json.
@@ -102,6 +120,7 @@ def write_store(
     """
     id_type = np.dtype("<u2") if vocab_size <= 2**16 else np.dtype("<u4")
     words = unknown = dropped = 0
+    sources: list[tuple[str, int]] = []
     with atomic_directory(directory) as temporary:
         with ExitStack() as open_files:
             ids = open_files.enter_context(_NpyWriter(temporary / "ids.npy", id_type))
@@ -118,6 +137,7 @@ def write_store(
                 ids.append(batch.ids)
                 words += batch.words
                 dropped += batch.dropped
+                sources += batch.sources
                 unknown += int(np.count_nonzero(batch.ids == unknown_id))
             meta: dict[str, Any] = {
                 "tokens": ids.length,
@@ -132,12 +152,19 @@ def write_store(
             "words": words,
             "unknown": unknown,
             "dropped": dropped,
+            "sources": _joined(sources),
             "vocab_size": vocab_size,
             "vocab_sha256": vocab_sha256,
         }
         meta["sha256"] = {name: sha256_file(temporary / name) for name in FILES}
         write_json(temporary / META, meta)
     return meta
+
+
+def _joined(runs: Iterable[tuple[str, int]]) -> list[list[Any]]:
+    """Runs of documents, each [source, count], with neighbours of one source joined."""
+    groups = itertools.groupby(runs, key=itemgetter(0))
+    return [[source, sum(count for _, count in group)] for source, group in groups]
 
 
 class _NpyWriter:

@@ -115,6 +115,13 @@ class _Store:
         """How often special tokens occur among the ids."""
         return sum(int(self.counts[self.special_ids[token]]) for token in tokens if token in self.special_ids)
 
+    def _documents_of_sources(self) -> int | None:
+        """The documents that meta.json tells of, source by source."""
+        try:
+            return sum(int(count) for _, count in self.meta["sources"])
+        except (KeyError, TypeError, ValueError):
+            return None
+
     def row(self, split: str, vocab_sha256: str, documents: int | None) -> dict[str, Any]:
         """The row of a split in frame stores."""
         recorded = self.meta.get("sha256")
@@ -125,8 +132,10 @@ class _Store:
             "tokens": self.ids.size,
             "sentences": self.sentences.size - 1,
             "documents": self.documents.size - 1,
+            "documents of all sources": self.documents.size - 1,
             "unknown": self._occurrences("[UNK]"),
         }
+        told = self.meta | {"documents of all sources": self._documents_of_sources()}
         words, dropped = self.meta.get("words"), self.meta.get("dropped", 0)
         accounted = found["documents"] + (dropped if isinstance(dropped, int) else 0)  # by encode's filter
         largest = int(np.flatnonzero(self.counts).max(initial=0))
@@ -135,7 +144,7 @@ class _Store:
             "fault": "; ".join(self.faults),
             "altered": ", ".join(altered),
             "missing": ", ".join(name for name in _COUNTS if not isinstance(self.meta.get(name), int)),
-            "miscounted": ", ".join(key for key, count in found.items() if self.meta.get(key) != count),
+            "miscounted": ", ".join(key for key, count in found.items() if told.get(key) != count),
             "vocabulary": "same" if self.meta.get("vocab_sha256") == vocab_sha256 else "another",
             "offset_faults": _offset_faults(self.sentences, self.ids.size, self.documents),
             "ids_beyond": f"id {largest} of a vocabulary of {self.vocab_size}" if largest >= self.vocab_size else "",
