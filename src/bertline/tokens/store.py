@@ -9,7 +9,7 @@ No special tokens are stored. Written in a stream, so that memory does not grow 
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from operator import itemgetter
@@ -118,47 +118,56 @@ def write_store(
     Raises:
         BertlineError: there is no token at all, or an id is outside the vocabulary.
     """
-    id_type = np.dtype("<u2") if vocab_size <= 2**16 else np.dtype("<u4")
-    words = unknown = dropped = 0
-    sources: list[tuple[str, int]] = []
     with atomic_directory(directory) as temporary:
-        with ExitStack() as open_files:
-            ids = open_files.enter_context(_NpyWriter(temporary / "ids.npy", id_type))
-            sentences = open_files.enter_context(_NpyWriter(temporary / "sentences.npy", np.dtype("<i8")))
-            documents = open_files.enter_context(_NpyWriter(temporary / "documents.npy", np.dtype("<i8")))
-            sentences.append(np.zeros(1))
-            documents.append(np.zeros(1))
-            for batch in batches:
-                if len(batch.ids) and batch.ids.max() >= vocab_size:
-                    what = f"token id {batch.ids.max()} in a vocabulary of {vocab_size} entries"
-                    raise BertlineError(what, where=str(directory), fix="Use the vocabulary the text was encoded with")
-                documents.append(sentences.length - 1 + np.cumsum(batch.documents))
-                sentences.append(ids.length + np.cumsum(batch.sentences))
-                ids.append(batch.ids)
-                words += batch.words
-                dropped += batch.dropped
-                sources += batch.sources
-                unknown += int(np.count_nonzero(batch.ids == unknown_id))
-            meta: dict[str, Any] = {
-                "tokens": ids.length,
-                "sentences": sentences.length - 1,
-                "documents": documents.length - 1,
-            }
-        if not meta["tokens"]:
+        counts = _write_arrays(temporary, _within(vocab_size, batches, directory), vocab_size, unknown_id)
+        if not counts["tokens"]:
+            dropped = counts["dropped"]
             what = f"no tokens to store: all {dropped:,} documents were dropped" if dropped else "no tokens to store"
             fix = "Raise encode.max_tokens_per_character" if dropped else "Add text to the corpus"
             raise BertlineError(what, where=str(directory), fix=fix)
-        meta |= {
+        hashes = {name: sha256_file(temporary / name) for name in FILES}
+        meta = {**counts, "vocab_size": vocab_size, "vocab_sha256": vocab_sha256, "sha256": hashes}
+        write_json(temporary / META, meta)
+    return meta
+
+
+def _within(vocab_size: int, batches: Iterable[TokenBatch], directory: Path) -> Iterator[TokenBatch]:
+    """The batches, as long as all ids are in the vocabulary."""
+    for batch in batches:
+        if len(batch.ids) and batch.ids.max() >= vocab_size:
+            what = f"token id {batch.ids.max()} in a vocabulary of {vocab_size} entries"
+            raise BertlineError(what, where=str(directory), fix="Use the vocabulary the text was encoded with")
+        yield batch
+
+
+def _write_arrays(directory: Path, batches: Iterable[TokenBatch], vocab_size: int, unknown_id: int) -> dict[str, Any]:
+    """Write ids and offsets of all batches, and return what is counted on the way."""
+    id_type = np.dtype("<u2") if vocab_size <= 2**16 else np.dtype("<u4")
+    words = unknown = dropped = 0
+    sources: list[tuple[str, int]] = []
+    with ExitStack() as open_files:
+        ids = open_files.enter_context(_NpyWriter(directory / "ids.npy", id_type))
+        sentences = open_files.enter_context(_NpyWriter(directory / "sentences.npy", np.dtype("<i8")))
+        documents = open_files.enter_context(_NpyWriter(directory / "documents.npy", np.dtype("<i8")))
+        sentences.append(np.zeros(1))
+        documents.append(np.zeros(1))
+        for batch in batches:
+            documents.append(sentences.length - 1 + np.cumsum(batch.documents))
+            sentences.append(ids.length + np.cumsum(batch.sentences))
+            ids.append(batch.ids)
+            words += batch.words
+            dropped += batch.dropped
+            sources += batch.sources
+            unknown += int(np.count_nonzero(batch.ids == unknown_id))
+        return {
+            "tokens": ids.length,
+            "sentences": sentences.length - 1,
+            "documents": documents.length - 1,
             "words": words,
             "unknown": unknown,
             "dropped": dropped,
             "sources": _joined(sources),
-            "vocab_size": vocab_size,
-            "vocab_sha256": vocab_sha256,
         }
-        meta["sha256"] = {name: sha256_file(temporary / name) for name in FILES}
-        write_json(temporary / META, meta)
-    return meta
 
 
 def _joined(runs: Iterable[tuple[str, int]]) -> list[list[Any]]:
