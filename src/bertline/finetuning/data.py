@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from bertline.base.config import Finetune
@@ -59,7 +60,7 @@ def prepare_data(
     elif task.kind == "span":
         settings = replace(
             settings,
-            max_answer_tokens=_longest_answer(features),
+            max_answer_tokens=int(answer_tokens(features).max(initial=1)),
             may_be_unanswerable=any(not row["answers"] for row in train),
         )
     elif task.kind == "tagging":
@@ -76,6 +77,7 @@ def _standardised(features: Features, mean: float, deviation: float) -> Features
     return Features(features.kind, examples, features.pad)
 
 
-def _longest_answer(features: Features) -> int:
+def answer_tokens(features: Features) -> npt.NDArray[np.int64]:
+    """How many tokens each answer has that a window shows; windows without one, which point to [CLS], do not count."""
     labels = [example.labels for example in features.examples if example.labels is not None]
-    return max((int(last - first) + 1 for first, last in labels), default=1)
+    return np.array([last - first + 1 for first, last in labels if first > 0], dtype=np.int64)

@@ -16,7 +16,7 @@ class InferenceSettings:
     Attributes:
         max_length: tokens an example, as in training.
         stride: tokens that two examples of a long row share.
-        max_answer_tokens: span: no answer is longer (the longest of the training rows).
+        max_answer_tokens: span: no answer is longer; the limit that was best on the validation rows.
         may_be_unanswerable: span: some training rows have no answer, so "" is a possible one.
         null_threshold: span: the answer is "" where the score of no answer exceeds that of the best span by more than
             this; the value that was best on the validation rows.
