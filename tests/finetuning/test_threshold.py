@@ -86,6 +86,12 @@ def test_no_answer_is_longer_than_what_does_best_on_the_validation_rows(pretrain
     assert len(chosen) > 1
 
 
+def test_of_limits_that_do_equally_well_the_longest_is_taken(pretrained: Path) -> None:
+    data = prepared(pretrained)
+    wrong = [{**row, "answers": [{"text": "mouse", "start": 0}]} for row in data.validation_rows]
+    assert fitted_settings(unsure(data, 0), replace(data, validation_rows=wrong)).max_answer_tokens == LIMITS[0]
+
+
 def test_a_model_that_is_sure_of_long_answers_may_give_them(pretrained: Path) -> None:
     train = [{**row, "answers": [{"text": row["context"], "start": 0}]} for row in rows(8)]
     info = TaskInfo.of("spans", "span", {"train": train, "validation": train, "test": train}, "made up")
