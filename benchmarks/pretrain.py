@@ -1,7 +1,7 @@
 """Pre-training speed on the CPU, ours beside Hugging Face's Trainer, in turn, each run in a process of its own.
 
-    python -m benchmarks.pretrain --peer             # every shape, three rounds; writes results/pretrain-PRECISION.json
-    python -m benchmarks.pretrain --shapes tiny      # ours alone
+    python -m benchmarks.pretrain --peer    # every shape, three rounds; writes results/pretrain-bf16-32x128.json
+    python -m benchmarks.pretrain --shapes tiny    # ours alone
 
 Both train the same shape on the same sequences: BertForPreTraining with both objectives, bf16 autocast (fp32 on both
 sides where the processor has no bf16: there Trainer takes hundreds of times as long in it), AdamW fused, gradient norm
@@ -81,7 +81,7 @@ def compare(options: argparse.Namespace) -> None:
     settings = {key: value for key, value in vars(options).items() if not isinstance(value, Path)}
     precision = usable_precision("cpu", "bf16")
     result = {"settings": settings, "precision": precision, "shapes": rows}
-    print(f"written: {write_result(f'pretrain-{precision}', result)}")
+    print(f"written: {write_result(f'pretrain-{precision}-{options.batch_size}x{options.sequence_length}', result)}")
 
 
 def _measure_apart(options: argparse.Namespace, shape: str, side: str) -> dict[str, Any]:
