@@ -76,13 +76,18 @@ def write_toy_task(directory: Path, kind: Kind) -> TaskInfo:
     return info
 
 
-def write_pretrained(directory: Path, seed: int = 1, shape: BertConfig = SHAPE, vocab: Sequence[str] = VOCAB) -> None:
-    """A BertForPreTraining with its tokenizer; of random weights, but large enough to learn fast from."""
-    model = BertForPreTraining(shape)
+def randomize(model: torch.nn.Module, seed: int) -> None:
+    """Random weights, large enough that outputs differ and learning is fast."""
     initialize(model, seed)
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(SCALE if weight.ndim == 2 else 1)
+
+
+def write_pretrained(directory: Path, seed: int = 1, shape: BertConfig = SHAPE, vocab: Sequence[str] = VOCAB) -> None:
+    """A BertForPreTraining with its tokenizer; of random weights, but large enough to learn fast from."""
+    model = BertForPreTraining(shape)
+    randomize(model, seed)
     directory.mkdir(parents=True, exist_ok=True)
     save_model(model, directory)
     write_tokenizer(vocab, directory, lowercase=True)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from bertline.evaluation.squad import best_thresholds, squad_scores
 from bertline.finetuning.data import FinetuningData, answer_tokens, prepare_data
@@ -14,10 +13,10 @@ from bertline.finetuning.threshold import fitted_settings
 from bertline.inference.heads import build_model
 from bertline.inference.predictor import predict_features
 from bertline.inference.settings import InferenceSettings
-from bertline.model.bert import BertWithHead, initialize
+from bertline.model.bert import BertWithHead
 from bertline.tasks.schema import TaskInfo
 from bertline.tokens.tokenizer import load_tokenizer
-from toy_tasks import COLOURS, RECIPE, SHAPE
+from toy_tasks import COLOURS, RECIPE, SHAPE, randomize
 
 LIMITS = [9, 5, 4, 3, 2, 1]  # the longest of all answers, of 99 in 100, of 95, of 90, of 75, of 50
 
@@ -37,24 +36,24 @@ def rows(count: int, *, context: int = 20) -> list[dict[str, Any]]:
     return made
 
 
-def prepared(pretrained: Path, *, unanswerable: bool = False) -> FinetuningData:
-    train, validation = rows(100), rows(60)
-    if unanswerable:
-        train, validation = (
-            [*some, *({**row, "id": f"none-{row['id']}", "answers": []} for row in some[::10])]
-            for some in (train, validation)
-        )
+def prepared(
+    pretrained: Path, train: list[dict[str, Any]], validation: list[dict[str, Any]] | None = None
+) -> FinetuningData:
+    """The examples of such rows; without validation rows of their own the training rows are those too."""
+    validation = train if validation is None else validation
     info = TaskInfo.of("spans", "span", {"train": train, "validation": validation, "test": validation}, "made up")
     return prepare_data(info, train, validation, load_tokenizer(pretrained), RECIPE)
+
+
+def with_unanswerable(some: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, and a tenth of them once more without an answer."""
+    return [*some, *({**row, "id": f"none-{row['id']}", "answers": []} for row in some[::10])]
 
 
 def unsure(data: FinetuningData, seed: int) -> BertWithHead:
     """A network that knows nothing, but takes one place for likelier than another."""
     model = build_model(data.task, SHAPE)
-    initialize(model, seed)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.mul_(8 if weight.ndim == 2 else 1)
+    randomize(model, seed)
     return model
 
 
@@ -70,7 +69,8 @@ def f1(model: BertWithHead, data: FinetuningData, settings: InferenceSettings) -
 
 @pytest.mark.parametrize("unanswerable", [False, True])
 def test_no_answer_is_longer_than_what_does_best_on_the_validation_rows(pretrained: Path, unanswerable: bool) -> None:
-    data = prepared(pretrained, unanswerable=unanswerable)
+    extended = with_unanswerable if unanswerable else list
+    data = prepared(pretrained, extended(rows(100)), extended(rows(60)))
     chosen = set()
     for seed in range(6):
         model = unsure(data, seed)
@@ -87,22 +87,20 @@ def test_no_answer_is_longer_than_what_does_best_on_the_validation_rows(pretrain
 
 
 def test_of_limits_that_do_equally_well_the_longest_is_taken(pretrained: Path) -> None:
-    data = prepared(pretrained)
+    data = prepared(pretrained, rows(100), rows(60))
     wrong = [{**row, "answers": [{"text": "mouse", "start": 0}]} for row in data.validation_rows]
     assert fitted_settings(unsure(data, 0), replace(data, validation_rows=wrong)).max_answer_tokens == LIMITS[0]
 
 
 def test_a_model_that_is_sure_of_long_answers_may_give_them(pretrained: Path) -> None:
     train = [{**row, "answers": [{"text": row["context"], "start": 0}]} for row in rows(8)]
-    info = TaskInfo.of("spans", "span", {"train": train, "validation": train, "test": train}, "made up")
-    data = prepare_data(info, train, train, load_tokenizer(pretrained), RECIPE)
+    data = prepared(pretrained, train)
     assert fitted_settings(unsure(data, 0), data).max_answer_tokens == 20
 
 
 def test_windows_without_the_answer_do_not_count_as_short_answers(pretrained: Path) -> None:
     train = rows(100, context=60)
-    info = TaskInfo.of("spans", "span", {"train": train, "validation": train, "test": train}, "made up")
-    data = prepare_data(info, train, train, load_tokenizer(pretrained), RECIPE)
+    data = prepared(pretrained, train)
     assert len(data.train) > 2 * len(train)
     lengths = answer_tokens(data.train)
     assert (lengths > 1).mean() == pytest.approx(0.5, abs=0.1)
@@ -111,9 +109,8 @@ def test_windows_without_the_answer_do_not_count_as_short_answers(pretrained: Pa
 
 def test_without_any_answer_in_the_training_rows_there_is_nothing_to_choose(pretrained: Path) -> None:
     train = [{**row, "answers": []} for row in rows(10)]
-    info = TaskInfo.of("spans", "span", {"train": train, "validation": train, "test": train}, "made up")
-    data = prepare_data(info, train, train, load_tokenizer(pretrained), RECIPE)
+    data = prepared(pretrained, train)
     model = unsure(data, 0)
     settings = fitted_settings(model, data)
     assert settings.max_answer_tokens == 1
-    assert {p["answer"] for p in predict_features(model, info, train, data.validation, settings)} == {""}
+    assert {p["answer"] for p in predict_features(model, data.task, train, data.validation, settings)} == {""}
