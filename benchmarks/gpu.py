@@ -335,9 +335,13 @@ def laid_out(batch: Batch, layout: str, device: torch.device) -> Batch:
         batch = replace(batch, mask=pack(batch.mask))
     elif layout == "flex":
         ends, longest = batch.mask.sum(1).to(device), batch.mask.shape[1]
-        blocks = create_block_mask(
-            lambda row, _head, _query, key: key < ends[row], len(ends), None, longest, longest, device=str(device)
-        )
+        asked = batch.positions.shape[1] + 1  # in the last layer: predictions, and [CLS]
+        blocks = {
+            queries: create_block_mask(
+                lambda row, _head, _query, key: key < ends[row], len(ends), None, queries, longest, device=str(device)
+            )
+            for queries in (longest, asked)
+        }
         batch = replace(batch, mask=_OnDevice(blocks))
     if device.type == "cuda":
         batch = Batch(**{item.name: getattr(batch, item.name).pin_memory() for item in fields(batch)})
@@ -345,9 +349,9 @@ def laid_out(batch: Batch, layout: str, device: torch.device) -> Batch:
 
 
 class _OnDevice:
-    """A block mask, which is on the GPU already, in the place of a tensor that is to be copied there."""
+    """Block masks, which are on the GPU already, in the place of a tensor that is to be copied there."""
 
-    def __init__(self, blocks: Any) -> None:
+    def __init__(self, blocks: dict[int, Any]) -> None:
         self.blocks = blocks
 
     def pin_memory(self) -> "_OnDevice":
@@ -491,9 +495,9 @@ def circumstances(case: Case) -> Iterator[None]:
         torch.use_deterministic_algorithms(True)
 
 
-def _attend_flex(qkv: Tensor, mask: Any, _dropout: float) -> Tensor:
-    query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-    attended: Any = flex_attention(query, key, value, block_mask=mask)
+def _attend_flex(query: Tensor, key: Tensor, value: Tensor, mask: Any, _dropout: float) -> Tensor:
+    query, key, value = (each.transpose(1, 2) for each in (query, key, value))
+    attended: Any = flex_attention(query, key, value, block_mask=mask[query.shape[2]])
     return attended.transpose(1, 2)
 
 

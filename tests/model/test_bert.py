@@ -1,6 +1,7 @@
 """The encoder and its heads as anyone who calls them sees them."""
 
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
@@ -56,12 +57,16 @@ def test_what_stands_in_padding_changes_no_real_token(model, batch, precision):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_first_tokens_alone_are_as_among_all_and_so_are_their_gradients(model, batch, masked):
+@pytest.mark.parametrize("places", ["first", "some"])
+def test_some_tokens_alone_are_as_among_all_and_so_are_their_gradients(model, batch, masked, places):
     ids, segments, mask = batch
     mask = mask if masked else None
+    chosen = torch.tensor([[0, 3, 1, 1], [0, 12, 0, 5], [0, 0, 0, 0]])[:, : 1 if places == "first" else None]
+    alone = model.bert.first if places == "first" else partial(model.bert, places=chosen)
+    expected = model.bert(ids, segments, mask).take_along_dim(chosen[:, :, None], dim=1)
     gradients = []
-    for hidden in (model.bert(ids, segments, mask)[:, :1], model.bert.first(ids, segments, mask)):
-        torch.testing.assert_close(hidden, model.bert(ids, segments, mask)[:, :1])
+    for hidden in (expected, alone(ids, segments, mask)):
+        torch.testing.assert_close(hidden, expected)
         (hidden * torch.arange(hidden.shape[-1])).sum().backward()
         gradients.append(
             {name: weight.grad for name, weight in model.bert.named_parameters() if weight.grad is not None}

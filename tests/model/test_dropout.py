@@ -83,6 +83,28 @@ def test_attention_of_the_first_tokens_drops_weights_too():
     torch.testing.assert_close(found, _attention(attention, hidden, None, keep / 0.75)[:, :1])
 
 
+@pytest.mark.parametrize("padded", [False, True])
+def test_attention_of_some_tokens_drops_weights_too_and_its_gradient_knows(padded):
+    torch.manual_seed(0)
+    attention = SelfAttention(hidden_size=64, heads=2, dropout=0.25)
+    hidden = torch.randn(3, 10, 64)
+    mask = torch.arange(10) < torch.tensor([10, 7, 2])[:, None] if padded else None
+    places = [0, 4, 1]
+    torch.manual_seed(3)
+    found = attention.some(hidden[:, places], hidden, mask)
+    found.square().sum().backward()
+    gradients = [parameter.grad.clone() for parameter in attention.parameters()]
+    attention.zero_grad()
+    torch.manual_seed(3)
+    keep = torch.ones(3, 2, 10, 10)
+    keep[:, :, places] = kept(torch.Size((6, 3, 10)), 0.25).float().view(3, 2, 3, 10)
+    expected = _attention(attention, hidden, mask, keep / 0.75)[:, places]
+    torch.testing.assert_close(found, expected)
+    expected.square().sum().backward()
+    for mine, parameter in zip(gradients, attention.parameters(), strict=True):
+        torch.testing.assert_close(mine, parameter.grad, rtol=1e-4, atol=1e-4)
+
+
 def _attention(attention, hidden, mask, keep):
     """The formula, in fp32."""
     query, key, value = attention.qkv(hidden).view(3, 10, 3, 2, 32).permute(2, 0, 3, 1, 4)

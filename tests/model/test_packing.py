@@ -68,7 +68,7 @@ def test_every_sequence_attends_to_itself_alone(mask):
     generator = torch.Generator().manual_seed(0)
     qkv = torch.randn(len(packing.places), 3, 2, 8, generator=generator, requires_grad=True)
     upstream = torch.randn(len(qkv), 2, 8, generator=generator)
-    attended = attend_packed(qkv, packing)
+    attended = attend_packed(*qkv.unbind(1), packing)
     (gradient,) = torch.autograd.grad(attended, qkv, upstream)
     ends = packing.offsets.tolist()
     parts = [part for part in qkv.split([end - start for start, end in pairwise(ends)]) if len(part)]

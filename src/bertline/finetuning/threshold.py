@@ -6,17 +6,15 @@ with stretches of just that length. BERT's run_squad.py has a constant, 30 (http
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from bertline.evaluation.squad import best_thresholds, squad_scores
 from bertline.finetuning.data import FinetuningData, answer_tokens
 from bertline.inference.decode import Prediction, make_decoder
-from bertline.inference.predictor import predict_features
+from bertline.inference.predictor import outputs_of
 from bertline.inference.settings import InferenceSettings
 from bertline.model.bert import BertWithHead
-from bertline.tasks.batches import Batch
 
 _SHARES = (1.0, 0.99, 0.95, 0.9, 0.75, 0.5)  # of the training answers, that a limit lets through; of equals the first
 
@@ -28,12 +26,9 @@ def fitted_settings(model: BertWithHead, data: FinetuningData) -> InferenceSetti
     rows = data.validation_rows
     tried = [replace(data.settings, max_answer_tokens=limit) for limit in _limits(data)]
     decoders = [make_decoder(data.task, data.validation, rows, settings) for settings in tried]
-
-    def add(batch: Batch, outputs: Any) -> None:
+    for batch, outputs in outputs_of(model, data.validation):
         for decoder in decoders:
             decoder.add(batch, outputs)
-
-    predict_features(model, data.task, rows, data.validation, data.settings, observe=add)
     golds = [[answer["text"] for answer in row["answers"]] for row in rows]
     fits = [_fit(settings, golds, decoder.finish()) for settings, decoder in zip(tried, decoders, strict=True)]
     return max(fits, key=lambda fit: fit[0])[1]

@@ -1,13 +1,13 @@
 """A look at the validation rows: loss and scores in one pass over them."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bertline.evaluation.metrics import score
 from bertline.finetuning.data import FinetuningData
 from bertline.finetuning.losses import batch_loss
-from bertline.inference.predictor import predict_features
+from bertline.inference.decode import make_decoder
+from bertline.inference.predictor import outputs_of
 from bertline.model.bert import BertWithHead
-from bertline.tasks.batches import Batch
 
 
 class Look(NamedTuple):
@@ -25,11 +25,9 @@ class Look(NamedTuple):
 def look(model: BertWithHead, data: FinetuningData) -> Look:
     """Predict the validation rows of a task with a model in training; it is left as it was."""
     total, examples = 0.0, 0
-
-    def add(batch: Batch, outputs: Any) -> None:
-        nonlocal total, examples
+    decoder = make_decoder(data.task, data.validation, data.validation_rows, data.settings)
+    for batch, outputs in outputs_of(model, data.validation):
+        decoder.add(batch, outputs)
         total += float(batch_loss(data.task.kind, outputs, batch)) * len(batch.rows)
         examples += len(batch.rows)
-
-    predictions = predict_features(model, data.task, data.validation_rows, data.validation, data.settings, observe=add)
-    return Look(total / max(examples, 1), score(data.task, data.validation_rows, predictions))
+    return Look(total / max(examples, 1), score(data.task, data.validation_rows, decoder.finish()))

@@ -10,7 +10,7 @@ batch size; fp32 is the default for that reason: rounding to bf16 lets a row's s
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from bertline.training.device import autocast
 
 _CPU_TOKENS = 4096  # in a forward pass on a CPU: what a layer makes of more does not stay in the cache
 
-__all__ = ["FillMask", "Predictor", "predict_features", "predict_rows"]
+__all__ = ["FillMask", "Predictor", "outputs_of", "predict_features", "predict_rows"]
 
 
 class Predictor:
@@ -100,8 +100,7 @@ def predict_rows(
     return predict_features(model, task, rows, features, settings, batch_size=batch_size, precision=precision)
 
 
-@torch.inference_mode()
-def predict_features(  # noqa: PLR0913  (all but the first five have the values that most callers want)
+def predict_features(
     model: BertWithHead,
     task: TaskInfo,
     rows: Sequence[Mapping[str, Any]],
@@ -110,24 +109,33 @@ def predict_features(  # noqa: PLR0913  (all but the first five have the values 
     *,
     batch_size: int = 64,
     precision: Precision = "fp32",
-    observe: Callable[[Batch, Any], None] = lambda *_: None,
 ) -> list[Prediction]:
-    """Answer rows that are encoded already: `features` are those of `rows`. The model is left in the mode it was in.
+    """Answer rows that are encoded already: `features` are those of `rows`. The model is left in the mode it was in."""
+    decoder = make_decoder(task, features, rows, settings)
+    for batch, outputs in outputs_of(model, features, batch_size=batch_size, precision=precision):
+        decoder.add(batch, outputs)
+    return decoder.finish()
 
-    `observe` is shown every batch with the network's outputs: a loss can be taken in the same pass.
+
+@torch.inference_mode()
+def outputs_of(
+    model: BertWithHead, features: Features, *, batch_size: int = 64, precision: Precision = "fp32"
+) -> Iterator[tuple[Batch, Any]]:
+    """Every batch of some examples with the network's outputs, which know no gradient.
+
+    The model is in evaluation mode meanwhile, and then in the mode it was in.
     """
     device = next(model.parameters()).device
-    decoder = make_decoder(task, features, rows, settings)
     training = model.training
     model.eval()
     tokens = _CPU_TOKENS if device.type == "cpu" else sys.maxsize
-    for indices in features.evaluation_batches(batch_size, tokens):
-        batch = features.batch(indices)
-        ids, segments = (torch.from_numpy(array).to(device) for array in (batch.ids, batch.segments))
-        mask = None if batch.mask.all() else torch.from_numpy(batch.mask).to(device)
-        with autocast(device, precision):
-            outputs = model(ids, segments, mask)
-        decoder.add(batch, outputs)
-        observe(batch, outputs)
-    model.train(training)
-    return decoder.finish()
+    try:
+        for indices in features.evaluation_batches(batch_size, tokens):
+            batch = features.batch(indices)
+            ids, segments = (torch.from_numpy(array).to(device) for array in (batch.ids, batch.segments))
+            mask = None if batch.mask.all() else torch.from_numpy(batch.mask).to(device)
+            with autocast(device, precision):
+                outputs = model(ids, segments, mask)
+            yield batch, outputs
+    finally:
+        model.train(training)

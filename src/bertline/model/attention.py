@@ -41,18 +41,40 @@ class SelfAttention(nn.Module):
         Raises:
             ValueError: dropout is asked of packed sequences, whose kernel has none.
         """
-        qkv = self.qkv(hidden).unflatten(-1, (3, self.heads, -1))
+        query, key, value = self.qkv(hidden).unflatten(-1, (3, self.heads, -1)).unbind(-3)
+        projected: Tensor = self.output(self._attend(query, key, value, mask).reshape(hidden.shape))
+        return projected
+
+    def some(self, chosen: Tensor, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        """What `forward` gives for some tokens of each sequence: only they ask, and all are looked at.
+
+        Args:
+            chosen: (batch, n, hidden), of those that ask.
+            hidden: (batch, sequence, hidden), of all tokens.
+            mask: as `forward` takes it, but no packing.
+
+        Returns:
+            The shape of `chosen`.
+        """
+        size, weight, bias = hidden.shape[-1], self.qkv.weight, self.qkv.bias
+        query = functional.linear(chosen, weight[:size], bias[:size])
+        others = functional.linear(hidden, weight[size:], bias[size:])
+        query = query.view(*query.shape[:-1], self.heads, -1)
+        key, value = others.view(*others.shape[:-1], 2, self.heads, -1).unbind(-3)
+        projected: Tensor = self.output(self._attend(query, key, value, mask).reshape(chosen.shape))
+        return projected
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask) -> Tensor:
+        """Queries (batch, n, heads, size of a head), keys, values, to the queries' shape; packed, all without batch."""
         dropout = self.dropout if self.training else 0.0
         if isinstance(mask, Packing):
             if dropout:
                 raise ValueError("attention over packed sequences has no dropout: train with a dropout of 0")
-            attended = attend_packed(qkv, mask)
-        elif _trains_on_cpu(qkv, dropout) and not (dropout and torch.compiler.is_compiling()):
-            attended = _Products.apply(qkv, mask, dropout)  # type: ignore[no-untyped-call]
-        else:
-            attended = _attend_fused(qkv, mask, dropout)
-        projected: Tensor = self.output(attended.reshape(hidden.shape))
-        return projected
+            return attend_packed(query, key, value, mask)
+        if _trains_on_cpu(query, dropout) and not (dropout and torch.compiler.is_compiling()):
+            attended: Tensor = _Products.apply(query, key, value, mask, dropout)  # type: ignore[no-untyped-call]
+            return attended
+        return _attend_fused(query, key, value, mask, dropout)
 
     def first(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         """What `forward` gives for the first token of each sequence, (batch, 1, hidden), at a fraction of its cost.
@@ -77,58 +99,60 @@ class SelfAttention(nn.Module):
         return projected
 
 
-def _trains_on_cpu(qkv: Tensor, dropout: float) -> bool:
-    written_out = qkv.dtype == torch.bfloat16 or bool(dropout)
-    return qkv.device.type == "cpu" and written_out and torch.is_grad_enabled()
+def _trains_on_cpu(query: Tensor, dropout: float) -> bool:
+    written_out = query.dtype == torch.bfloat16 or bool(dropout)
+    return query.device.type == "cpu" and written_out and torch.is_grad_enabled()
 
 
-def _attend_fused(qkv: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
-    query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (batch, heads, sequence, size of a head)
+def _attend_fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+    query, key, value = (each.transpose(1, 2) for each in (query, key, value))  # by heads first
     where = None if mask is None else mask[:, None, None, :]
     attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=where, dropout_p=dropout)
     return attended.transpose(1, 2)
 
 
 class _Products(torch.autograd.Function):
-    """Attention in matrix products: (batch, sequence, 3, heads, size of a head) to (batch, sequence, heads, size).
+    """Attention in matrix products: queries (batch, n, heads, size of a head), keys, values, to the queries' shape.
 
     Written out, because autograd would keep and fill a mask twice a layer, scale whole matrices of scores, and copy
     queries, keys and values again for each product they enter.
     """
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
-        batch, sequence, _, heads, size = qkv.shape
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).reshape(3, batch * heads, sequence, size)
-        hidden = None if mask is None else _hiding(mask, qkv.dtype).repeat_interleave(heads, dim=0)
-        weights = _product(query, key.transpose(1, 2), size**-0.5, hidden).softmax(-1)
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+        ctx.heads, ctx.scale_of_scores, ctx.scale = query.shape[2], query.shape[3] ** -0.5, 1 / (1 - dropout)
+        query, key, value = (_by_head(each) for each in (query, key, value))
+        hidden = None if mask is None else _hiding(mask, query.dtype).repeat_interleave(ctx.heads, dim=0)
+        weights = _product(query, key.transpose(1, 2), ctx.scale_of_scores, hidden).softmax(-1)
         ctx.keep = kept(weights.shape, dropout).to(weights.dtype) if dropout else None
         ctx.used = weights * ctx.keep if dropout else weights
-        ctx.scale = 1 / (1 - dropout)
         ctx.save_for_backward(query, key, value, weights)
-        attended = _product(ctx.used, value, ctx.scale)
-        return attended.view(batch, heads, sequence, size).transpose(1, 2)
+        return _by_token(_product(ctx.used, value, ctx.scale), ctx.heads)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         query, key, value, weights = ctx.saved_tensors
-        batch, sequence, heads, size = gradients[0].shape
-        gradient = gradients[0].transpose(1, 2).reshape(batch * heads, sequence, size)
+        gradient = _by_head(gradients[0])
         of_weights = _product(gradient, value.transpose(1, 2), ctx.scale)
         if ctx.keep is not None:
             of_weights.mul_(ctx.keep)
         # Where a weight is 0, hidden tokens included, so is the gradient of its score.
         of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-        parts = (
-            _product(of_scores, key, size**-0.5),
-            _product(of_scores.transpose(1, 2), query, size**-0.5),
-            _product(ctx.used.transpose(1, 2), gradient, ctx.scale),
-        )
+        of_query = _by_token(_product(of_scores, key, ctx.scale_of_scores), ctx.heads)
+        of_key = _by_token(_product(of_scores.transpose(1, 2), query, ctx.scale_of_scores), ctx.heads)
+        of_value = _by_token(_product(ctx.used.transpose(1, 2), gradient, ctx.scale), ctx.heads)
         ctx.keep = ctx.used = None
-        made = gradient.new_empty(batch, sequence, 3, heads, size)
-        for number, part in enumerate(parts):
-            made[:, :, number] = part.view(batch, heads, sequence, size).transpose(1, 2)
-        return made, None, None
+        return of_query, of_key, of_value, None, None
+
+
+def _by_head(states: Tensor) -> Tensor:
+    """(batch, n, heads, size) to (batch · heads, n, size), for products of many matrices."""
+    return states.transpose(1, 2).flatten(0, 1)
+
+
+def _by_token(states: Tensor, heads: int) -> Tensor:
+    """The way back, as a view."""
+    return states.view(-1, heads, *states.shape[1:]).transpose(1, 2)
 
 
 def _product(one: Tensor, other: Tensor, scale: float, added: Tensor | None = None) -> Tensor:

@@ -136,9 +136,17 @@ class BertLayer(nn.Module):
         self.output_norm = _layer_norm(config.hidden_size)
         self.dropout = dropout(config.dropout)
 
-    def forward(self, hidden: Tensor, mask: Mask) -> Tensor:
-        """Map hidden states to the same shape; both as SelfAttention takes them."""
-        return self._feed_forward(hidden, self.attention(hidden, mask))
+    def forward(self, hidden: Tensor, mask: Mask, places: Tensor | None = None) -> Tensor:
+        """Map hidden states to the same shape; both as SelfAttention takes them.
+
+        With places, int64 (batch, n), only the states at these are computed: (batch, n, hidden).
+        """
+        if places is None:
+            return self._feed_forward(hidden, self.attention(hidden, mask))
+        chosen = _at(places, hidden, mask)
+        if isinstance(mask, Packing):  # its kernel is not asked for fewer queries than keys
+            return self._feed_forward(chosen, _at(places, self.attention(hidden, mask), mask))
+        return self._feed_forward(chosen, self.attention.some(chosen, hidden, mask))
 
     def first(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         """What `forward` gives for the first token of each sequence: (batch, 1, hidden)."""
@@ -176,24 +184,33 @@ class BertModel(nn.Module):
         self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.layers))
         self.pooler = nn.Linear(size, size) if pooler else None
 
-    def forward(self, ids: Tensor, segments: Tensor, mask: Mask) -> Tensor:
-        """Encode: (batch, sequence) to hidden states, (batch, sequence, hidden); packed, to (tokens, hidden)."""
-        hidden = self._embed(ids, segments, mask)
-        for layer in self.layers:
-            hidden = layer(hidden, mask)
-        return hidden
+    def forward(self, ids: Tensor, segments: Tensor, mask: Mask, places: Tensor | None = None) -> Tensor:
+        """Encode: (batch, sequence) to hidden states, (batch, sequence, hidden); packed, to (tokens, hidden).
+
+        With places, int64 (batch, n), to the states at these alone, (batch, n, hidden). The last layer then makes keys
+        and values for all tokens and the rest for these: where one token in six is asked for, as in pre-training, a
+        third of it is left.
+        """
+        hidden, last = self._below_last(ids, segments, mask)
+        encoded: Tensor = last(hidden, mask, places)
+        return encoded
 
     def first(self, ids: Tensor, segments: Tensor, mask: Tensor | None) -> Tensor:
         """The hidden states of the first tokens alone, (batch, 1, hidden): what a head on [CLS] needs.
 
         The last layer then computes everything for one token a sequence: next to nothing is left of it.
         """
+        hidden, last = self._below_last(ids, segments, mask)
+        return last.first(hidden, mask)
+
+    def _below_last(self, ids: Tensor, segments: Tensor, mask: Mask) -> tuple[Tensor, BertLayer]:
+        """What the last layer is given, and that layer."""
         hidden = self._embed(ids, segments, mask)
         *lower, last = self.layers
         for layer in lower:
             hidden = layer(hidden, mask)
         assert isinstance(last, BertLayer)
-        return last.first(hidden, mask)
+        return hidden, last
 
     def _embed(self, ids: Tensor, segments: Tensor, mask: Mask) -> Tensor:
         positions = self.position_embeddings[: ids.shape[1]]
@@ -243,17 +260,16 @@ class BertForPreTraining(BertWithHead):
 
         Args:
             ids, segments, mask: as every model takes them; or a packing of that batch in place of the mask.
-            positions: int64 (batch, predictions), places in the sequence; the MLM head runs there only.
+            positions: int64 (batch, predictions), places in the sequence; the MLM head runs there only, and most of the
+                last layer.
 
         Returns:
             MLM logits (batch, predictions, vocab_size) and NSP logits (batch, 2); NSP class 0 = follows, 1 = random.
         """
-        hidden = self.bert(ids, segments, mask)
-        transformed = self.mlm_norm(functional.gelu(self.mlm_transform(_at(positions, hidden, mask))))
+        hidden = self.bert(ids, segments, mask, functional.pad(positions, (1, 0)))  # [CLS], then the predictions
+        transformed = self.mlm_norm(functional.gelu(self.mlm_transform(hidden[:, 1:])))
         # The decoder's weights are the token embeddings (tied): no copy, one gradient.
         mlm_logits = functional.linear(transformed, self.bert.token_embeddings.weight, self.mlm_bias)
-        if isinstance(mask, Packing):
-            hidden = _at(torch.zeros_like(positions[:, :1]), hidden, mask)
         return mlm_logits, self.nsp(self.bert.pool(hidden))
 
 

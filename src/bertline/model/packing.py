@@ -88,31 +88,31 @@ def pack(mask: Tensor) -> Packing:
     return Packing(places, offsets.int(), longest)
 
 
-def attend_packed(qkv: Tensor, packing: Packing) -> Tensor:
-    """Attention of each sequence to itself: (tokens, 3, heads, size of a head) to (tokens, heads, size of a head)."""
-    size = qkv.shape[-1]
-    fits = qkv.is_cuda and qkv.dtype in (torch.bfloat16, torch.float16) and size <= _LARGEST_HEAD and size % 8 == 0
+def attend_packed(query: Tensor, key: Tensor, value: Tensor, packing: Packing) -> Tensor:
+    """Attention of each sequence to itself; all of (tokens, heads, size of a head)."""
+    size = query.shape[-1]
+    fits = query.is_cuda and query.dtype in (torch.bfloat16, torch.float16) and size <= _LARGEST_HEAD and size % 8 == 0
     if not fits:
-        return _attend_padded(qkv, packing)
+        return _attend_padded(query, key, value, packing)
     from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415  (2 s, and for GPUs alone)
 
-    query, key, value = qkv.unbind(1)
     offsets, longest = packing.offsets, packing.longest
     attended = varlen_attn(query, key, value, offsets, offsets, longest, longest)
     assert isinstance(attended, Tensor)  # it may be asked for more
     return attended
 
 
-def _attend_padded(qkv: Tensor, packing: Packing) -> Tensor:
+def _attend_padded(query: Tensor, key: Tensor, value: Tensor, packing: Packing) -> Tensor:
     """The same, by way of a padded copy; no shape depends on what the offsets are, so that it can be compiled."""
     starts, ends = packing.offsets[:-1], packing.offsets[1:]
     column = torch.arange(packing.longest, dtype=starts.dtype, device=starts.device)
     places = starts[:, None] + column
     # The first column of an empty sequence counts as real: kernels differ in what a query without keys comes to.
     real = (places < ends[:, None]) | (column == 0)
-    padded = qkv[places.clamp(max=len(qkv) - 1)]  # (sequences, longest, 3, heads, size)
-    query, key, value = padded.permute(2, 0, 3, 1, 4).unbind(0)
+    tokens = len(query)
+    places = places.clamp(max=tokens - 1)
+    query, key, value = (each[places].transpose(1, 2) for each in (query, key, value))  # (sequences, heads, longest, …)
     attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=real[:, None, None, :])
-    token = torch.arange(len(qkv), dtype=starts.dtype, device=starts.device)
+    token = torch.arange(tokens, dtype=starts.dtype, device=starts.device)
     sequence = torch.searchsorted(ends, token, right=True)  # empty ones end where they start, and are never found
     return attended.transpose(1, 2)[sequence, token - starts[sequence]]

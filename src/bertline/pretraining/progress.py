@@ -23,11 +23,20 @@ _PEAK_TRIES = 8
 
 
 def flops_of_sequence(config: BertConfig, sequence: int, predictions: int) -> float:
-    """Floating-point operations of matrix products to train on one sequence: forward, and twice that backward."""
+    """Floating-point operations of matrix products to train on one sequence: forward, and twice that backward.
+
+    Counted is what the losses ask for: of the last layer, keys and values of all tokens, and the rest for predictions
+    and [CLS] alone. A model that computes all of it is not credited with that.
+    """
     hidden = config.hidden_size
-    layer = 2 * sequence * (4 * hidden * hidden + 2 * hidden * config.intermediate_size) + 4 * sequence**2 * hidden
+
+    def layer(asked: int) -> int:  # how many tokens it is computed for
+        of_token = 2 * (2 * hidden * hidden + 2 * hidden * config.intermediate_size) + 4 * sequence * hidden
+        return 4 * sequence * hidden * hidden + asked * of_token
+
+    layers = (config.layers - 1) * layer(sequence) + layer(predictions + 1)
     heads = predictions * 2 * hidden * (hidden + config.vocab_size) + 2 * hidden * hidden
-    return 3.0 * (config.layers * layer + heads)
+    return 3.0 * (layers + heads)
 
 
 @torch.no_grad()
