@@ -198,17 +198,17 @@ def test_a_disk_that_is_full_for_the_curve_stops_the_run_and_costs_no_checkpoint
     assert outcome(run, server.sit(run, options=SHORT)) == undisturbed
 
 
-# The lowest bit of a mean of gradients is rounded away as the mean decays; the twelfth is not.
-@pytest.mark.parametrize(("group", "bit"), [("weights", 0), ("optimizer", 12)])
+@pytest.mark.parametrize("group", ["weights", "optimizer"])
 def test_the_comparison_fails_for_one_flipped_bit(
-    server: KillServer, halfway: Path, undisturbed: Outcome, tmp_path: Path, group: str, bit: int
+    server: KillServer, halfway: Path, undisturbed: Outcome, tmp_path: Path, group: str
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(halfway, run)
     found = checkpoint.load_latest(run, refuse)
     assert found is not None
-    name = "mlm_bias" if group == "weights" else "exp_avg/mlm_bias"
-    found.tensors[group][name].view(torch.int32)[3] ^= 1 << bit
+    # Not exp_avg: a mean that keeps nine tenths a step may round the lowest bit away before the end.
+    name = "mlm_bias" if group == "weights" else "exp_avg_sq/mlm_bias"
+    found.tensors[group][name].view(torch.int32)[3] ^= 1
     checkpoint.save(run, found.step, found.tensors, found.state)
     assert outcome(run, server.sit(run, options=SHORT)) != undisturbed
 
