@@ -10,7 +10,8 @@ learning rate, dropout and precision (fp32 on a processor without bf16 instructi
 run_glue.py and run_qa.py set it up (finetune_peer.py), and once more with the best of its own settings. Time counts
 from rows in memory and a model on disk to scores: features, training, and an evaluation after every epoch. Examples are
 the training rows and the scored rows, times the epochs. Every round has a seed of its own, so that scores have a
-spread. Inference: texts to answers, the model in memory. Rows come from BERTLINE_MIRROR, or else from the web.
+spread. Inference: texts to answers, the model in memory, again and again for five seconds; the median of these counts.
+Rows come from BERTLINE_MIRROR, or else from the web.
 """
 
 import argparse
@@ -24,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.finetune_inputs import JOBS, WARM_UP, Job, finetuned_directory, model_directory, rows_of, write_inputs
-from benchmarks.machine import in_new_process, in_words, peak_memory, read_result, spread, write_result
+from benchmarks.machine import in_new_process, in_words, peak_memory, read_result, spread, timed, write_result
 from bertline.base.config import Finetune
+from bertline.base.shapes import SIZES
 from bertline.finetuning.data import prepare_data
 from bertline.finetuning.trainer import finetune
 from bertline.inference.predictor import Predictor
-from bertline.model.bert import SIZES
 from bertline.model.hf import read_config
 from bertline.tokens.tokenizer import load_tokenizer
 from bertline.training.device import prepare, usable_precision
@@ -125,9 +126,7 @@ def predict_ours(inputs: Path, job: Job, config: Finetune) -> dict[str, Any]:
     predictor = Predictor(finetuned_directory(inputs, job))
     texts = [row["text"] for row in rows]
     predictor.predict(texts[:WARM_UP])
-    started = time.perf_counter()
-    predictions = predictor.predict(texts)
-    seconds = time.perf_counter() - started
+    predictions, seconds = timed(lambda: predictor.predict(texts))
     first = [prediction["scores"][info.labels[0]] for prediction in predictions]
     return {"examples_per_second": len(rows) / seconds, "seconds": seconds, "score": sum(first) / len(first)}
 

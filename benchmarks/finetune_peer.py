@@ -18,6 +18,7 @@ import torch
 import transformers as hf
 
 from benchmarks.finetune_inputs import WARM_UP, Job, finetuned_directory, model_directory, rows_of
+from benchmarks.machine import timed
 from bertline.base.config import Finetune
 from bertline.evaluation.squad import squad_scores
 from bertline.tasks.schema import Row, TaskInfo
@@ -260,10 +261,6 @@ def predict(inputs: Path, job: Job, config: Finetune, *, tuned: bool) -> dict[st
     texts = [row["text"] for row in rows]
     settings = {"batch_size": 32, "top_k": None, "truncation": True, "max_length": config.max_length}
     answer(texts[:WARM_UP], **settings)
-    started = time.perf_counter()
-    if tuned:
-        texts.sort(key=len)
-    predictions = answer(texts, **settings)
-    seconds = time.perf_counter() - started
+    predictions, seconds = timed(lambda: answer(sorted(texts, key=len) if tuned else texts, **settings))
     first = [label["score"] for some in predictions for label in some if label["label"] == info.labels[0]]
     return {"examples_per_second": len(rows) / seconds, "seconds": seconds, "score": sum(first) / len(first)}

@@ -10,12 +10,15 @@ import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+Result = TypeVar("Result")
 RESULTS = Path(__file__).parent / "results"
+_LEAST_SECONDS = 5.0
 _PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "numpy", "scipy")
 
 
@@ -54,6 +57,16 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 def in_words(found: dict[str, float], style: str, unit: str = "") -> str:
     """A spread for people, each figure in the given format: `7.48 (7.40 to 7.75)`."""
     return f"{found['median']:{style}}{unit} ({found['min']:{style}} to {found['max']:{style}})"
+
+
+def timed(action: Callable[[], Result]) -> tuple[Result, float]:
+    """Do it until five seconds are spent, once at least; what the last time gave, and the median of the seconds."""
+    seconds: list[float] = []
+    while sum(seconds) < _LEAST_SECONDS:
+        started = time.perf_counter()
+        result = action()
+        seconds.append(time.perf_counter() - started)
+    return result, statistics.median(seconds)
 
 
 def peak_memory() -> int:
