@@ -28,7 +28,8 @@ import torch
 from benchmarks.machine import in_new_process, in_words, peak_memory, spread, write_result
 from bertline.base.config import Pretrain
 from bertline.base.files import sha256_file
-from bertline.model.bert import SIZES, BertConfig
+from bertline.base.shapes import shape_of
+from bertline.model.bert import BertConfig
 from bertline.pretraining.examples import ExampleSource
 from bertline.pretraining.masking import Pieces
 from bertline.pretraining.plan import Plan
@@ -106,7 +107,7 @@ def summarize(rounds: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
 
 def describe_row(shape: str, row: dict[str, Any]) -> str:
     """One shape as lines for people."""
-    layers, hidden = SIZES[shape]
+    layers, hidden = shape_of(shape)
     lines = [f"{layers}/{hidden} ({shape})"]
     for side in ("ours", *PEERS):
         if side in row:
@@ -197,7 +198,7 @@ def measure_peer(options: argparse.Namespace, shape: str) -> dict[str, Any]:
         source = ExampleSource(store, Pieces.of(vocabulary), config, Plan.of(config), seed=0, stream=TRAINING)
         rows = [row for step in range(warm + timed) for row in plain_rows(source, step)]
         tokenizer = hf.AutoTokenizer.from_pretrained(directory)
-        layers, hidden = SIZES[shape]
+        layers, hidden = shape_of(shape)
         model_config = hf.BertConfig(
             vocab_size=len(vocabulary),
             hidden_size=hidden,

@@ -8,8 +8,8 @@ import torch
 from transformers.models.bert import BertConfig as TheirConfig
 from transformers.models.bert import BertForPreTraining as TheirModel
 
+from bertline.base.shapes import SIZES
 from bertline.model.bert import (
-    SIZES,
     BertConfig,
     BertForPreTraining,
     BertForQuestionAnswering,
@@ -202,11 +202,6 @@ def test_models_with_other_heads_start_with_the_same_encoder(config):
 def test_shapes_that_cannot_be_are_refused(config, change, complaint):
     with pytest.raises(ValueError, match=complaint):
         dataclasses.replace(config, **change)
-
-
-def test_an_unknown_size_names_the_known_ones():
-    with pytest.raises(ValueError, match="tiny, mini, small, medium, base, large"):
-        BertConfig.named("giant", vocab_size=500)
 
 
 def test_an_encoder_without_a_pooler_says_so(config, batch):

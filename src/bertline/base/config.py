@@ -11,6 +11,7 @@ from typing import Any, Literal
 from bertline.base.download_config import Download
 from bertline.base.options import STRICT, in_unit_interval, not_negative, option, positive, require, watched
 from bertline.base.register_config import Register
+from bertline.base.shapes import SIZES, shape_of
 from bertline.base.tune_config import Tune
 
 Device = Literal["cpu", "cuda"]
@@ -127,7 +128,7 @@ class Pretrain:
     """Stage pretrain."""
 
     __pydantic_config__ = STRICT
-    model: Literal["tiny", "mini", "small", "medium", "base", "large"] = option("tiny", "size by name")
+    model: str = option("tiny", f"size: {', '.join(SIZES)}, or layers and width, as 2/256")
     positions: Literal["learned", "sinusoidal"] = option("learned", "position embeddings")
     objective: Literal["mlm+nsp", "mlm"] = option("mlm+nsp", "what the examples ask for")
     embedding_init: Literal["ppmi", "normal"] = option("ppmi", "start of the token embeddings")
@@ -177,6 +178,7 @@ class Pretrain:
     )
 
     def __post_init__(self) -> None:
+        self._check_shape()
         positive(self, "batch_size", "accumulation", "budget", "learning_rate", "clip", "threads", "processes")
         positive(self, "checkpoint_every", "log_every", "evaluate_every", "evaluation_batches", "average_every")
         in_unit_interval(self, "warmup", "dropout", "short_rate", "weight_decay", "ramp_share", "average_share")
@@ -189,6 +191,12 @@ class Pretrain:
         require(0 < self.mask_rate <= 0.5, "mask_rate", "must be above 0 and at most 0.5")
         divides = self.batch_size % self.accumulation == 0
         require(divides, "accumulation", f"must divide batch_size ({self.batch_size})")
+
+    def _check_shape(self) -> None:
+        try:
+            shape_of(self.model)
+        except ValueError as error:
+            raise ValueError(f"model: {error}") from error
 
     def _check_stages(self) -> None:
         """The ramp and the second phase begin at given steps, which a budget in minutes cannot name beforehand."""

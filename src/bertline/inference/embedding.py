@@ -16,14 +16,14 @@ from tokenizers import Tokenizer
 
 from bertline.inference.inputs import Input, as_rows
 from bertline.model.bert import BertModel
-from bertline.tasks.batches import Features
+from bertline.tasks.batches import CPU_TOKENS, Features
 from bertline.tasks.features import encode_rows
 from bertline.tasks.schema import TaskInfo
 
 Floats = npt.NDArray[np.float64]
 
 POOLINGS = ("cls", "mean")
-_BATCH, _TOKENS = 64, 4096  # texts, and tokens of them, in a forward pass
+_BATCH = 64  # texts in a forward pass, at most
 _DIGITS = 6  # beyond them a text's neighbours in its batch show
 _TEXTS = TaskInfo("embedding", "classification", (), "accuracy", ("accuracy",), pair=False, rows={}, source="")
 
@@ -46,7 +46,7 @@ def pooled_vectors(encoder: BertModel, features: Features) -> dict[str, Floats]:
     """The vectors of rows by pooling, each (rows, hidden); features of text and pair tasks, an example a row."""
     device = next(encoder.parameters()).device
     found = {pooling: np.zeros((len(features), encoder.config.hidden_size)) for pooling in POOLINGS}
-    for indices in features.evaluation_batches(_BATCH, _TOKENS):
+    for indices in features.evaluation_batches(_BATCH, CPU_TOKENS):
         batch = features.batch(indices)
         ids, segments, mask = (torch.from_numpy(array).to(device) for array in (batch.ids, batch.segments, batch.mask))
         hidden = encoder(ids, segments, None if batch.mask.all() else mask).double()

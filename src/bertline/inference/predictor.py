@@ -27,13 +27,11 @@ from bertline.inference.settings import InferenceSettings
 from bertline.inference.vocabulary import check_vocabulary
 from bertline.model.bert import BertWithHead
 from bertline.model.hf import load_model
-from bertline.tasks.batches import Batch, Features
+from bertline.tasks.batches import CPU_TOKENS, Batch, Features
 from bertline.tasks.features import encode_rows
 from bertline.tasks.schema import TaskInfo
 from bertline.tokens.tokenizer import load_tokenizer
 from bertline.training.device import autocast
-
-_CPU_TOKENS = 4096  # in a forward pass on a CPU: what a layer makes of more does not stay in the cache
 
 __all__ = ["FillMask", "Predictor", "outputs_of", "predict_features", "predict_rows"]
 
@@ -128,7 +126,7 @@ def outputs_of(
     device = next(model.parameters()).device
     training = model.training
     model.eval()
-    tokens = _CPU_TOKENS if device.type == "cpu" else sys.maxsize
+    tokens = CPU_TOKENS if device.type == "cpu" else sys.maxsize
     try:
         for indices in features.evaluation_batches(batch_size, tokens):
             batch = features.batch(indices)

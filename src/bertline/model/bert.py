@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bertline.base.shapes import HEAD_SIZE, shape_of
 from bertline.model.attention import SelfAttention
 from bertline.model.dropout import dropout
 from bertline.model.embedding import embed
@@ -26,16 +27,7 @@ from bertline.model.packing import Mask, Packing
 
 INITIAL_DEVIATION = 0.02  # standard deviation of initial weights, as published
 LAYER_NORM_EPSILON = 1e-12
-HEAD_SIZE = 64
 POSITIONS = ("learned", "sinusoidal")
-SIZES = {  # name: (layers, hidden_size); Turc et al. 2019, and base and large of Devlin et al. 2019
-    "tiny": (2, 128),
-    "mini": (4, 256),
-    "small": (4, 512),
-    "medium": (8, 512),
-    "base": (12, 768),
-    "large": (24, 1024),
-}
 
 
 @dataclass(frozen=True)
@@ -85,14 +77,12 @@ class BertConfig:
     def named(
         cls, name: str, *, vocab_size: int, dropout: float = 0.0, positions: str = "learned", max_positions: int = 512
     ) -> "BertConfig":
-        """A published size by name: tiny, mini, small, medium, base or large.
+        """A published size by name, or any other as LAYERS/WIDTH: shapes.py.
 
         Raises:
-            ValueError: no such size.
+            ValueError: no such size, or no such shape.
         """
-        if name not in SIZES:
-            raise ValueError(f"no size named {name!r}; choose one of {', '.join(SIZES)}")
-        layers, hidden_size = SIZES[name]
+        layers, hidden_size = shape_of(name)
         return cls(
             vocab_size=vocab_size,
             hidden_size=hidden_size,
