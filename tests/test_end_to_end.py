@@ -11,6 +11,7 @@ from bertline.base.files import read_json
 from bertline.base.params import load_params
 from checkout import run_in
 
+REST = ["evaluate@docs_qa", "report", "register"]
 Smoke = tuple[Path, subprocess.CompletedProcess[str]]
 
 
@@ -59,7 +60,7 @@ def test_another_learning_rate_of_one_task_re_runs_that_task_alone(checkout: Pat
     params.write_text(before + "  docs_qa:" + after.replace("learning_rate: 0.0005", "learning_rate: 0.0007", 1))
     assert load_params(params).finetune_for("docs_qa").learning_rate == 0.0007
     again = run_in(checkout, "dvc", "repro")
-    assert ran(again) == ["finetune@docs_qa", "evaluate@docs_qa", "report", "register"], again.stdout
+    assert ran(again) == ["finetune@docs_qa", "transfer@docs_qa", *REST], again.stdout
 
 
 def test_what_the_pipeline_wrote_loads_in_transformers_without_a_warning(smoke_run: Smoke) -> None:
@@ -101,7 +102,7 @@ def test_a_forced_repro_gives_the_same_hash_for_every_out(checkout: Path) -> Non
     before = (checkout / "dvc.lock").read_text()
     forced = run_in(checkout, "dvc", "repro", "--force")
     assert forced.returncode == 0, forced.stderr
-    assert len(ran(forced)) == 18
+    assert len(ran(forced)) == 19
     assert (checkout / "dvc.lock").read_text() == before
 
 

@@ -5,12 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import Result
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind
+from bertline.training.device import usable_precision
 
 Type = Callable[..., Result]
+BF16 = ["--precision", "bf16"]
 Model = Callable[[Kind], str]
 
 
@@ -27,6 +30,20 @@ def test_a_text_gets_a_label_with_its_score(type_in: Type, model_of: Model) -> N
     assert answer["label"] in table
     assert "the red cat" in table
     assert "a [/bold] blue [dog]" in table, "what looks like markup is text"
+
+
+def test_answers_in_bf16_are_those_in_fp32_to_rounding(type_in: Type, model_of: Model) -> None:
+    task = model_of("classification")
+    exact, (rounded,) = (rows(type_in("predict", task, "the red cat", "--json", *more)) for more in ([], BF16))
+    assert rounded["scores"] == pytest.approx(exact[0]["scores"], abs=0.02)
+    assert (rounded == exact[0]) == (usable_precision("cpu", "bf16") == "fp32")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_clear_line(type_in: Type, model_of: Model) -> None:
+    refused = type_in("predict", model_of("regression"), "red", "--device", "cuda")
+    assert refused.exit_code == 1
+    assert "device: cuda: no CUDA device is available" in refused.stderr
 
 
 def test_several_texts_get_an_answer_each_in_their_order(type_in: Type, model_of: Model) -> None:

@@ -45,8 +45,14 @@ def gone(process: psutil.Process, seconds: float) -> bool:
     return False
 
 
-def watchdogs(of: int) -> list[psutil.Process]:
-    return [child for child in psutil.Process(of).children() if "process_groups" in " ".join(child.cmdline())]
+def watchdog(of: int) -> psutil.Process:
+    """The one watchdog of a process. A program that has just started has no command line yet: the kernel writes it."""
+    deadline = time.monotonic() + 10
+    found: list[psutil.Process] = []
+    while not found and time.monotonic() < deadline:
+        found = [child for child in psutil.Process(of).children() if "process_groups" in " ".join(child.cmdline())]
+    (only,) = found
+    return only
 
 
 def test_a_stage_whose_flow_is_killed_is_asked_to_end_and_may_save(tmp_path: Path) -> None:
@@ -69,9 +75,7 @@ def test_a_deaf_stage_whose_flow_is_killed_is_killed_too() -> None:
 
 def test_a_stage_that_is_no_longer_watched_is_left_alone() -> None:
     parent, stage = start_parent("sleep 600", then="dog.forget(stage.pid)")
-    dog = next(
-        child for child in psutil.Process(parent.pid).children() if "process_groups" in " ".join(child.cmdline())
-    )
+    dog = watchdog(parent.pid)
     kill(parent)
     assert gone(dog, 10)
     assert stage.is_running()
@@ -80,7 +84,7 @@ def test_a_stage_that_is_no_longer_watched_is_left_alone() -> None:
 
 def test_the_watchdog_goes_with_the_one_who_let_it_go() -> None:
     dog = Watchdog(grace=1)
-    (child,) = watchdogs(os.getpid())
+    child = watchdog(os.getpid())
     dog.close()
     dog.close()
     assert not child.is_running()
@@ -88,7 +92,7 @@ def test_the_watchdog_goes_with_the_one_who_let_it_go() -> None:
 
 def test_a_stage_runs_on_where_the_watchdog_was_ended(capfd: pytest.CaptureFixture[str]) -> None:
     dog = Watchdog(grace=1)
-    (child,) = watchdogs(os.getpid())
+    child = watchdog(os.getpid())
     child.kill()
     child.wait()
     dog.watch(os.getpid())

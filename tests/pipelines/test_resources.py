@@ -12,13 +12,14 @@ from pipelines.resources import Limits, Needs, fits, needs_of
 def test_a_stage_needs_its_threads_or_a_gpu() -> None:
     tasks = {"a": Task(), "b": Task(finetune={"device": "cuda"})}
     params = Params(pretrain=Pretrain(device="cuda", processes=2), finetune=Finetune(threads=4), tasks=tasks)
-    needs = needs_of(["download", "task@a", "pretrain", "finetune@a", "finetune@b", "evaluate@b"], params)
+    needs = needs_of(["download", "task@a", "pretrain", "finetune@a", "finetune@b", "transfer@b", "evaluate@b"], params)
     assert needs == {
         "download": Needs(cpu=1),
         "task@a": Needs(cpu=1),
         "pretrain": Needs(cpu=1, gpu=2),
         "finetune@a": Needs(cpu=4),
         "finetune@b": Needs(cpu=1, gpu=1),
+        "transfer@b": Needs(cpu=1, gpu=1),
         "evaluate@b": Needs(cpu=1),  # scores files
     }
     on_gpu = replace(params, finetune=Finetune(device="cuda"))

@@ -21,7 +21,7 @@ from station import Station, processes_of, wait_for
 pytestmark = pytest.mark.slow
 
 TUNED = {"overrides": {"more": ["tasks.docs_qa.finetune.learning_rate=0.0007"]}}
-AFTER_TUNING = {"finetune@docs_qa", "evaluate@docs_qa", "report", "register"}
+AFTER_TUNING = {"finetune@docs_qa", "transfer@docs_qa", "evaluate@docs_qa", "report", "register"}
 
 
 def names(tasks: dict[str, dict[str, Any]], state: str) -> set[str]:

@@ -1,5 +1,7 @@
 """What the stages left behind, read from dvc.yaml, params.yaml and their files."""
 
+from dataclasses import replace
+
 import pytest
 
 from bertline.base.artifacts import Artifacts
@@ -30,6 +32,16 @@ def test_a_stage_has_the_options_that_dvc_ties_to_it(records: dict[str, StageRec
 def test_finetune_shows_what_holds_for_its_task(records: dict[str, StageRecord]) -> None:
     assert records["finetune@topic"].params["finetune.learning_rate"] == "0.001"
     assert records["finetune@pairs"].params["finetune.learning_rate"] == "0.0005"
+
+
+def test_a_stage_of_some_tasks_has_records_of_these_alone(artifacts: Artifacts, params: Params) -> None:
+    some = replace(params, transfer={"pairs": "topic"})
+    write_json(artifacts.metrics("transfer", "pairs"), {"after": "topic", "transfer": {"kept_seed": 1}})
+    records = {record.title: record for record in read_stages(some, artifacts, until="register")}
+    assert [title for title in records if title.startswith("transfer")] == ["transfer@pairs"]
+    assert records["transfer@pairs"].params["transfer.pairs"] == "topic"
+    assert records["transfer@pairs"].params["finetune.learning_rate"] == "0.0005"
+    assert records["transfer@pairs"].metrics == {"transfer.kept_seed": 1.0}
 
 
 def test_metrics_curves_and_gates_come_from_the_files(records: dict[str, StageRecord]) -> None:

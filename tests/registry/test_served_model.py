@@ -15,6 +15,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.inference.embedding import embed
 from bertline.inference.predictor import FillMask, Predictor
 from bertline.registry.store import open_store
+from bertline.training.device import usable_precision
 from registry.pipeline_state import TEXTS
 
 TEXT = "the mean of an array"
@@ -43,6 +44,15 @@ def test_a_champion_answers_as_the_model_it_was_made_of(task: str, load: Any, re
     answered = load(task).predict(pd.DataFrame(ROWS[task])).to_dict("records")
     assert answered == [{name: one[name] for name in answer} for one, answer in zip(expected, answered, strict=True)]
     assert len(answered) == len(ROWS[task])
+
+
+def test_precision_is_an_option_of_loading(load: Any, registered: Artifacts) -> None:
+    model = mlflow.pyfunc.load_model("models:/bertline-topic@champion", model_config={"precision": "bf16"})
+    answered = model.predict(pd.DataFrame(ROWS["topic"])).to_dict("records")
+    own = Predictor(registered.finetuned("topic"), precision="bf16").predict(ROWS["topic"])
+    assert [one["score"] for one in answered] == [one["score"] for one in own]
+    exact = load("topic").predict(pd.DataFrame(ROWS["topic"])).to_dict("records")
+    assert (answered == exact) == (usable_precision("cpu", "bf16") == "fp32")
 
 
 def test_a_text_gets_the_label_that_was_learned(load: Any) -> None:

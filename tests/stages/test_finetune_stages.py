@@ -99,7 +99,7 @@ def test_the_curves_show_training_beside_validation(kind: Kind, done: Artifacts)
 def test_what_is_kept_is_the_model_of_the_kept_seed(kind: Kind, done: Artifacts) -> None:
     rows = read_rows(done.task(f"toy_{kind}"), "test")
     seed = read_json(done.metrics("finetune", f"toy_{kind}"))["pretrained"]["kept_seed"]
-    kept = read_predictions(done.predictions(f"toy_{kind}"), "test", rows)["pretrained"][seed]
+    kept = read_predictions([done.predictions(f"toy_{kind}", "finetune")], "test", rows)["pretrained"][seed]
     answers = Predictor(done.finetuned(f"toy_{kind}")).predict(rows)
     for row, some, answer in zip(rows, kept, answers, strict=True):
         assert some == {"id": row["id"]} | {key: answer[key] for key in some if key != "id"}
@@ -128,7 +128,7 @@ def test_a_score_is_the_median_over_the_seeds_with_their_spread(kind: Kind, done
     metrics = read_json(done.metrics("evaluate", f"toy_{kind}"))
     info = TaskInfo.read(done.task(f"toy_{kind}"))
     rows = read_rows(done.task(f"toy_{kind}"), "test")
-    runs = read_predictions(done.predictions(f"toy_{kind}"), "test", rows)
+    runs = read_predictions([done.predictions(f"toy_{kind}", "finetune")], "test", rows)
     baselines = {"features"} if kind not in ("tagging", "span") else set()
     assert set(runs) == {*STARTS, *baselines}
     for start, by_seed in runs.items():
@@ -299,7 +299,7 @@ def test_predictions_of_other_rows_are_refused(params: Params, done: Artifacts, 
     write_jsonl(artifacts.task("toy_pair") / "test.jsonl", rows[1:])
     with pytest.raises(BertlineError, match=r"test/.*\.jsonl: its ids are not those of the test rows"):
         evaluate.run(params, artifacts, "toy_pair")
-    shutil.rmtree(artifacts.predictions("toy_pair") / "test")
+    shutil.rmtree(artifacts.predictions("toy_pair", "finetune") / "test")
     with pytest.raises(BertlineError, match="no predictions"):
         evaluate.run(params, artifacts, "toy_pair")
 

@@ -49,9 +49,9 @@ class Artifacts:
         """The fine-tuned model of a task, from the pre-trained encoder, of the median seed; in Hugging Face format."""
         return self.data / "models" / "finetuned" / task
 
-    def predictions(self, task: str) -> Path:
-        """SPLIT/START-SEED.jsonl: what every start and seed of a task's fine-tuning answers to the test rows."""
-        return self.data / "predictions" / task
+    def predictions(self, task: str, stage: str = "") -> Path:
+        """A folder a stage that fine-tunes: SPLIT/START-SEED.jsonl, its answers to the test rows, and kept.json."""
+        return self.data / "predictions" / task / stage
 
     @property
     def tasks(self) -> Path:

@@ -331,6 +331,7 @@ class Params:
     tasks: dict[str, Task] = option({}, "One entry a task; its name is the T of task@T, finetune@T, evaluate@T.")
     gate_task: GateTask = option(GateTask(), "")
     finetune: Finetune = option(Finetune(), "")
+    transfer: dict[str, str] = option({}, "Stage transfer@T: T also from the model of another task, as {rte: mnli}.")
     evaluate: Evaluate = option(Evaluate(), "")
     register: Register = option(Register(), "")
 

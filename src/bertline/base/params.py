@@ -69,7 +69,19 @@ def parse_params(value: Mapping[str, Any], where: str) -> Params:
             what = f"must be below max_length ({recipe.max_length}), or windows would never advance"
             key = f"{where}, key tasks.{name}.finetune.stride"
             raise BertlineError(what, where=key, fix="Lower stride or raise max_length")
+    _check_transfers(params, where)
     return params
+
+
+def _check_transfers(params: Params, where: str) -> None:
+    for task, other in params.transfer.items():
+        key = f"{where}, key transfer.{task}"
+        for name in (task, other):
+            if name not in params.tasks:
+                fix = f"Choose from the tasks: {', '.join(params.tasks) or 'none is defined'}"
+                raise BertlineError(f"no task named {name!r}", where=key, fix=fix)
+        if task == other:
+            raise BertlineError("a task cannot start from itself", where=key, fix="Name another task")
 
 
 def _check_secrets(value: Any, where: str, *path: str) -> None:

@@ -11,6 +11,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from bertline.base.artifacts import Artifacts
+from bertline.base.config import Device, Precision
 from bertline.base.errors import BertlineError
 from bertline.base.params import load_params
 from bertline.cli.console import Debug, Json, Root, console, find_root, print_json, reporting
@@ -49,6 +50,10 @@ def predict(  # noqa: PLR0913, PLR0917  (a command has as many parameters as opt
         list[str] | None, typer.Option(help="Where the answer stands; once, or once a question.")
     ] = None,
     n_best: Annotated[int, typer.Option(min=0, help="Question answering: list so many answers, best first.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = "cpu",
+    precision: Annotated[
+        Precision, typer.Option(help="bf16: faster where the processor has it; scores are then less exact.")
+    ] = "fp32",
     as_json: Json = False,
     root: Root = None,
     debug: Debug = False,
@@ -65,7 +70,7 @@ def predict(  # noqa: PLR0913, PLR0917  (a command has as many parameters as opt
         directory = _model_of(Artifacts(find_root(root)), task)
         from bertline.inference.predictor import Predictor  # noqa: PLC0415  (torch takes seconds; --help must not)
 
-        predictor = Predictor(directory)
+        predictor = Predictor(directory, device=device, precision=precision)
         inputs = make_inputs(predictor.task, [*(_read(texts or [])), *(question or [])], pair or [], context or [])
         predictions = predictor.predict(inputs, n_best=n_best)
         if as_json:

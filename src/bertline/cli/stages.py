@@ -40,6 +40,7 @@ STAGES = (
     Stage("task", "Build the rows of a task.", per_task=True),
     Stage("gate_task", "Check the rows of a task.", per_task=True),
     Stage("finetune", "Fine-tune on a task, with several seeds, from pre-trained and random weights.", per_task=True),
+    Stage("transfer", "Fine-tune on a task from the model of another, as section transfer says.", per_task=True),
     Stage("evaluate", "Score the models and the baselines on the task's test rows.", per_task=True),
     Stage("report", "Write the scoreboard and the report."),
     Stage("register", "Put the models into the MLflow registry."),

@@ -1,4 +1,7 @@
-"""Predictions as stage finetune keeps them and stage evaluate scores them: `data/predictions/T/SPLIT/START-SEED.jsonl`.
+"""Predictions as stages that fine-tune keep them, and stage evaluate scores them.
+
+    data/predictions/T/STAGE/SPLIT/START-SEED.jsonl
+    data/predictions/T/STAGE/kept.json                 # start -> the seed whose model stands for it
 
 One row a row of the split, in its order, with its id and what is needed to score it and to judge how sure it was:
 
@@ -16,21 +19,22 @@ from typing import Any
 
 from bertline.base.config import Kind
 from bertline.base.errors import BertlineError
-from bertline.base.files import read_jsonl, write_jsonl
+from bertline.base.files import read_json, read_jsonl, write_json, write_jsonl
 
 Row = Mapping[str, Any]
 Runs = dict[str, dict[int, list[dict[str, Any]]]]
 """Start -> seed -> predictions."""
 
-STARTS = ("pretrained", "from_random", "tuned", "checkpoint", "features")
+STARTS = ("pretrained", "from_random", "tuned", "transfer", "checkpoint", "features")
 """What predictions may be of, in the order in which they are shown."""
-_KEPT: Mapping[Kind, tuple[str, ...]] = {
+_WRITTEN: Mapping[Kind, tuple[str, ...]] = {
     "classification": ("label", "scores"),
     "pair": ("label", "scores"),
     "regression": ("value",),
     "tagging": ("tags", "scores"),
     "span": ("answer", "start", "end", "score", "null_difference", "best_answer"),
 }
+_KEPT_FILE = "kept.json"
 _FIX = "Fine-tune anew with `dvc repro finetune`"
 
 
@@ -43,16 +47,16 @@ def write_predictions(path: Path, kind: Kind, rows: Sequence[Row], predictions: 
         rows: of the split; their ids are taken, nothing else.
         predictions: one a row.
     """
-    keys = _KEPT[kind]
+    keys = _WRITTEN[kind]
     pairs = zip(rows, predictions, strict=True)
     write_jsonl(path, ({"id": row["id"]} | {key: some[key] for key in keys if key in some} for row, some in pairs))
 
 
-def read_predictions(directory: Path, split: str, rows: Sequence[Row]) -> Runs:
+def read_predictions(directories: Sequence[Path], split: str, rows: Sequence[Row]) -> Runs:
     """All predictions for a split, starts in their order, seeds from the lowest.
 
     Args:
-        directory: `data/predictions/T`.
+        directories: `data/predictions/T/STAGE` of each stage.
         split: test, or a further one.
         rows: of the split.
 
@@ -61,15 +65,25 @@ def read_predictions(directory: Path, split: str, rows: Sequence[Row]) -> Runs:
     """
     ids = [row["id"] for row in rows]
     found: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for path in (directory / split).glob("*-*.jsonl"):
+    for path in (path for directory in directories for path in (directory / split).glob("*-*.jsonl")):
         start, _, number = path.stem.rpartition("-")
         predictions = list(read_jsonl(path))
         if [prediction.get("id") for prediction in predictions] != ids:
             raise BertlineError(f"its ids are not those of the {split} rows", where=str(path), fix=_FIX)
         found[start, int(number)] = predictions
     if not found:
-        raise BertlineError("no predictions", where=str(directory / split), fix=_FIX)
+        raise BertlineError("no predictions", where=str(directories[0] / split), fix=_FIX)
     runs: Runs = {}
     for start, seed in sorted(found, key=lambda name: (STARTS.index(name[0]), name[1])):
         runs.setdefault(start, {})[seed] = found[start, seed]
     return runs
+
+
+def write_kept_seeds(directory: Path, kept: Mapping[str, int]) -> None:
+    """Start -> the seed that stands for it, of one stage; `directory`: `data/predictions/T/STAGE`."""
+    write_json(directory / _KEPT_FILE, kept)
+
+
+def read_kept_seeds(directories: Sequence[Path]) -> dict[str, int]:
+    """Start -> seed, of several stages together."""
+    return {start: seed for directory in directories for start, seed in read_json(directory / _KEPT_FILE).items()}

@@ -15,6 +15,7 @@ COLUMNS = {
     "pretrained": "pre-trained",
     "from_random": "from random",
     "tuned": "tuned",
+    "transfer": "after another task",
     "checkpoint": "checkpoint",
     "features": "frozen features",
     "tfidf": "TF-IDF",
@@ -174,8 +175,9 @@ Models: the median over the seeds and, in brackets, the least and the most. *pre
 pre-trained encoder, one setting for all tasks. *from random*: the same network with the same heads, orders of rows and
 budget, from random weights; *gain* is the difference of the medians, *beyond the seeds* whether the worst seed of
 pre-trained beats the best one from random (worse: the other way round). *tuned*: the pre-trained encoder with options
-chosen for the task on its validation rows. *checkpoint*: another BERT with the headline's setting. *frozen features*:
-the encoder's vectors, not fine-tuned, into a linear model. *TF-IDF*: words and pairs of words, counted, into a linear
+chosen for the task on its validation rows. *after another task*: from the fine-tuned encoder of the task that section
+`transfer` names, with the headline's setting. *checkpoint*: another BERT with that setting. *frozen features*: the
+encoder's vectors, not fine-tuned, into a linear model. *TF-IDF*: words and pairs of words, counted, into a linear
 model: no network. *majority*: the best guess from the training
 labels alone (the commonest label; for tagging each word's commonest tag; for spans the first sentence, the whole
 context or no answer; for regression the mean). *other metrics* are medians of the pre-trained one."""

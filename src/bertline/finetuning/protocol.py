@@ -5,7 +5,8 @@
 
 Starts: `pretrained`, the encoder of this pipeline, is the headline, one setting for all tasks; `from_random` is the
 same network with the same heads, orders and budget from random weights. Where asked for, `tuned` is the pipeline's
-encoder with options chosen for the task, and `checkpoint` another BERT under the recipe of the headline.
+encoder with options chosen for the task, `transfer` that encoder after another task (Phang et al. 2018: STILTs), and
+`checkpoint` another BERT, both under the recipe of the headline.
 """
 
 from dataclasses import dataclass, field, replace
@@ -49,18 +50,26 @@ class Start:
 
 
 def run_start(
-    name: str, runs: Runs, material: Material, config: Finetune, *, encoder: Path | None, keep_models: bool = False
+    name: str,
+    runs: Runs,
+    material: Material,
+    config: Finetune,
+    *,
+    encoder: Path | None,
+    title: str = "",
+    keep_models: bool = False,
 ) -> Start:
-    """Make the runs of a start, one a seed, but for those that are there.
+    """Make the runs of a start, one a seed, but for those that are there; `title` names them in progress lines.
 
     Raises:
         BertlineError: as finetune.
     """
+    title = title or f"finetune@{material.data.task.name} {name}"
     done = {}
     for seed in range(config.seed, config.seed + config.seeds):
-        title = f"finetune@{material.data.task.name} {name}, seed {seed}"
         recipe = replace(config, seed=seed)
-        done[seed] = runs.train(material, recipe, encoder=encoder, title=title, keep_model=keep_models)
+        named = f"{title}, seed {seed}"
+        done[seed] = runs.train(material, recipe, encoder=encoder, title=named, keep_model=keep_models)
     return Start(name, material, config, done)
 
 

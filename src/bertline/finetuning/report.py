@@ -1,7 +1,9 @@
-"""What a fine-tuning reports: metrics.json, and curve.json with the kept seeds of all starts; no times."""
+"""What a fine-tuning leaves: predictions, metrics.json, and curve.json with the kept seeds of all starts; no times."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,15 @@ from bertline.finetuning.trainer import History
 _DIGITS = 6
 _POINTS = 100  # of a training curve, about
 _TUNED = ("learning_rate", "epochs", "batch_size", "dropout")
+
+
+def copy_predictions(starts: Sequence[Start], directory: Path) -> None:
+    """What every run of the starts answers to the test rows, as SPLIT/START-SEED.jsonl in a directory."""
+    for start in starts:
+        for split in start.material.test:
+            (directory / split).mkdir(exist_ok=True)
+            for seed, run in start.runs.items():
+                shutil.copyfile(run.predictions(split), directory / split / f"{start.name}-{seed}.jsonl")
 
 
 def start_metrics(starts: Sequence[Start]) -> dict[str, Any]:

@@ -61,10 +61,15 @@ def read_stages(params: Params, artifacts: Artifacts, *, until: str) -> list[Sta
     for name, definition in read_yaml(artifacts.root / "dvc.yaml").get("stages", {}).items():
         if name == until:
             break
-        per_task = "foreach" in definition or "matrix" in definition
-        for task in params.tasks if per_task else ("",):
+        for task in _tasks_of(definition, params):
             records.append(_read_stage(name, task, definition.get("do", definition), params, artifacts))
     return records
+
+
+def _tasks_of(definition: Mapping[str, Any], params: Params) -> Sequence[str]:
+    """The tasks that a stage runs for, the keys of the section that its `foreach` names; "" where it runs once."""
+    section = re.fullmatch(r"\$\{(\w+)\}", definition.get("foreach", ""))
+    return [*getattr(params, section[1])] if section else [""]
 
 
 def _read_stage(
@@ -87,7 +92,7 @@ def _read_stage(
         title=title,
         name=name,
         task=task,
-        params=_params_of(name, task, definition, params),
+        params=_params_of(task, definition, params),
         metrics=metrics,
         curves=curves,
         files=files,
@@ -107,12 +112,12 @@ def _reported(definition: Mapping[str, Any], task: str, artifacts: Artifacts) ->
 
 
 def _for_task(template: str, task: str) -> str:
-    return template.replace("${key}", task).replace("${item.task}", task).replace("${item}", task)
+    return template.replace("${key}", task)
 
 
-def _params_of(name: str, task: str, definition: Mapping[str, Any], params: Params) -> dict[str, str]:
+def _params_of(task: str, definition: Mapping[str, Any], params: Params) -> dict[str, str]:
     values = dataclasses.asdict(params)
-    if name == "finetune":  # what holds for this task, overrides applied
+    if task:  # what holds for this task, overrides applied
         values["finetune"] = dataclasses.asdict(params.finetune_for(task))
     found: dict[str, str] = {}
     for entry in definition.get("params", []):

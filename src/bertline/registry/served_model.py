@@ -12,7 +12,7 @@
 An embedding is the mean of the last hidden states. Fills are best first; a text without [MASK] has none.
 
 MLflow runs this file itself ("models from code"): a copy of it lies in the logged model, beside the modules it imports
-(served_code.py). `model_config` sets device, batch_size and top when a model is loaded.
+(served_code.py). `model_config` sets device, batch_size, precision and top when a model is loaded.
 """
 
 from pathlib import Path
@@ -31,8 +31,8 @@ from bertline.inference.predictor import Predictor
 
 Row = dict[str, Any]
 
-DEFAULTS: dict[str, Any] = {"device": "cpu", "batch_size": 64, "top": 5}
-"""What `model_config` may set: where to run, rows a forward pass, and fills a mask."""
+DEFAULTS: dict[str, Any] = {"device": "cpu", "batch_size": 64, "precision": "fp32", "top": 5}
+"""What `model_config` may set: where to run, rows a forward pass, fp32 or bf16, and fills a mask."""
 
 OUTPUT_COLUMNS: dict[str, tuple[str, ...]] = {
     "classification": ("label", "score"),
@@ -54,7 +54,12 @@ class ServedModel(PythonModel):
         self._top = int(options["top"])
         self._model: Predictor | FillMask
         if (directory / "task.json").is_file():
-            self._model = Predictor(directory, device=options["device"], batch_size=int(options["batch_size"]))
+            self._model = Predictor(
+                directory,
+                device=options["device"],
+                batch_size=int(options["batch_size"]),
+                precision=options["precision"],
+            )
         else:
             self._model = FillMask(directory)
 

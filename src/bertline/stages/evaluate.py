@@ -1,6 +1,7 @@
 """Stage evaluate@T: the right answers of the test rows, looked at here for the first and only time.
 
-Stage finetune has predicted the test rows without their labels, for every start and seed; no network is needed here.
+Stages finetune and transfer have predicted the test rows without their labels, for every start and seed; no network is
+needed here.
 Writes data/reports/evaluate/T/: metrics.json (medians, spread and every seed's scores; the baselines; 95 % intervals of
 the kept seeds; the same for further test rows where a benchmark has them), predictions.jsonl (gold, the kept seeds' and
 the baselines' predictions of every test row), and of the kept model confusion.csv and analysis.json (calibration,
@@ -12,14 +13,14 @@ from typing import Any
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
-from bertline.base.files import read_json, write_json, write_jsonl
+from bertline.base.files import write_json, write_jsonl
 from bertline.base.stage import main
 from bertline.evaluation.analysis import analyse
 from bertline.evaluation.confusion import confusion, write_confusion
 from bertline.evaluation.intervals import intervals
 from bertline.evaluation.majority import majority_rule
 from bertline.evaluation.metrics import GOLD_COLUMNS, gold_value, predicted_value
-from bertline.evaluation.predictions import read_predictions
+from bertline.evaluation.predictions import read_kept_seeds, read_predictions
 from bertline.evaluation.scoring import score_split
 from bertline.evaluation.tfidf import tfidf_baseline
 from bertline.tasks.schema import TaskInfo, read_rows
@@ -31,22 +32,24 @@ def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
     """Score a task's models on its test rows, beside the baselines."""
     source, report = artifacts.task(task), artifacts.report("evaluate", task)
     info = TaskInfo.read(source)
-    tuning = read_json(artifacts.metrics("finetune", task))
+    stages = ("finetune", "transfer") if task in params.transfer else ("finetune",)
+    predictions = [artifacts.predictions(task, stage) for stage in stages]
     train, validation = read_rows(source, "train"), read_rows(source, "validation")
     rule, tfidf = majority_rule(info, train), tfidf_baseline(info, train, validation)
     metrics: dict[str, Any] = {"metric": info.metric}
     for split in info.test_splits:
         rows = read_rows(source, split)
-        runs = read_predictions(artifacts.predictions(task), split, rows)
+        runs = read_predictions(predictions, split, rows)
         baselines = {"tfidf": tfidf(rows)} if tfidf else {}
         baselines["majority"] = [rule(row) for row in rows]
         scores = score_split(info, rows, runs, baselines)
         if split != "test":
             metrics[split] = scores
             continue
-        kept = {start: by_seed[tuning[start]["kept_seed"]] for start, by_seed in runs.items()}
+        kept_seeds = read_kept_seeds(predictions)
+        kept = {start: by_seed[kept_seeds[start]] for start, by_seed in runs.items()}
         metrics |= scores
-        metrics["kept"] = {start: tuning[start]["kept_seed"] for start in runs}
+        metrics["kept"] = {start: kept_seeds[start] for start in runs}
         metrics["intervals"] = {
             start: intervals(info, rows, some, draws=params.evaluate.draws) for start, some in kept.items()
         }

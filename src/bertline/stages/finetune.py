@@ -1,9 +1,9 @@
 """Stage finetune@T: a task's model from the pre-trained encoder and, beside it, from random weights, a run a seed.
 
 Writes data/models/finetuned/T/ (the model of the median seed by validation score: Hugging Face format, tokenizer,
-task.json, inference.json), data/predictions/T/ (what every start and seed answers to the test rows, which are read
-without their labels), data/reports/finetune/T/metrics.json and curve.json. Interrupt it as you like: finished seeds are
-kept in data/runs/finetune/ until the stage has succeeded.
+task.json, inference.json), data/predictions/T/finetune/ (what every start and seed answers to the test rows, which are
+read without their labels), data/reports/finetune/T/metrics.json and curve.json. Interrupt it as you like: finished
+seeds are kept in data/runs/finetune/ until the stage has succeeded.
 """
 
 import shutil
@@ -14,11 +14,11 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Finetune, Params
 from bertline.base.files import atomic_directory, write_json, write_json_rows
 from bertline.base.stage import main
-from bertline.evaluation.predictions import write_predictions
+from bertline.evaluation.predictions import write_kept_seeds, write_predictions
 from bertline.finetuning.frozen import frozen_baseline
 from bertline.finetuning.material import Material, load_checkpoint, load_material
 from bertline.finetuning.protocol import Start, run_all
-from bertline.finetuning.report import curve_rows, start_metrics
+from bertline.finetuning.report import copy_predictions, curve_rows, start_metrics
 from bertline.finetuning.runs import Runs
 
 
@@ -42,15 +42,14 @@ def _write(starts: Sequence[Start], material: Material, artifacts: Artifacts, co
     task = info.name
     with atomic_directory(artifacts.finetuned(task)) as directory:
         shutil.copytree(starts[0].kept.model, directory, dirs_exist_ok=True)
-    with atomic_directory(artifacts.predictions(task)) as directory:
+    kept = {start.name: start.kept_seed for start in starts}
+    with atomic_directory(artifacts.predictions(task, "finetune")) as directory:
+        copy_predictions(starts, directory)
         features, chosen = frozen_baseline(material, config)
-        for split, (rows, _) in material.test.items():
-            (directory / split).mkdir()
-            if features:
-                write_predictions(directory / split / "features-0.jsonl", info.kind, rows, features[split])
-            for start in starts:
-                for seed, done in start.runs.items():
-                    shutil.copyfile(done.predictions(split), directory / split / f"{start.name}-{seed}.jsonl")
+        for split, predictions in features.items():
+            rows = material.test[split].rows
+            write_predictions(directory / split / "features-0.jsonl", info.kind, rows, predictions)
+        write_kept_seeds(directory, kept | ({"features": 0} if features else {}))
     write_json_rows(artifacts.curve("finetune", task), curve_rows(starts))
     metrics = start_metrics(starts) | ({"features": {"kept_seed": 0, **chosen}} if chosen else {})
     write_json(artifacts.metrics("finetune", task), metrics)

@@ -19,7 +19,7 @@ Ints = npt.NDArray[np.int64]
 IGNORED = -100
 """Target of tokens that have none (the default ignore_index of torch's cross-entropy)."""
 CPU_TOKENS = 1024
-"""Tokens of an evaluation batch on a CPU, at most: of more, layers leave the cache, and short texts are padded more."""
+"""Tokens of an evaluation batch on a CPU, at most: more are no faster, take more memory, and pad short texts more."""
 _POOL = 50  # batches that are sorted by length together
 
 

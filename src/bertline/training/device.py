@@ -29,20 +29,30 @@ def prepare(device: str, threads: int) -> torch.device:
     Raises:
         BertlineError: "cuda" is asked for where there is none.
     """
+    found = find_device(device)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     # That setting also fills every new tensor with NaN, to make reads of fresh memory show: a cost without a use here.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if device == "cuda":
-        if not torch.cuda.is_available():
-            fix = "Set `device: cpu`, or install a PyTorch built for this machine's GPU and driver"
-            raise BertlineError("no CUDA device is available", where="device: cuda", fix=fix)
         # cuBLAS reads it when it starts, which is at the first matrix product.
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         # The default, but for images that set TORCH_ALLOW_TF32_CUBLAS_OVERRIDE: fp32 is fp32, not TF32's ten bits.
         torch.set_float32_matmul_precision("highest")
     else:
         _keep_freed_memory()
+    return found
+
+
+def find_device(device: str) -> torch.device:
+    """The device "cpu" or "cuda".
+
+    Raises:
+        BertlineError: "cuda" is asked for where there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        fix = "Set `device: cpu`, or install a PyTorch built for this machine's GPU and driver"
+        raise BertlineError("no CUDA device is available", where="device: cuda", fix=fix)
     return torch.device(device)
 
 
