@@ -25,10 +25,11 @@ def pretraining(training: Rows, validation: Rows) -> dict[str, str]:
 
 
 def finetuning(rows: Rows, task: str) -> str:
-    """The loss of a fine-tuning, from pre-trained and from random weights."""
+    """The loss of a fine-tuning from each start that the rows tell of."""
     series = {
         "from pre-trained weights": _points(rows, "pretrained_loss"),
         "from random weights": _points(rows, "from_random_loss"),
+        "after another task": _points(rows, "transfer_loss"),
     }
     return _picture(series, f"{task}: training loss")
 

@@ -70,8 +70,9 @@ def _result(stage: str, state: State[Any], artifacts: Artifacts, checkout: Artif
     elif name == "pretrain":
         report = artifacts.report("pretrain")
         _images(curves.pretraining(read_json(report / "curve.json"), read_json(report / "validation_curve.json")))
-    elif name == "finetune":
-        _images({f"{task} fine-tuning loss": curves.finetuning(read_json(artifacts.curve("finetune", task)), task)})
+    elif name in ("finetune", "transfer"):
+        picture = curves.finetuning(read_json(artifacts.curve(name, task)), task)
+        _images({f"{task} {'fine-tuning' if name == 'finetune' else name} loss": picture})
     elif name == "report":
         text = (artifacts.scoreboard / "scoreboard.md").read_text(encoding="utf-8")
         text += _publish_report(artifacts.scoreboard / "report.html", checkout, run)

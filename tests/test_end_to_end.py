@@ -56,8 +56,8 @@ def test_a_second_repro_runs_no_stage(checkout: Path) -> None:
 def test_another_learning_rate_of_one_task_re_runs_that_task_alone(checkout: Path) -> None:
     params = checkout / "params.yaml"
     text = params.read_text()
-    before, after = text.split("  docs_qa:")
-    params.write_text(before + "  docs_qa:" + after.replace("learning_rate: 0.0005", "learning_rate: 0.0007", 1))
+    before, task, after = text.partition("  docs_qa:\n")
+    params.write_text(before + task + after.replace("learning_rate: 0.0005", "learning_rate: 0.0007", 1))
     assert load_params(params).finetune_for("docs_qa").learning_rate == 0.0007
     again = run_in(checkout, "dvc", "repro")
     assert ran(again) == ["finetune@docs_qa", "transfer@docs_qa", *REST], again.stdout
