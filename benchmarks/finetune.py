@@ -6,11 +6,12 @@
 
 Both sides start from the same directory (a BERT in Hugging Face format: --model, or random weights of a named shape
 with a vocabulary learned from the tasks' texts) and train on the same rows with the same epochs, batch, maximum length,
-learning rate, dropout and precision (fp32 on a processor without bf16 instructions). The peer runs as transformers'
-run_glue.py and run_qa.py set it up (finetune_peer.py), and once more with the best of its own settings. Time counts
-from rows in memory and a model on disk to scores: features, training, and an evaluation after every epoch. Examples are
-the training rows and the scored rows, times the epochs. Every round has a seed of its own, so that scores have a
-spread. Inference: texts to answers, the model in memory, again and again for five seconds; the median of these counts.
+learning rate, dropout and precision: bf16 in training, fp32 in answers, but for the jobs of answers in bf16 (all fp32
+on a processor without bf16 instructions). The peer runs as transformers' run_glue.py and run_qa.py set it up
+(finetune_peer.py), and once more with the best of its own settings. Time counts from rows in memory and a model on disk
+to scores: features, training, and an evaluation after every epoch. Examples are the training rows and the scored rows,
+times the epochs. Every round has a seed of its own, so that scores have a spread. Inference: texts to answers, the
+model in memory, again and again for five seconds; the median of these counts.
 Rows come from BERTLINE_MIRROR, or else from the web.
 """
 
@@ -123,7 +124,7 @@ def predict_ours(inputs: Path, job: Job, config: Finetune) -> dict[str, Any]:
     """Texts to predictions, the model in memory; the score is the mean probability of the first label."""
     prepare("cpu", config.threads)
     info, _, rows = rows_of(inputs, job)
-    predictor = Predictor(finetuned_directory(inputs, job))
+    predictor = Predictor(finetuned_directory(inputs, job), precision=job.precision)
     texts = [row["text"] for row in rows]
     predictor.predict(texts[:WARM_UP])
     predictions, seconds = timed(lambda: predictor.predict(texts))

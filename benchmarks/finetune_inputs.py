@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Finetune, Task, TaskData
+from bertline.base.config import Finetune, Precision, Task, TaskData
 from bertline.base.download_config import Source
 from bertline.base.files import read_json, write_json
 from bertline.corpus.sources import MIRROR_VARIABLE, Places, fetch, parse_mirrors
@@ -36,6 +36,7 @@ class Job:
         max_length, stride: as the scripts of transformers have them.
         train_rows, scored_rows: at most, chosen by hash; 0: all.
         inference: whether texts are answered, and nothing is trained.
+        precision: of answers, where the processor has it; training has the recipe's.
     """
 
     builder: str
@@ -44,6 +45,7 @@ class Job:
     train_rows: int = 0
     scored_rows: int = 0
     inference: bool = False
+    precision: Precision = "fp32"
 
 
 WARM_UP = 64  # texts that are answered before the clock starts
@@ -53,6 +55,8 @@ JOBS = {
     "squad_44": Job("squad_44", max_length=384, stride=128),
     "predict_sst2": Job("sst2", train_rows=10_000, inference=True),
     "predict_imdb": Job("imdb", max_length=512, inference=True),
+    "predict_sst2_bf16": Job("sst2", train_rows=10_000, inference=True, precision="bf16"),
+    "predict_imdb_bf16": Job("imdb", max_length=512, inference=True, precision="bf16"),
 }
 
 

@@ -257,7 +257,8 @@ def predict(inputs: Path, job: Job, config: Finetune, *, tuned: bool) -> dict[st
     torch.set_num_threads(config.threads)
     directory = finetuned_directory(inputs, job)
     info, _, rows = rows_of(inputs, job)
-    answer = hf.pipeline("text-classification", model=str(directory), device="cpu")
+    kind = torch.bfloat16 if usable_precision("cpu", job.precision) == "bf16" else torch.float32
+    answer = hf.pipeline("text-classification", model=str(directory), device="cpu", dtype=kind)
     texts = [row["text"] for row in rows]
     settings = {"batch_size": 32, "top_k": None, "truncation": True, "max_length": config.max_length}
     answer(texts[:WARM_UP], **settings)
