@@ -92,6 +92,11 @@ def test_an_encoder_without_a_pooler_will_do(tmp_path: Path) -> None:
     assert transfer.run(setting, artifacts, TASK)["after"] == "toy_tagging"
 
 
+def test_a_missing_model_is_named_with_the_way_to_it(tmp_path: Path) -> None:
+    with pytest.raises(BertlineError, match=rf"no fine-tuned model of '{OTHER}'\. Make it with `dvc repro finetune@"):
+        transfer.run(params(), prepare_checkout(tmp_path), TASK)
+
+
 def test_a_task_without_an_entry_is_one_clear_line(done: Artifacts) -> None:
     with pytest.raises(BertlineError, match=rf"key transfer: no entry for '{OTHER}'\. Name the task .*`transfer: "):
         transfer.run(params(), done, OTHER)

@@ -28,6 +28,9 @@ def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
         fix = f"Name the task that it is to start from: `transfer: {{{task}: OTHER}}`"
         raise BertlineError(f"no entry for {task!r}", where=f"{artifacts.params}, key transfer", fix=fix)
     other, config = params.transfer[task], params.finetune_for(task)
+    if not artifacts.finetuned(other).is_dir():
+        fix = f"Make it with `dvc repro finetune@{other}`"
+        raise BertlineError(f"no fine-tuned model of {other!r}", where=str(artifacts.finetuned(other)), fix=fix)
     with Runs(artifacts.runs / "transfer" / task) as runs:
         material = load_material(artifacts.task(task), artifacts.finetuned(other), config)
         title = f"transfer@{task} after {other}"
