@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertline.base.config import Pretrain
+from bertline.base.config import Pretrain, SecondPhase
 from bertline.base.errors import BertlineError
 from bertline.pretraining.examples import Batch, ExampleSource, Prefetcher
 from bertline.pretraining.masking import Pieces
@@ -55,7 +55,8 @@ def segments_of(batch: Batch, row: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    return place_store(tmp_path_factory.mktemp("store"), random_lengths(40))
+    sources = [("few", 8), ("many", 32)]
+    return place_store(tmp_path_factory.mktemp("store"), random_lengths(40), sources=sources)
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +67,41 @@ def pairs(corpus: Corpus) -> list[tuple[int, np.ndarray, np.ndarray]]:
     return [(int(batch.labels[row]), *segments_of(batch, row)) for batch in batches for row in range(32)]
 
 
-@settings(deadline=None, max_examples=25)
-@given(step=st.integers(0, 10**9), seed=st.integers(0, 2**32), world=st.sampled_from([2, 4, 8]))
-def test_any_step_and_rank_gives_its_batch_directly(corpus: Corpus, step: int, seed: int, world: int) -> None:
-    whole = source_of(corpus, seed=seed).batch(step)
-    again = source_of(corpus, seed=seed)
-    again.batch(3)
+PLANS = st.builds(
+    replace,
+    st.just(CONFIG),
+    objective=st.sampled_from(["mlm+nsp", "mlm"]),
+    budget=st.sampled_from([10, 10**9]),
+    ramp_from=st.sampled_from([0, 8, 16]),
+    ramp_share=st.just(0.5),
+    second_phase=st.builds(
+        SecondPhase,
+        share=st.sampled_from([0.0, 0.25]),
+        sequence_length=st.just(80),
+        batch_size=st.sampled_from([8, 24]),
+    ),
+    upsample=st.dictionaries(st.sampled_from(["few", "many"]), st.integers(1, 3)),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(plan=PLANS, seed=st.integers(0, 2**32), world=st.sampled_from([2, 4, 8]), data=st.data())
+def test_any_step_and_rank_gives_its_batch_directly(
+    corpus: Corpus, plan: Pretrain, seed: int, world: int, data: st.DataObject
+) -> None:
+    again = source_of(corpus, plan, seed)
+    # Of each stage alike its first steps, which are the last of the one before, and those far from its start.
+    steps = st.builds(
+        lambda stage, ahead: max(stage.first + ahead, 0),
+        st.sampled_from(again.plan.stages),
+        st.integers(-2, 3) | st.integers(0, 10**9),
+    )
+    step = data.draw(steps)
+    whole = source_of(corpus, plan, seed).batch(step)
+    stage = again.plan.stage(step)
+    assert whole.ids.shape == (stage.batch_size, stage.sequence_length)
+    for other in data.draw(st.lists(steps, min_size=1, max_size=3)):
+        again.batch(other)
     assert equal(whole, again.batch(step))
     parts = [again.batch(step, rank, world) for rank in range(world)]
     joined = Batch(*(torch.cat([getattr(part, item.name) for part in parts]) for item in fields(Batch)))

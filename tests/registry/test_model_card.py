@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Params, TaskData
+from bertline.base.config import Params, SecondPhase, TaskData
 from bertline.base.files import read_json, write_json
 from bertline.registry.contenders import contenders
 
@@ -42,6 +42,13 @@ def test_the_limits_say_what_was_measured_against_the_model(artifacts: Artifacts
     assert "calibration" not in rating.card
 
 
+def test_the_limits_of_the_encoder_name_the_longest_sequences_it_has_seen(artifacts: Artifacts, params: Params) -> None:
+    for phase, longest in ((SecondPhase(), 64), (SecondPhase(share=0.1, sequence_length=256), 256)):
+        pretrain = replace(params.pretrain, sequence_length=64, second_phase=phase)
+        cards = {one.name: one.card for one in contenders(replace(params, pretrain=pretrain), artifacts, {})}
+        assert f"- Sequences of {longest} tokens were seen, none longer." in cards["bertline-encoder"]
+
+
 def test_a_licence_is_that_of_the_rows_and_that_of_the_corpus(artifacts: Artifacts, params: Params) -> None:
     published = replace(params.tasks["qa"], data=TaskData(builder="squad_44"))
     params = replace(params, tasks={**params.tasks, "qa": published})
@@ -57,8 +64,8 @@ def test_carbon_is_estimated_from_the_stages_time_and_names_what_it_assumes(
     cards = {one.name: one.card for one in contenders(params, artifacts, {})}
     assert (  # 2 cores * 15 W * 1 h * 480 g/kWh
         "About 14 g of CO2 equivalent, estimated from 1 h of stage finetune@topic when it last ran on this machine,"
-        " all of its seeds and starts included. Assumed, not measured: 2 CPU cores of 15 W each, 480 g of CO2"
-        in cards["bertline-topic"]
+        " all of its seeds and starts included but for what an interrupted run had finished before."
+        " Assumed, not measured: 2 CPU cores of 15 W each, 480 g of CO2" in cards["bertline-topic"]
     )
     assert "estimated from 0.0035 h of stage pretrain" in cards["bertline-encoder"]  # 12.5 s
     assert "Not known: stage finetune@qa did not run on this machine." in cards["bertline-qa"]

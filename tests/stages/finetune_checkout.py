@@ -12,6 +12,12 @@ def prepare_checkout(root: Path) -> Artifacts:
     write_pretrained(artifacts.pretrained)
     for kind in KINDS:
         write_toy_task(artifacts.task(f"toy_{kind}"), kind)
+    write_reports(artifacts)
+    return artifacts
+
+
+def write_reports(artifacts: Artifacts) -> None:
+    """What the stages before finetune report."""
     write_json(artifacts.metrics("documents"), {"train_documents": 10, "validation_documents": 1})
     write_json(artifacts.metrics("encode"), {"train_tokens": 1000, "unigram_entropy": 5.0})
     figures = {"mlm_loss": 4.0, "mlm_accuracy": 0.3, "nsp_loss": 0.6, "nsp_accuracy": 0.7}
@@ -20,4 +26,3 @@ def prepare_checkout(root: Path) -> Artifacts:
     curve = [{"step": step, "mlm_loss": 6 - step / 10, "learning_rate": 1e-3} for step in range(1, 11)]
     write_json_rows(artifacts.curve("pretrain"), curve)
     write_json_rows(artifacts.report("pretrain") / "validation_curve.json", [{"step": 10, "mlm_loss": 4.0}])
-    return artifacts

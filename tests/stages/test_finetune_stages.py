@@ -22,7 +22,7 @@ from bertline.evaluation.predictions import read_predictions
 from bertline.inference.predictor import Predictor
 from bertline.stages import evaluate, finetune, report
 from bertline.tasks.schema import COLUMNS, METRICS, TaskInfo, read_rows, write_task
-from stages.finetune_checkout import prepare_checkout
+from stages.finetune_checkout import prepare_checkout, write_reports
 from toy_tasks import KINDS, RECIPE, VOCAB, Row, toy_task, write_pretrained
 
 STARTS = ("pretrained", "from_random")
@@ -162,9 +162,20 @@ def test_further_test_rows_are_scored_by_themselves(params: Params, tmp_path: Pa
     write_task(artifacts.task("toy_pair"), TaskInfo.of("toy_pair", "pair", more, "here"), more)
     finetune.run(params, artifacts, "toy_pair")
     metrics = evaluate.run(params, artifacts, "toy_pair")
-    assert metrics["test_mismatched"]["rows"] == 7
-    assert metrics["test_mismatched"]["pretrained"]["accuracy"] > 0.8
-    assert set(metrics["test_mismatched"]["seeds"]["pretrained"]) == {"0", "1", "2"}
+    further = metrics["further"]["test_mismatched"]
+    assert further["rows"] == 7
+    assert further["pretrained"]["accuracy"] > 0.8
+    assert set(further["seeds"]["pretrained"]) == {"0", "1", "2"}
+    low, high = further["intervals"]["pretrained"]["accuracy"]
+    assert low <= further["seeds"]["pretrained"][str(further["kept"]["pretrained"])]["accuracy"] <= high
+    # The scoreboard has a row for them, below the one of the test rows.
+    write_reports(artifacts)
+    board = report.run(Params(tasks={"toy_pair": params.tasks["toy_pair"]}), artifacts)["tasks"]
+    assert board["toy_pair"]["further"]["test_mismatched"]["pretrained"] == further["pretrained"]["accuracy"]
+    lines = (artifacts.scoreboard / "scoreboard.md").read_text().splitlines()
+    (place,) = (place for place, line in enumerate(lines) if line.startswith("| toy_pair |"))
+    assert lines[place + 1].startswith("| toy_pair, mismatched | pair | 7 | accuracy | **")
+    assert "toy_pair, mismatched" in (artifacts.scoreboard / "report.html").read_text()
 
 
 def test_questions_without_answer_are_learned_and_answered_with_nothing(params: Params, tmp_path: Path) -> None:

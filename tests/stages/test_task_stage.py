@@ -70,7 +70,7 @@ WRONG = {
     ),
     "answer not at its offset": (
         {"a.jsonl": ASKED % (1, 7) + ASKED % (2, 0)},
-        "a.jsonl, row 2: answer 'Ada' is not at offset 0 ('It ' is). Set start to 7.",
+        "a.jsonl, line 2: answer 'Ada' is not at offset 0 ('It ' is). Set start to 7.",
     ),
     "empty text": ({"a.csv": GOOD + "  ,yes\n"}, "a.csv, line 4: text is empty. Fill it in, or remove the row."),
     "one class": (

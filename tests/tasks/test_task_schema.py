@@ -54,7 +54,7 @@ BAD = [
     ("regression", {"id": "z", "text": "x", "label": "much"}, "label 'much' is not a number"),
     ("regression", {"id": "z", "text": "x", "label": float("nan")}, "is not a number"),
     ("tagging", {"id": "z", "words": ["a", "b"], "tags": ["O"]}, "2 words but 1 tags"),
-    ("tagging", {"id": "z", "words": [], "tags": []}, "words and tags are not two lists"),
+    ("tagging", {"id": "z", "words": [], "tags": []}, "words is empty"),
     ("tagging", {"id": "z", "words": ["a", "b"], "tags": ["O", "B-ORG"]}, "unknown tag 'B-ORG'"),
     ("tagging", {"id": "z", "words": ["a", "b"], "tags": ["O", "I-PER"]}, "I-PER at 'b' follows O"),
     ("tagging", {"id": "z", "words": ["a", "b"], "tags": ["B-LOC", "I-PER"]}, "I-PER at 'b' follows B-LOC"),

@@ -341,3 +341,7 @@ class Params:
         if isinstance(overrides.get("tune"), Mapping):
             overrides["tune"] = Tune(**overrides["tune"])
         return replace(self.finetune, **overrides)
+
+    def tuning_stages(self, task: str) -> tuple[str, ...]:
+        """The stages that fine-tune a task."""
+        return ("finetune", "transfer") if task in self.transfer else ("finetune",)

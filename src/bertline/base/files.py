@@ -123,6 +123,11 @@ def read_json(path: Path) -> Any:
 
 def read_jsonl(path: Path) -> Iterator[JsonRow]:
     """Stream the rows of a JSONL file; a bad line is a BertlineError that names its number."""
+    return (row for _, row in numbered_jsonl(path))
+
+
+def numbered_jsonl(path: Path) -> Iterator[tuple[int, JsonRow]]:
+    """As read_jsonl, each row with the number of its line, from 1: empty lines are no rows."""
     try:
         lines = path.open("rb")
     except FileNotFoundError:
@@ -139,7 +144,7 @@ def read_jsonl(path: Path) -> Iterator[JsonRow]:
             if not isinstance(row, dict):
                 where = f"{path}, line {number}"
                 raise BertlineError("not a JSON object", where=where, fix="write one object a line")
-            yield row
+            yield number, row
 
 
 _MISSING_FIX = "Check the path, or run `dvc repro` to make what the pipeline makes"

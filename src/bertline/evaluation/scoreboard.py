@@ -55,9 +55,15 @@ def make_scoreboard(
         {"pretraining": {…}, "tasks": {task: {kind, rows, metric, seeds, …}}}. Of a task, each of COLUMNS that it has:
         the median over the seeds; `spread`: {start: {min, max, std}}; `gain`: that of the pre-trained over the random
         start, in the metric's own unit; `beyond_seeds`: as seeds.beyond; `ahead`: the columns that score higher than
-        pre-trained; `others`: its other metrics.
+        pre-trained; `others`: its other metrics; `further`: {split: the same}, of a task with more test rows.
     """
-    tasks = {task: _task_row(kind, evaluated[task]) for task, kind in kinds.items()}
+    tasks = {}
+    for task, kind in kinds.items():
+        tasks[task] = _task_row(kind, evaluated[task])
+        further = evaluated[task].get("further", {})
+        if further:
+            common = {"metric": evaluated[task]["metric"]}
+            tasks[task]["further"] = {split: _task_row(kind, common | scores) for split, scores in further.items()}
     return {"pretraining": _pretraining(**stages), "tasks": tasks}
 
 
@@ -139,7 +145,15 @@ def score_table(tasks: Mapping[str, Figures]) -> tuple[list[str], list[list[str]
     for name in shown:
         heading += [COLUMNS[name], *(("gain", "beyond the seeds") if name == "from_random" else ())]
     heading.append("other metrics")
-    return heading, [_render_row(task, row, shown) for task, row in tasks.items()]
+    return heading, [_render_row(name, row, shown) for name, row in _rows(tasks)]
+
+
+def _rows(tasks: Mapping[str, Figures]) -> Iterator[tuple[str, Figures]]:
+    """The rows of tasks, with those of their further test rows below: `mnli`, `mnli, mismatched`."""
+    for task, row in tasks.items():
+        yield task, row
+        for split, more in row.get("further", {}).items():
+            yield f"{task}, {split.removeprefix('test_')}", more
 
 
 def _render_row(task: str, row: Figures, shown: Sequence[str]) -> list[str]:
@@ -163,7 +177,7 @@ def _render_score(name: str, row: Figures) -> str:
 def remarks(tasks: Mapping[str, Figures]) -> Iterator[str]:
     """Where something else than pre-training did better, in words."""
     for name, title in COLUMNS.items():
-        found = [task for task, row in tasks.items() if name in row["ahead"]]
+        found = [task for task, row in _rows(tasks) if name in row["ahead"]]
         if found:
             yield f"Better than *pre-trained*: {title} on {', '.join(found)}."
 

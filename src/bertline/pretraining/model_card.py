@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bertline.base.config import Pretrain
+from bertline.base.config import Pretrain, SecondPhase
 from bertline.model.bert import BertConfig
 from bertline.tokens.store import TokenStore
 
@@ -43,9 +43,9 @@ the figure is for this model, not how far another seed would come.
 
 ## How it was trained
 
-- Text: {train_tokens:,} tokens in {train_documents:,} documents; {validation_tokens:,} tokens held out.
-- Objective: {objective}, sequences of {sequence_length} tokens, {batch_size} a step, {steps:,} steps, {tokens:,} tokens
-  in all (padding included).
+- Text: {train_tokens:,} tokens in {train_documents:,} documents; {validation_tokens:,} tokens held out{upsampled}.
+- Objective: {objective}, sequences of {sequence_length} tokens, {batch_size} a step{second_phase}; {steps:,} steps,
+  {tokens:,} tokens in all (padding included).
 - Start: {start}.
 - {optimizer_name}, peak learning rate {learning_rate:g}, {schedule} schedule with {warmup:.0%} warm-up, weight decay
   {weight_decay:g}, gradient norm clipped at {clip:g}, dropout {dropout:g}, seed {seed}, {precision}.
@@ -79,12 +79,20 @@ def pretraining_card(
         train_documents=train.meta["documents"],
         validation_tokens=held_out.meta["tokens"],
         vocab_sha256=train.meta["vocab_sha256"],
+        upsampled="".join(f"; an epoch has {name} {times} times" for name, times in config.upsample.items()),
+        second_phase=_second_phase(config.second_phase),
         start=f"the weights of {config.init_from}" if config.init_from else _STARTS[config.embedding_init],
         parameters=metrics["parameters"],
         steps=metrics["steps"],
         precision=metrics["precision"],
         tokens=metrics["tokens"],
         **{key: getattr(config, key) for key in _OPTIONS},
+    )
+
+
+def _second_phase(phase: SecondPhase) -> str:
+    return (
+        f"; in the last {phase.share:.0%}, of {phase.sequence_length}, {phase.batch_size} a step" if phase.share else ""
     )
 
 

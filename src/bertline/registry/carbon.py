@@ -32,7 +32,8 @@ def carbon(stage: str, config: Pretrain | Finetune, artifacts: Artifacts) -> str
     grams = hours * power / 1000 * GRAMS_A_KWH
     return (
         f"About {_two_digits(grams)} g of CO2 equivalent, estimated from {_two_digits(hours)} h of stage {stage}"
-        f" when it last ran on this machine, all of its seeds and starts included. {assumed}"
+        f" when it last ran on this machine, all of its seeds and starts included but for what an interrupted run had"
+        f" finished before. {assumed}"
     )
 
 

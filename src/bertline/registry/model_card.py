@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Params
+from bertline.base.config import Params, Pretrain
 from bertline.base.files import read_json
 from bertline.evaluation.scoreboard import COLUMNS
 from bertline.registry.carbon import carbon
@@ -139,7 +139,7 @@ def encoder_card(
             "Data": _sources(artifacts),
             "Recipe": _recipe(f"Pre-trained {_start(params)}", asdict(recipe)),
             "Scores on the validation documents": _table(tuple(scores["this model"]), scores) + _ONE_RUN,
-            "Limits": f"- Sequences of {recipe.sequence_length} tokens were seen, none longer.\n{_LIMITS}",
+            "Limits": f"- Sequences of {_longest(recipe)} tokens were seen, none longer.\n{_LIMITS}",
             "Licence": _licences(artifacts),
             "Carbon": carbon("pretrain", recipe, artifacts),
             "Lineage": _lineage(lineage),
@@ -150,6 +150,11 @@ def encoder_card(
 _ONE_RUN = (
     "\n\nIntervals: bootstrap over the validation batches. One run with one seed: the spread over seeds is not known."
 )
+
+
+def _longest(recipe: Pretrain) -> int:
+    phase = recipe.second_phase
+    return max(recipe.sequence_length, phase.sequence_length if phase.share else 0)
 
 
 def _shape(params: Params) -> str:

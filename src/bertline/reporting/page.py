@@ -31,7 +31,13 @@ _PRETRAINING = {
     "pseudo_perplexity": "Pseudo-perplexity",
     "learning_rate": "Learning rate",
 }
-_TUNED_STARTS = ("pretrained", "from_random", "tuned", "checkpoint")  # those with curves, in the order of the colours
+_TUNED_STARTS = (
+    "pretrained",
+    "from_random",
+    "tuned",
+    "transfer",
+    "checkpoint",
+)  # those with curves, in the order of the colours
 _LABELS = 16  # of a confusion matrix; the rarer ones are taken together
 _OTHERS = "(others)"
 _NOTES = {
@@ -49,7 +55,7 @@ class TaskReport:
         name: the T of task@T.
         metrics: reports/evaluate/T/metrics.json.
         analysis: reports/evaluate/T/analysis.json.
-        curve: reports/finetune/T/curve.json.
+        curve: reports/finetune/T/curve.json and, where there is one, that of stage transfer.
         confusion: (actual, predicted) pairs of reports/evaluate/T/confusion.csv.
     """
 

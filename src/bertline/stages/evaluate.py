@@ -3,9 +3,9 @@
 Stages finetune and transfer have predicted the test rows without their labels, for every start and seed; no network is
 needed here.
 Writes data/reports/evaluate/T/: metrics.json (medians, spread and every seed's scores; the baselines; 95 % intervals of
-the kept seeds; the same for further test rows where a benchmark has them), predictions.jsonl (gold, the kept seeds' and
-the baselines' predictions of every test row), and of the kept model confusion.csv and analysis.json (calibration,
-slices, the worst mistakes).
+the kept seeds; under "further" the same for further test rows where a benchmark has them), predictions.jsonl (gold, the
+kept seeds' and the baselines' predictions of every test row), and of the kept model confusion.csv and analysis.json
+(calibration, slices, the worst mistakes).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,8 +32,7 @@ def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
     """Score a task's models on its test rows, beside the baselines."""
     source, report = artifacts.task(task), artifacts.report("evaluate", task)
     info = TaskInfo.read(source)
-    stages = ("finetune", "transfer") if task in params.transfer else ("finetune",)
-    predictions = [artifacts.predictions(task, stage) for stage in stages]
+    predictions = [artifacts.predictions(task, stage) for stage in params.tuning_stages(task)]
     train, validation = read_rows(source, "train"), read_rows(source, "validation")
     rule, tfidf = majority_rule(info, train), tfidf_baseline(info, train, validation)
     metrics: dict[str, Any] = {"metric": info.metric}
@@ -42,17 +41,18 @@ def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
         runs = read_predictions(predictions, split, rows)
         baselines = {"tfidf": tfidf(rows)} if tfidf else {}
         baselines["majority"] = [rule(row) for row in rows]
-        scores = score_split(info, rows, runs, baselines)
-        if split != "test":
-            metrics[split] = scores
-            continue
-        kept_seeds = read_kept_seeds(predictions)
-        kept = {start: by_seed[kept_seeds[start]] for start, by_seed in runs.items()}
-        metrics |= scores
-        metrics["kept"] = {start: kept_seeds[start] for start in runs}
-        metrics["intervals"] = {
-            start: intervals(info, rows, some, draws=params.evaluate.draws) for start, some in kept.items()
+        seeds = read_kept_seeds(predictions)
+        kept = {start: by_seed[seeds[start]] for start, by_seed in runs.items()}
+        scores = score_split(info, rows, runs, baselines) | {
+            "kept": {start: seeds[start] for start in runs},
+            "intervals": {
+                start: intervals(info, rows, some, draws=params.evaluate.draws) for start, some in kept.items()
+            },
         }
+        if split != "test":
+            metrics.setdefault("further", {})[split] = scores
+            continue
+        metrics |= scores
         write_jsonl(report / "predictions.jsonl", _prediction_rows(info, rows, {**kept, **baselines}))
         write_json(report / "analysis.json", analyse(info, rows, kept["pretrained"]))
         write_confusion(report / "confusion.csv", confusion(info.kind, rows, kept["pretrained"]))

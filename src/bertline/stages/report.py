@@ -26,16 +26,17 @@ def run(params: Params, artifacts: Artifacts) -> Mapping[str, Any]:
     write_json(artifacts.scoreboard / "scoreboard.json", scoreboard)
     training = read_json(artifacts.curve("pretrain"))
     validation = read_json(artifacts.report("pretrain") / "validation_curve.json")
-    tasks = [_task(task, artifacts, metrics) for task, metrics in evaluated.items()]
+    tasks = [_task(task, params, artifacts, metrics) for task, metrics in evaluated.items()]
     page = render_page(scoreboard, training, validation, tasks)
     write_text(artifacts.scoreboard / "report.html", page)
     return {"scored_tasks": len(evaluated), **scoreboard}
 
 
-def _task(task: str, artifacts: Artifacts, metrics: Mapping[str, Any]) -> TaskReport:
+def _task(task: str, params: Params, artifacts: Artifacts, metrics: Mapping[str, Any]) -> TaskReport:
     folder = artifacts.report("evaluate", task)
-    analysis, curve = read_json(folder / "analysis.json"), read_json(artifacts.curve("finetune", task))
-    return TaskReport(task, metrics, analysis, curve, read_confusion(folder / "confusion.csv"))
+    curve = [row for stage in params.tuning_stages(task) for row in read_json(artifacts.curve(stage, task))]
+    analysis, confusion = read_json(folder / "analysis.json"), read_confusion(folder / "confusion.csv")
+    return TaskReport(task, metrics, analysis, curve, confusion)
 
 
 if __name__ == "__main__":

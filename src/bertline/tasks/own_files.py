@@ -131,9 +131,9 @@ def _value(column: str, value: Any, kind: Kind, where: str) -> Any:
 def _number(value: Any, where: str) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         fix = "Write a number, with a point before the decimals"
-        raise BertlineError(f"label {value!r} is not a number", where=where, fix=fix) from None
+        raise BertlineError(f"label {str(value)[:40]!r} is not a number", where=where, fix=fix) from None
 
 
 def _text_of(value: Any) -> str:

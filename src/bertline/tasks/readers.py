@@ -14,18 +14,20 @@ Each reader yields (where, record): the file and line, for messages, and the rec
 """
 
 import csv
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from bertline.base.errors import BertlineError
-from bertline.base.files import read_jsonl
+from bertline.base.files import numbered_jsonl
 from bertline.tasks.arrow import dataset_records, parquet_records
 from bertline.tasks.conll import conll_records
 from bertline.tasks.squad import squad_records
 
 Record = tuple[str, dict[str, Any]]
 _FIELD_LIMIT = 1 << 30  # characters; csv's own limit of 131,072 is below a long document
+_FIELD = re.compile(r'(?P<quoted>"[^"]*(?:""[^"]*)*(?P<closed>"(?=[,\r\n]|\Z))?)|[^,\r\n]*')
 
 
 def read_records(path: Path, shown: str, split: str) -> list[Record]:
@@ -103,25 +105,29 @@ def _table(path: Path, shown: str, *, delimiter: str, quoting: Any) -> Iterator[
                 line = reader.line_num + 1
     except csv.Error as error:
         fix = 'Close the quote; write quotes inside a quoted text twice ("")'
-        opened = _open_quote(path, line)
-        what = "a quote opens here and never closes" if opened else f"malformed row ({error})"
-        raise BertlineError(what, where=f"{shown}, line {opened or line}", fix=fix) from None
+        opened, ever_closed = _open_quote(path, line)
+        what = f"malformed row ({error})" if ever_closed else "a quote opens here and never closes"
+        raise BertlineError(what, where=f"{shown}, line {opened}", fix=fix) from None
     finally:
         csv.field_size_limit(before)
 
 
-def _open_quote(path: Path, first: int) -> int:
-    """The line of the quote that is still open at the end of the file, read from line `first` on; 0 if none is."""
-    opened = 0
+def _open_quote(path: Path, first: int) -> tuple[int, bool]:
+    """The line of the first quote that closes amid a text, or never, and whether it closes; from line `first` on.
+
+    With every text in quotes, one that is left open takes the next one's opening quote for its end: the fault shows
+    there, and stands here.
+    """
     with path.open(encoding="utf-8-sig", newline="") as lines:
-        for number, line in enumerate(lines, start=1):
-            place = line.find('"') if number >= first else -1
-            while place >= 0:
-                doubled = opened and line.startswith('""', place)
-                if not doubled:
-                    opened = 0 if opened else number
-                place = line.find('"', place + 1 + bool(doubled))
-    return opened
+        text = "".join(line for number, line in enumerate(lines, start=1) if number >= first)
+    place = 0
+    while place < len(text):
+        field = _FIELD.match(text, place)
+        assert field is not None
+        if field["quoted"] and not field["closed"]:
+            return first + text.count("\n", 0, place), field.end() < len(text)
+        place = field.end() + 1
+    return first, True
 
 
 def _check_header(header: Sequence[str], where: str) -> None:
@@ -138,8 +144,8 @@ def _record(header: Sequence[str], fields: Sequence[str], where: str) -> dict[st
 
 
 def _jsonl(path: Path, shown: str) -> Iterator[Record]:
-    for number, row in enumerate(read_jsonl(path), start=1):
-        yield f"{shown}, row {number}", row
+    for number, row in numbered_jsonl(path):
+        yield f"{shown}, line {number}", row
 
 
 def _conll(path: Path, shown: str) -> Iterator[Record]:

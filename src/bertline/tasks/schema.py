@@ -260,8 +260,10 @@ def _check_number(value: object, where: str) -> None:
 
 
 def _check_tags(words: object, tags: object, labels: frozenset[str] | None, where: str) -> None:
-    if not isinstance(words, list) or not isinstance(tags, list) or not words:
+    if not isinstance(words, list) or not isinstance(tags, list):
         raise BertlineError("words and tags are not two lists", where=where, fix='Write {"words": […], "tags": […]}')
+    if not words:
+        raise BertlineError("words is empty", where=where, fix="Fill it in, or remove the row")
     if len(words) != len(tags):
         what = f"{len(words)} words but {len(tags)} tags"
         raise BertlineError(what, where=where, fix="Give every word one tag")
@@ -279,7 +281,10 @@ def _check_tags(words: object, tags: object, labels: frozenset[str] | None, wher
 def _check_answers(context: str, answers: object, where: str) -> None:
     shape = 'Write "answers": [{"text": …, "start": offset in characters}], or [] for no answer'
     if not isinstance(answers, list):
-        raise BertlineError("answers is not a list", where=where, fix=shape)
+        what = "answers is not a list" + ", nor are text and answer_start lists of one length" * isinstance(
+            answers, dict
+        )
+        raise BertlineError(what, where=where, fix=shape)
     for answer in answers:
         if not isinstance(answer, dict) or not {"text", "start"} <= answer.keys():
             raise BertlineError("an answer lacks text or start", where=where, fix=shape)

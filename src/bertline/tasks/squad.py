@@ -49,9 +49,11 @@ def squad_records(path: Path, shown: str) -> Iterator[Record]:
 
 def our_answers(value: Any) -> Any:
     """Our answers from SQuAD's ([{text, answer_start}]) or Hugging Face's ({text: […], answer_start: […]})."""
-    if isinstance(value, dict) and {"text", "answer_start"} <= value.keys():
-        pairs = zip(value["text"], value["answer_start"], strict=False)
-        return [{"text": text, "start": start} for text, start in pairs]
+    if isinstance(value, dict):
+        texts, starts = value.get("text"), value.get("answer_start")
+        if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+            return value
+        return [{"text": text, "start": start} for text, start in zip(texts, starts, strict=True)]
     if isinstance(value, list):
         return [
             {"text": answer["text"], "start": answer["answer_start"]}

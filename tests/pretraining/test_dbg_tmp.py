@@ -1,0 +1,100 @@
+"""What a model comes to on held-out text, and how sure that is."""
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bertline.base.config import Pretrain
+from bertline.pretraining.examples import ExampleSource
+from bertline.pretraining.measure import Measured, measure
+from bertline.pretraining.plan import Plan
+from bertline.pretraining.randomness import VALIDATION
+from bertline.pretraining.trainer import Trainer
+from bertline.tokens.tokenizer import SPECIAL_TOKENS
+from bertline.training.distributed import World
+from pretraining.interrupted_run import CONFIG, open_run
+from pretraining.tiny_corpus import topic_store
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
+    """One that has not trained: its model is as good as another here."""
+    folder = tmp_path_factory.mktemp("measure")
+    topic_store(folder / "train", documents=60, seed=0)
+    topic_store(folder / "validation", documents=60, seed=1)
+    with open_run(folder, folder / "run") as trainer:
+        yield trainer
+    torch.use_deterministic_algorithms(False)
+
+
+def source_of(trainer: Trainer, seed: int, config: Pretrain) -> ExampleSource:
+    store = trainer.measured["validation"].store
+    return ExampleSource(store, trainer.pieces, config, Plan.constant(config), seed=seed, stream=VALIDATION)
+
+
+def measured(trainer: Trainer, seed: int = 0, config: Pretrain = CONFIG) -> Measured:
+    found = measure(trainer.model, source_of(trainer, seed, config), config, World(), lambda: False)
+    assert found is not None
+    return found
+
+
+OFTEN = ("mlm_loss", "nsp_loss", "nsp_accuracy")  # an untrained model hits a token too seldom for a percentile
+
+
+def test_ninety_five_intervals_of_a_hundred_hold_the_true_mean(trainer: Trainer) -> None:
+    config = replace(CONFIG, evaluation_batches=12, perplexity_sequences=0)
+    whole = measured(trainer, 0, replace(config, evaluation_batches=240)).means
+    intervals = [measured(trainer, seed, config).intervals for seed in range(1, 25)]
+    held = [
+        sum(low <= (whole[name] or 0.0) <= high for low, high in (interval[name] for interval in intervals))
+        for name in OFTEN
+    ]
+    assert min(held) >= 18 and sum(held) < 72, held  # 23 of 24 expected; a little fewer, of twelve batches
+
+
+def test_four_times_the_batches_halve_the_interval_and_the_mean_lies_inside(trainer: Trainer) -> None:
+    few, many = (measured(trainer, 0, replace(CONFIG, evaluation_batches=number)) for number in (25, 100))
+    for name in OFTEN:
+        (low, high), wide = many.intervals[name], few.intervals[name]
+        assert 1.4 < (wide[1] - wide[0]) / (high - low) < 2.8, name
+        assert low < (many.means[name] or 0.0) < high, name
+
+
+def test_it_is_the_same_each_time_and_has_no_figure_that_the_objective_lacks(trainer: Trainer) -> None:
+    assert measured(trainer) == measured(trainer)
+    alone = measured(trainer, 0, replace(CONFIG, objective="mlm"))
+    assert set(alone.intervals) == {"mlm_loss", "mlm_accuracy"}
+    assert alone.means["nsp_loss"] is None
+
+
+def test_pseudo_perplexity_is_that_of_each_token_masked_alone(trainer: Trainer) -> None:
+    # Eleven sequences: a batch, and a part of the next; some of them shorter, and with [SEP] in the middle.
+    config = replace(CONFIG, precision="fp32", evaluation_batches=1, perplexity_sequences=11, short_rate=0.5)
+    source, model = source_of(trainer, 0, config), copy.deepcopy(trainer.model)
+    torch.manual_seed(0)
+    for parameter in model.parameters():  # large enough that the token itself, its neighbours and its place all tell
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    found = measure(model, source, config, World(), lambda: False)
+    assert found is not None
+
+    surprises = []
+    for number in range(11):
+        batch, row = source.batch(number // 8), number % 8
+        length = int(batch.padding[row].sum())
+        ids, segments = batch.unmasked()[row, :length], batch.segments[row, :length]
+        for place in range(length):
+            if ids[place] < len(SPECIAL_TOKENS):
+                continue
+            masked = ids.clone()
+            masked[place] = SPECIAL_TOKENS.index("[MASK]")
+            everywhere = torch.arange(length)[None]
+            with torch.no_grad():
+                logits, _ = model(masked[None], segments[None], None, everywhere)
+            surprises.append(-float(logits[0, place].double().log_softmax(dim=0)[ids[place]]))
+    assert 11 * 5 < len(surprises) < 11 * 13
+    print(found.means["pseudo_perplexity"], math.exp(sum(surprises) / len(surprises)), len(surprises)); assert 0
