@@ -74,14 +74,17 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def in_new_process(module: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """Run `python -m module …` and read the JSON object in the last line that it prints.
+def in_new_process(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Run `python -m module …`, with some variables set, and read the JSON object in the last line that it prints.
 
     Raises:
         RuntimeError: it failed; with the end of what it said.
     """
     command = [sys.executable, "-m", module, *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    variables = {**os.environ, **(environment or {})}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     if ended.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stderr[-3000:]}")
     found: dict[str, Any] = json.loads(ended.stdout.strip().splitlines()[-1])

@@ -6,6 +6,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from safetensors.torch import save_file
+
 from bertline.base.config import SecondPhase
 from bertline.pretraining.trainer import Trainer
 from bertline.tokens.store import TokenStore
@@ -27,6 +29,7 @@ def main() -> None:
     ):
         (run / f"pid-{world.rank}").write_text(str(os.getpid()))
         trainer.train()
+        save_file(trainer.model.state_dict(), run / f"weights-{world.rank}.safetensors")
         history = trainer.history
         made = {"curve": history.curve, "validation": history.validation_curve, "metrics": trainer.metrics()}
         if world.main:

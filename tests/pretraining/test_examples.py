@@ -90,7 +90,7 @@ def test_any_step_and_rank_gives_its_batch_directly(
     corpus: Corpus, plan: Pretrain, seed: int, world: int, data: st.DataObject
 ) -> None:
     again = source_of(corpus, plan, seed)
-    # Of each stage alike its first steps, which are the last of the one before, and those far from its start.
+    # About where a stage begins, which a step drawn from all would hardly ever hit; and far on.
     steps = st.builds(
         lambda stage, ahead: max(stage.first + ahead, 0),
         st.sampled_from(again.plan.stages),

@@ -1,5 +1,7 @@
 """What a model comes to on held-out text, and how sure that is."""
 
+import copy
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,6 +14,7 @@ from bertline.pretraining.measure import Measured, measure
 from bertline.pretraining.plan import Plan
 from bertline.pretraining.randomness import VALIDATION
 from bertline.pretraining.trainer import Trainer
+from bertline.tokens.tokenizer import SPECIAL_TOKENS
 from bertline.training.distributed import World
 from pretraining.interrupted_run import CONFIG, open_run
 from pretraining.tiny_corpus import topic_store
@@ -28,16 +31,13 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
     torch.use_deterministic_algorithms(False)
 
 
+def source_of(trainer: Trainer, seed: int, config: Pretrain) -> ExampleSource:
+    store = trainer.measured["validation"].store
+    return ExampleSource(store, trainer.pieces, config, Plan.constant(config), seed=seed, stream=VALIDATION)
+
+
 def measured(trainer: Trainer, seed: int = 0, config: Pretrain = CONFIG) -> Measured:
-    source = ExampleSource(
-        trainer.measured["validation"].store,
-        trainer.pieces,
-        config,
-        Plan.constant(config),
-        seed=seed,
-        stream=VALIDATION,
-    )
-    found = measure(trainer.model, source, config, World(), lambda: False)
+    found = measure(trainer.model, source_of(trainer, seed, config), config, World(), lambda: False)
     assert found is not None
     return found
 
@@ -69,3 +69,32 @@ def test_it_is_the_same_each_time_and_has_no_figure_that_the_objective_lacks(tra
     alone = measured(trainer, 0, replace(CONFIG, objective="mlm"))
     assert set(alone.intervals) == {"mlm_loss", "mlm_accuracy"}
     assert alone.means["nsp_loss"] is None
+
+
+def test_pseudo_perplexity_is_that_of_each_token_masked_alone(trainer: Trainer) -> None:
+    # Eleven sequences: a batch, and a part of the next; some of them shorter, and with [SEP] in the middle.
+    config = replace(CONFIG, precision="fp32", evaluation_batches=1, perplexity_sequences=11, short_rate=0.5)
+    source, model = source_of(trainer, 0, config), copy.deepcopy(trainer.model)
+    torch.manual_seed(0)
+    for parameter in model.parameters():  # large enough that the token itself, its neighbours and its place all tell
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.1)
+    found = measure(model, source, config, World(), lambda: False)
+    assert found is not None
+
+    surprises = []
+    for number in range(11):
+        batch, row = source.batch(number // 8), number % 8
+        length = int(batch.padding[row].sum())
+        ids, segments = batch.unmasked()[row, :length], batch.segments[row, :length]
+        for place in range(length):
+            if ids[place] < len(SPECIAL_TOKENS):
+                continue
+            masked = ids.clone()
+            masked[place] = SPECIAL_TOKENS.index("[MASK]")
+            everywhere = torch.arange(length)[None]
+            with torch.no_grad():
+                logits, _ = model(masked[None], segments[None], None, everywhere)
+            surprises.append(-float(logits[0, place].double().log_softmax(dim=0)[ids[place]]))
+    assert 11 * 5 < len(surprises) < 11 * 13
+    assert found.means["pseudo_perplexity"] == pytest.approx(math.exp(sum(surprises) / len(surprises)), rel=1e-4)

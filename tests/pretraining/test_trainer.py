@@ -125,6 +125,27 @@ def test_a_run_interrupted_where_its_sequences_grow_ends_as_if_undisturbed(
     assert identical(finish(stores, tmp_path / "struck", PHASES), undisturbed)
 
 
+# Batches of 2 in the first 6 steps, of 4 in the next 6, then of 8; weights added up after 14, 16, … 24 steps.
+COMBINED = replace(CONFIG, optimizer="lamb", ramp_from=2, ramp_share=0.5, average_share=0.5, average_every=2)
+
+
+@pytest.fixture(scope="module")
+def combined(stores: Path, tmp_path_factory: pytest.TempPathFactory) -> State:
+    return finish(stores, tmp_path_factory.mktemp("combined"), COMBINED)
+
+
+@pytest.mark.parametrize(("at", "batch_size", "averaged"), [(9, 4, 0), (17, 8, 2)], ids=["ramp", "averaging"])
+def test_a_run_with_lamb_interrupted_in_its_ramp_or_its_average_ends_as_if_undisturbed(
+    stores: Path, tmp_path: Path, combined: State, at: int, batch_size: int, averaged: int
+) -> None:
+    struck = struck_at(at, signal.SIGTERM)
+    with pytest.raises(SystemExit), open_run(stores, tmp_path, COMBINED, struck) as trainer:
+        trainer.train()
+    assert trainer.history.step == at and trainer.plan.stage(at).batch_size == batch_size
+    assert trainer.learner.average.count == averaged
+    assert identical(finish(stores, tmp_path, COMBINED), combined)
+
+
 def test_sigint_ends_with_130_and_the_handlers_are_put_back(stores: Path, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as ended, open_run(stores, tmp_path, kind=struck_at(2, signal.SIGINT)) as trainer:
@@ -193,6 +214,29 @@ def test_a_loss_that_is_not_finite_stops_before_the_optimizer_step(stores: Path,
         with pytest.raises(BertlineError, match=r"step 5: the loss is (nan|inf).*seed 0"):
             trainer.train_step([trainer.source.batch(5)], 1e-3)
         assert all(torch.equal(before[name], value) for name, value in trainer.model.state_dict().items())
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_a_gradient_that_is_not_finite_stops_before_the_optimizer_step(
+    stores: Path, tmp_path: Path, value: str
+) -> None:
+    def poison(gradient: torch.Tensor) -> torch.Tensor:
+        return gradient.index_fill(0, torch.tensor([7]), float(value))
+
+    with open_run(stores, tmp_path) as trainer:
+        for step in range(5):
+            trainer.history.add(trainer.train_step([trainer.source.batch(step)], 1e-3))
+        before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+        moments = {name: tensor.clone() for name, tensor in optimizer_tensors(trainer.model, trainer.optimizer).items()}
+        hook = trainer.model.mlm_bias.register_hook(poison)
+        what = rf"step 5: the loss is \d+\.\d+, the gradient norm {value}, in the batch of step 5 and seed 0"
+        with pytest.raises(BertlineError, match=what):
+            trainer.train_step([trainer.source.batch(5)], 1e-3)
+        hook.remove()
+        assert all(torch.equal(before[name], tensor) for name, tensor in trainer.model.state_dict().items())
+        kept = optimizer_tensors(trainer.model, trainer.optimizer)
+        assert kept.keys() == moments.keys() and all(torch.equal(kept[name], moments[name]) for name in kept)
+        trainer.train_step([trainer.source.batch(5)], 1e-3)  # what was not finite is left in no gradient
 
 
 @pytest.mark.parametrize(
