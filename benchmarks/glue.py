@@ -28,7 +28,6 @@ from pipelines.graph import check_lock, read_plan_and_changes
 
 _COLORS = {"pretrained": "#0b6e4f", "from_random": "#b0722a"}
 _NAMES = {start: COLUMNS[start] for start in _COLORS}
-_OTHERS = {name: COLUMNS[name] for name in ("features", "tfidf", "majority")}
 _BEYOND = {"above": "yes", "within": "no", "below": "worse", "unknown": "one seed"}
 _MOST_LABELS = 3  # of a confusion matrix that is still read at a glance
 _COLUMNS = 3
@@ -83,17 +82,17 @@ def _task(artifacts: Artifacts, task: str) -> dict[str, Any]:
 
 def table(scoreboard: Mapping[str, Any]) -> str:
     """The README's table, in hundredths: medians over the seeds, with least and most."""
-    lines = [
-        f"| task | rows | metric | pre-trained | from random | beyond the seeds | {' | '.join(_OTHERS.values())} |"
-    ]
-    lines.append("|---" * (6 + len(_OTHERS)) + "|")
-    for task, row in scoreboard["tasks"].items():
+    tasks = scoreboard["tasks"]
+    others = [name for name in COLUMNS if name not in _NAMES and any(name in row for row in tasks.values())]
+    heading = ["task", "rows", "metric", *_NAMES.values(), "beyond the seeds", *(COLUMNS[name] for name in others)]
+    lines = [f"| {' | '.join(heading)} |", "|---" * len(heading) + "|"]
+    for task, row in tasks.items():
         cells = [task, f"{row['rows']:,}", row["metric"]]
         for start in _NAMES:
             spread = row["spread"][start]
             cells.append(f"{100 * row[start]:.1f} ({100 * spread['min']:.1f} to {100 * spread['max']:.1f})")
         cells.append(_BEYOND[row["beyond_seeds"]])
-        cells += [f"{100 * row[other]:.1f}" if row.get(other) is not None else "" for other in _OTHERS]
+        cells += [f"{100 * row[other]:.1f}" if row.get(other) is not None else "" for other in others]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
