@@ -87,7 +87,14 @@ def test_scripts_stop_at_the_first_fault_and_can_be_started(script: Path) -> Non
 def test_ci_runs_what_a_contributor_types() -> None:
     smoke = [f".github/scripts/smoke.sh {step}" for step in ("run", "again", "serve")]
     ready = "make .venv/.ready"
-    assert commands("ci.yml") == ["make test", "make test-slow", ready, *smoke, ready, ".venv/bin/bertline plan --check"]
+    assert commands("ci.yml") == [
+        "make test",
+        "make test-slow",
+        ready,
+        *smoke,
+        ready,
+        ".venv/bin/bertline plan --check",
+    ]
 
 
 @pytest.fixture

@@ -304,6 +304,7 @@ BAD = [
     ("classification", "a.csv", '"text","label"\n"x","1"\n"y\n,"2"\n"z","3"\n', "a.csv, line 3: malformed row"),
     ("classification", "a.csv", '"text","label"\n"x","1"\n"z","3\n', "a.csv, line 3: a quote opens here and never"),
     ("classification", "a.csv", '"text","label"\n"x\ny","1"\n\n"z","3\n', "a.csv, line 5: a quote opens here and"),
+    ("classification", "a.csv", 'text,label\n"x\ny","1\n"y","2"\n', "a.csv, line 3: malformed row"),
     ("classification", "a.csv", 'text,label\nx,"1\n2",y"\n', "a.csv, line 2: 3 fields under 2"),
     ("classification", "a.csv", "text,text\nx,1\n", "a.csv, line 1: two columns are called 'text'"),
     ("classification", "a.jsonl", b'{"text": "x", "label": "\xff"}\n', "line 1: not valid JSON"),
