@@ -20,8 +20,6 @@ from bertline.base.errors import BertlineError
 from bertline.base.files import exclusive_lock
 
 _POLL_SECONDS = 0.5
-_FINE_TUNING = ("finetune", "transfer")
-"""The stages that train by section finetune."""
 
 
 class Limits(BaseModel):
@@ -57,7 +55,7 @@ def needs_of(stages: Iterable[str], params: Params | None) -> Mapping[str, Needs
 
 def _needs(stage: str, params: Params) -> Needs:
     name, _, task = stage.partition("@")
-    section = params.finetune_for(task) if name in _FINE_TUNING else getattr(params, name, None)
+    section = params.finetune_for(task) if name in params.tuning_stages(task) else getattr(params, name, None)
     if getattr(section, "device", "cpu") == "cuda":
         return Needs(cpu=1, gpu=getattr(section, "processes", 1))
     return Needs(cpu=getattr(section, "threads", 1))

@@ -11,7 +11,8 @@ from pipelines.resources import Limits, Needs, fits, needs_of
 
 def test_a_stage_needs_its_threads_or_a_gpu() -> None:
     tasks = {"a": Task(), "b": Task(finetune={"device": "cuda"})}
-    params = Params(pretrain=Pretrain(device="cuda", processes=2), finetune=Finetune(threads=4), tasks=tasks)
+    pretrain, finetune = Pretrain(device="cuda", processes=2), Finetune(threads=4)
+    params = Params(pretrain=pretrain, finetune=finetune, tasks=tasks, transfer={"b": "a"})
     needs = needs_of(["download", "task@a", "pretrain", "finetune@a", "finetune@b", "transfer@b", "evaluate@b"], params)
     assert needs == {
         "download": Needs(cpu=1),
