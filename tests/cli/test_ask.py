@@ -39,7 +39,9 @@ def test_answers_in_bf16_are_those_in_fp32_to_rounding(type_in: Type, model_of: 
     assert (rounded == exact[0]) == (usable_precision("cpu", "bf16") == "fp32")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.skipif(
+    torch.cuda.is_available(), reason="this machine has a GPU: that none is there is told only where there is none"
+)
 def test_a_gpu_that_is_not_there_is_one_clear_line(type_in: Type, model_of: Model) -> None:
     refused = type_in("predict", model_of("regression"), "red", "--device", "cuda")
     assert refused.exit_code == 1
