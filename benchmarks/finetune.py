@@ -26,7 +26,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.finetune_inputs import JOBS, WARM_UP, Job, finetuned_directory, model_directory, rows_of, write_inputs
-from benchmarks.machine import in_new_process, in_words, peak_memory, read_result, spread, timed, write_result
+from benchmarks.machine import (
+    KEEP_FREED_MEMORY,
+    in_new_process,
+    in_words,
+    peak_memory,
+    read_result,
+    spread,
+    timed,
+    write_result,
+)
 from bertline.base.config import Finetune
 from bertline.base.shapes import SIZES
 from bertline.finetuning.data import prepare_data
@@ -154,7 +163,7 @@ def compare(options: argparse.Namespace, inputs: str) -> None:
 def _measure_apart(inputs: str, name: str, side: str, seed: int) -> dict[str, Any]:
     arguments = [argument for argument in sys.argv[1:] if argument != "--peer"]
     arguments += ["--inputs", inputs, "--side", side, "--seed", str(seed), "--jobs", name]
-    return in_new_process("benchmarks.finetune", arguments)
+    return in_new_process("benchmarks.finetune", arguments, KEEP_FREED_MEMORY if side == "tuned_peer" else None)
 
 
 def summarize(rounds: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 As one gets them: rows padded to the maximum length (`pad_to_max_length`, the default of both scripts), batches in
 random order, SDPA. Tuned: padded to the longest of a batch, batches of like lengths (`train_sampling_strategy`), a
-process for batches; texts of the pipeline sorted by length. What of the peer's own settings helped is told in NOTES.md.
+process for batches, a glibc that keeps freed memory; texts of the pipeline sorted by length. What of the peer's own
+settings helped is told in NOTES.md.
 """
 
 import collections

@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 RESULTS = Path(__file__).parent / "results"
+# What our trainer asks of glibc in its own process (training/device.py), a user of a peer sets in the environment.
+KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 _LEAST_SECONDS = 5.0
 _PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "numpy", "scipy")
 

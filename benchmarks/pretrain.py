@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.machine import in_new_process, in_words, peak_memory, spread, write_result
+from benchmarks.machine import KEEP_FREED_MEMORY, in_new_process, in_words, peak_memory, spread, write_result
 from bertline.base.config import Pretrain
 from bertline.base.files import sha256_file
 from bertline.base.shapes import shape_of
@@ -47,8 +47,6 @@ PEERS: dict[str, dict[str, Any]] = {
     "peer": {"attention": "sdpa", "workers": 0, "compile": False},
     "tuned_peer": {"attention": "eager", "workers": 1, "compile": True},
 }
-# What our trainer asks of glibc in its own process (training/device.py), a user of the peer sets in the environment.
-KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 
 
 def main() -> None:

@@ -5,9 +5,9 @@
     baseline, _ = finetune(data, shape, config)      # the same head, order, dropout and budget; a random encoder
 
 Recipe (Devlin et al. 2019, appendix A.3; Mosbach et al. 2021): bias-corrected AdamW, linear warm-up and decay, clipped
-gradients, bf16 matrix products, batches of like lengths. The weights after the last epoch are kept, unless `patience`
-asks for those of the best epoch on the validation rows. Head, order and dropout are functions of (seed, epoch, step),
-so two runs of the same recipe on the same machine give the same weights to the bit.
+gradients, bf16 matrix products, batches drawn at random and padded for attention alone. The weights after the last
+epoch are kept, unless `patience` asks for those of the best epoch on the validation rows. Head, order and dropout are
+functions of (seed, epoch, step), so two runs of the same recipe on the same machine give the same weights to the bit.
 """
 
 import math
@@ -31,10 +31,12 @@ from bertline.finetuning.validation import Look, look
 from bertline.inference.heads import build_model
 from bertline.model.bert import BertConfig, BertForSequenceClassification, BertWithHead, initialize
 from bertline.model.hf import load_encoder
+from bertline.model.packing import pack
 from bertline.tasks.batches import Batch
 from bertline.training.device import autocast, note_precision, prepare
 from bertline.training.optimizer import learning_rate_factor, make_optimizer, set_learning_rate
 
+_PARTS = {"cpu": 2, "cuda": 1}  # of a batch in attention: less padding, but more kernels to start
 _CHECK_EVERY = 20  # steps between looks at the loss: on a GPU each look waits for it
 
 
@@ -162,7 +164,7 @@ def _step(
 ) -> Tensor:
     """One optimizer step; returns the loss, still on the device."""
     ids, segments = (torch.from_numpy(array).to(device) for array in (batch.ids, batch.segments))
-    mask = None if batch.mask.all() else torch.from_numpy(batch.mask).to(device)
+    mask = None if batch.mask.all() else pack(torch.from_numpy(batch.mask), _PARTS[device.type]).to(device)
     with autocast(device, config.precision):
         outputs = model(ids, segments, mask)
     loss = batch_loss(data.task.kind, outputs, batch)

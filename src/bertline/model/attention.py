@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from bertline.model.dropout import dropout as dropout_layer
 from bertline.model.dropout import kept
-from bertline.model.packing import Mask, Packing, attend_packed
+from bertline.model.packing import Mask, Packing, attend_packed, kernel_takes
 
 
 class SelfAttention(nn.Module):
@@ -38,12 +38,29 @@ class SelfAttention(nn.Module):
         Returns:
             The shape of `hidden`, after the output projection.
 
-        Raises:
-            ValueError: dropout is asked of packed sequences, whose kernel has none.
         """
-        query, key, value = self.qkv(hidden).unflatten(-1, (3, self.heads, -1)).unbind(-3)
-        projected: Tensor = self.output(self._attend(query, key, value, mask).reshape(hidden.shape))
+        made = self.qkv(hidden).unflatten(-1, (3, self.heads, -1))
+        if isinstance(mask, Packing):
+            attended = self._attend_packed(made, mask)
+        else:
+            query, key, value = made.unbind(-3)
+            attended = self._attend(query, key, value, mask)
+        projected: Tensor = self.output(attended.reshape(hidden.shape))
         return projected
+
+    def _attend_packed(self, made: Tensor, packing: Packing) -> Tensor:
+        """Queries, keys and values, (tokens, 3, heads, size of a head), to (tokens, heads, size of a head)."""
+        query, key, value = made.unbind(-3)
+        if kernel_takes(query) and not (self.training and self.dropout):
+            return attend_packed(query, key, value, packing)
+        parts = packing.parts or (packing,)
+        sizes = [len(part.places) for part in parts]
+        *states, fillers = torch.split(made, [*sizes, len(made) - sum(sizes)])  # these are in no part
+        attended = []
+        for part, own in zip(parts, states, strict=True):
+            query, key, value = part.pad(own).unbind(-3)
+            attended.append(part.strip(self._attend(query, key, value, part.mask)))
+        return torch.cat((*attended, fillers.new_zeros(len(fillers), *made.shape[2:])))
 
     def some(self, chosen: Tensor, hidden: Tensor, mask: Tensor | None) -> Tensor:
         """What `forward` gives for some tokens of each sequence: only they ask, and all are looked at.
@@ -64,13 +81,9 @@ class SelfAttention(nn.Module):
         projected: Tensor = self.output(self._attend(query, key, value, mask).reshape(chosen.shape))
         return projected
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask) -> Tensor:
-        """Queries (batch, n, heads, size of a head), keys, values, to the queries' shape; packed, all without batch."""
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """Queries (batch, n, heads, size of a head), keys, values, to the queries' shape."""
         dropout = self.dropout if self.training else 0.0
-        if isinstance(mask, Packing):
-            if dropout:
-                raise ValueError("attention over packed sequences has no dropout: train with a dropout of 0")
-            return attend_packed(query, key, value, mask)
         if _trains_on_cpu(query, dropout) and not (dropout and torch.compiler.is_compiling()):
             attended: Tensor = _Products.apply(query, key, value, mask, dropout)  # type: ignore[no-untyped-call]
             return attended

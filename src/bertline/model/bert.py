@@ -6,9 +6,9 @@
     mlm_logits, nsp_logits = model(ids, segments, mask, positions)
 
 Every model takes `ids` and `segments`, int64 (batch, sequence), and `mask`, bool (batch, sequence), True = a real
-token, at least one in a row; None when nothing is padded, which is faster. Pre-training also takes a `Packing` in place
-of the mask (packing.py). The weights are those of Hugging Face's classes of the same names; `hf.py` reads and writes
-them.
+token, at least one in a row; None when nothing is padded, which is faster. In place of the mask they take a `Packing`
+of it (packing.py), and then spend nothing on padding but in attention. The weights are those of Hugging Face's classes
+of the same names; `hf.py` reads and writes them.
 """
 
 import math
@@ -175,7 +175,7 @@ class BertModel(nn.Module):
         self.pooler = nn.Linear(size, size) if pooler else None
 
     def forward(self, ids: Tensor, segments: Tensor, mask: Mask, places: Tensor | None = None) -> Tensor:
-        """Encode: (batch, sequence) to hidden states, (batch, sequence, hidden); packed, to (tokens, hidden).
+        """Encode: (batch, sequence) to hidden states, (batch, sequence, hidden); those of padding mean nothing.
 
         With places, int64 (batch, n), to the states at these alone, (batch, n, hidden). The last layer then makes keys
         and values for all tokens and the rest for these: where one token in six is asked for, as in pre-training, a
@@ -183,14 +183,16 @@ class BertModel(nn.Module):
         """
         hidden, last = self._below_last(ids, segments, mask)
         encoded: Tensor = last(hidden, mask, places)
-        return encoded
+        return mask.pad(encoded) if isinstance(mask, Packing) and places is None else encoded
 
-    def first(self, ids: Tensor, segments: Tensor, mask: Tensor | None) -> Tensor:
+    def first(self, ids: Tensor, segments: Tensor, mask: Mask) -> Tensor:
         """The hidden states of the first tokens alone, (batch, 1, hidden): what a head on [CLS] needs.
 
         The last layer then computes everything for one token a sequence: next to nothing is left of it.
         """
         hidden, last = self._below_last(ids, segments, mask)
+        if isinstance(mask, Packing):
+            hidden, mask = mask.pad(hidden), mask.mask
         return last.first(hidden, mask)
 
     def _below_last(self, ids: Tensor, segments: Tensor, mask: Mask) -> tuple[Tensor, BertLayer]:
@@ -284,7 +286,7 @@ class BertForSequenceClassification(BertWithHead):
         self.dropout = dropout(config.dropout)
         self.classifier = nn.Linear(config.hidden_size, outputs)
 
-    def forward(self, ids: Tensor, segments: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, ids: Tensor, segments: Tensor, mask: Mask) -> Tensor:
         """Logits, or the number itself: (batch, outputs)."""
         logits: Tensor = self.classifier(self.dropout(self.bert.pool(self.bert.first(ids, segments, mask))))
         return logits
@@ -300,7 +302,7 @@ class BertForTokenClassification(BertWithHead):
         self.dropout = dropout(config.dropout)
         self.classifier = nn.Linear(config.hidden_size, outputs)
 
-    def forward(self, ids: Tensor, segments: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, ids: Tensor, segments: Tensor, mask: Mask) -> Tensor:
         """Logits: (batch, sequence, outputs)."""
         logits: Tensor = self.classifier(self.dropout(self.bert(ids, segments, mask)))
         return logits
@@ -315,7 +317,7 @@ class BertForQuestionAnswering(BertWithHead):
         super().__init__(config, pooler=False)
         self.span = nn.Linear(config.hidden_size, 2)
 
-    def forward(self, ids: Tensor, segments: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, ids: Tensor, segments: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
         """Logits of first and last token, each (batch, sequence); padding and question are not masked out."""
         start, end = self.span(self.bert(ids, segments, mask)).unbind(-1)
         return start, end

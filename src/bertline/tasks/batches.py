@@ -1,4 +1,4 @@
-"""Examples of a task, and the batches they are put into: one length a batch, a fixed order.
+"""Examples of a task, and the batches they are put into, in a fixed order.
 
 Made by `features.encode_rows`; taken by the trainer and the predictor. The order of an epoch is a function of (seed,
 epoch) alone. Light: NumPy only.
@@ -20,7 +20,6 @@ IGNORED = -100
 """Target of tokens that have none (the default ignore_index of torch's cross-entropy)."""
 CPU_TOKENS = 1024
 """Tokens of an evaluation batch on a CPU, at most: more are no faster, take more memory, and pad short texts more."""
-_POOL = 50  # batches that are sorted by length together
 
 
 @dataclass(frozen=True)
@@ -97,21 +96,16 @@ class Features:
         return -(-len(self) // batch_size)
 
     def training_batches(self, batch_size: int, *, seed: int, epoch: int) -> Iterator[Ints]:
-        """Indices of the batches of one epoch: every example once, like lengths together, in random order.
+        """Indices of the batches of one epoch: every example once, in random order, the longest of a batch first.
 
-        The order depends on (seed, epoch) and on nothing else. Examples are shuffled, sorted by length inside pools
-        of 50 batches, cut into batches, and the batches are shuffled (bucketing as in tensor2tensor and fairseq).
+        The order depends on (seed, epoch) and on nothing else. A batch is not made of like lengths: what a text says
+        and how long it is are not independent, and such batches cost scores (benchmarks/NOTES.md).
         """
         random = np.random.Generator(np.random.Philox(key=[seed, epoch]))
         order = random.permutation(len(self))
-        pool = batch_size * _POOL
-        batches: list[Ints] = []
-        for start in range(0, len(order), pool):
-            some = order[start : start + pool]
-            some = some[np.argsort(self.lengths[some], kind="stable")]
-            batches += [some[first : first + batch_size] for first in range(0, len(some), batch_size)]
-        for place in random.permutation(len(batches)):
-            yield batches[place]
+        for first in range(0, len(order), batch_size):
+            batch = order[first : first + batch_size]
+            yield batch[np.argsort(-self.lengths[batch], kind="stable")]
 
     def evaluation_batches(self, batch_size: int, most_tokens: int = sys.maxsize) -> Iterator[Ints]:
         """Indices of batches over all examples, longest first (memory runs out at once or never).

@@ -281,10 +281,8 @@ def _check_tags(words: object, tags: object, labels: frozenset[str] | None, wher
 def _check_answers(context: str, answers: object, where: str) -> None:
     shape = 'Write "answers": [{"text": …, "start": offset in characters}], or [] for no answer'
     if not isinstance(answers, list):
-        what = "answers is not a list" + ", nor are text and answer_start lists of one length" * isinstance(
-            answers, dict
-        )
-        raise BertlineError(what, where=where, fix=shape)
+        columns = ", nor are text and answer_start lists of one length" if isinstance(answers, dict) else ""
+        raise BertlineError(f"answers is not a list{columns}", where=where, fix=shape)
     for answer in answers:
         if not isinstance(answer, dict) or not {"text", "start"} <= answer.keys():
             raise BertlineError("an answer lacks text or start", where=where, fix=shape)

@@ -1,0 +1,71 @@
+"""benchmarks/gpu_glue.py, which goes on where a part ended: on the smoke preset's tokens and tasks, on a CPU."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+Run = tuple[Path, subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def root(smoke_run: Run, tmp_path: Path) -> Path:
+    """A directory with what stages before pre-training made."""
+    data = tmp_path / "root" / "data"
+    data.mkdir(parents=True)
+    for name in ("tokens", "vocab", "tasks"):
+        (data / name).symlink_to(smoke_run[0] / "data" / name)
+    return data.parent
+
+
+def part(root: Path, seconds: float, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """One part, in a process that finds bertline and nothing else of this checkout."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu_glue.py"), "--root", str(root), "--out", str(root)]
+    command += ["--preset", str(ROOT / "pipelines" / "presets" / "smoke.yaml"), "--seconds", str(seconds), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+
+
+def summary(root: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((root / "gpu_glue.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.slow
+def test_what_a_part_leaves_undone_the_next_one_does_and_the_one_after_has_nothing_to_do(root: Path) -> None:
+    first = part(root, 0.1)
+    assert first.returncode == 0, first.stderr
+    assert summary(root)["pretrain"] is None and summary(root)["tasks"] == {}
+
+    second = part(root, 300)
+    assert second.returncode == 0, second.stderr
+    found = summary(root)
+    assert found["pretrain"]["metrics"]["steps"] == 100
+    assert found["tasks"].keys() == {"docs_topic", "docs_qa"}
+    for task in found["tasks"].values():
+        assert all(task[start].keys() == {"0"} for start in ("pretrained", "from_random"))
+        assert task["spread"]["pretrained"]["median"] == task["pretrained"]["0"][task["metric"]]
+    assert "docs_topic" in second.stdout and "median" in second.stdout
+
+    runs = {path: path.stat().st_mtime_ns for path in (root / "data" / "runs" / "finetune").rglob("history.json")}
+    assert len(runs) == 4
+    lengths = {path: len(json.loads(path.read_text(encoding="utf-8"))["losses"]) for path in runs}
+    assert set(lengths.values()) == {2, 3}, "the tasks' own epochs, one each: 64 rows, and as many windows as fit"
+    assert part(root, 300).returncode == 0
+    assert runs == {path: path.stat().st_mtime_ns for path in runs}
+
+
+@pytest.mark.slow
+def test_an_encoder_that_learned_next_to_nothing_ends_the_script(root: Path, tmp_path: Path) -> None:
+    strict = tmp_path / "strict.yaml"
+    text = (ROOT / "pipelines" / "presets" / "smoke.yaml").read_text(encoding="utf-8")
+    strict.write_text(text.replace("min_gain_over_unigram: -10.0", "min_gain_over_unigram: 5.0"), encoding="utf-8")
+    ended = part(root, 300, "--preset", str(strict), "--set", "pretrain.budget=5")
+    assert ended.returncode == 1
+    assert "pre-training has learned next to nothing" in ended.stderr
+    assert not (root / "data" / "models" / "pretrained").exists()
