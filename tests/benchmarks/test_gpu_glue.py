@@ -54,8 +54,8 @@ def test_what_a_part_leaves_undone_the_next_one_does_and_the_one_after_has_nothi
 
     runs = {path: path.stat().st_mtime_ns for path in (root / "data" / "runs" / "finetune").rglob("history.json")}
     assert len(runs) == 4
-    lengths = {path: len(json.loads(path.read_text(encoding="utf-8"))["losses"]) for path in runs}
-    assert set(lengths.values()) == {2, 3}, "the tasks' own epochs, one each: 64 rows, and as many windows as fit"
+    topic = [json.loads(path.read_text(encoding="utf-8")) for path in runs if "docs_topic" in path.parts]
+    assert [len(history["losses"]) for history in topic] == [2, 2], "64 rows in batches of 32: its own one epoch"
     assert part(root, 300).returncode == 0
     assert runs == {path: path.stat().st_mtime_ns for path in runs}
 
