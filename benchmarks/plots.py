@@ -1,14 +1,17 @@
 """Draw what a study measured: python -m benchmarks.plots STUDY.json docs/warm-start.svg
 
-STUDY.json is of `python -m benchmarks.warm_start --study`; the validation loss of each variant is drawn over the
-seconds that it takes (the fastest variant's a step), preparation included.
+STUDY.json is of `python -m benchmarks.warm_start --study`; the validation loss of each variant, the median over its
+seeds and between the least and the most of them, is drawn over the seconds that it takes (the fastest run's a step),
+preparation included. Of more than two variants, name those to draw with --variants.
 """
 
 import argparse
 import json
 from pathlib import Path
+from statistics import median
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 
 NAMES = {"default": "with the warm start", "normal": "from random embeddings"}
@@ -19,17 +22,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path)
     parser.add_argument("picture", type=Path)
+    parser.add_argument("--variants", nargs="+", default=list(NAMES), metavar="NAME")
     options = parser.parse_args()
     study = json.loads(options.study.read_text(encoding="utf-8"))
     mpl.rcParams["svg.hashsalt"] = "bertline"  # the same study, the same bytes
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    rows = study["variants"]
+    variants = {name: list(study["variants"][name].values()) for name in options.variants}
     # All variants train the same model: a step costs them the same, whatever else the machine did in one or the other.
-    a_step = min(row["seconds"] / row["validation"][-1]["step"] for row in rows.values())
-    for name, row in rows.items():
-        seconds = [row["preparation_seconds"] + a_step * point["step"] for point in row["validation"]]
-        axes.plot(seconds, [point["mlm_loss"] for point in row["validation"]], marker=".", label=NAMES.get(name, name))
+    a_step = min(row["seconds"] / row["validation"][-1]["step"] for rows in variants.values() for row in rows)
+    for name, rows in variants.items():
+        prepared = median(row["preparation_seconds"] for row in rows)
+        seconds = [prepared + a_step * point["step"] for point in rows[0]["validation"]]
+        losses = np.array([[point["mlm_loss"] for point in row["validation"]] for row in rows])
+        (line,) = axes.plot(seconds, np.median(losses, axis=0), marker=".", label=NAMES.get(name, name))
+        axes.fill_between(seconds, losses.min(axis=0), losses.max(axis=0), alpha=0.2, color=line.get_color())
     axes.set(xlabel="seconds", ylabel="MLM loss on held-out documents (nats)")
     axes.grid(alpha=0.3)
     axes.legend()

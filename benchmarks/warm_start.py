@@ -1,12 +1,14 @@
 """The warm start of pre-training: how long it takes on a large corpus, and which statistics of the corpus serve best.
 
     python -m benchmarks.warm_start --speed --tokens DIR --vocab DIR             # writes results/warm_start.json
-    python -m benchmarks.warm_start --study --tokens DIR --vocab DIR --out FILE  # one short pre-training a variant
+    python -m benchmarks.warm_start --study --out FILE --seeds 3 --tasks docs_topic   # short pre-trainings
 
 DIR of --tokens holds the stores train/ and validation/, as data/tokens does. Each run of --speed is a process of its
 own; its memory is the peak of the resident set less the file of token ids, which is mapped and can be dropped. The
-study adds each variant to FILE as it is done and leaves out what is there: run it again to go on after an interruption
-(a variant cut short goes on from its checkpoint, in a directory beside FILE), or with more --variants.
+study pre-trains from every variant with every seed, and fine-tunes each model on the tasks of `params.yaml` that are
+named, one seed a model, by their own recipe: scores of their test rows. It adds each run to FILE as it is done and
+leaves out what is there: run it again to go on after an interruption (a run cut short goes on from its checkpoint, in a
+directory beside FILE), or with more --variants or --seeds; two processes may share a FILE if their variants differ.
 """
 
 import argparse
@@ -14,23 +16,31 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.machine import describe, in_new_process, peak_memory, spread, write_result
+from benchmarks.machine import describe, in_new_process, in_words, peak_memory, spread, write_result
+from bertline.base.artifacts import Artifacts
 from bertline.base.config import Pretrain
 from bertline.base.errors import BertlineError
-from bertline.base.files import read_json, write_json
+from bertline.base.files import atomic_directory, read_json, write_json
+from bertline.base.params import load_params
+from bertline.evaluation.metrics import score
+from bertline.finetuning.material import load_material
+from bertline.finetuning.trainer import finetune
+from bertline.inference.predictor import predict_features
+from bertline.model.hf import save_model
 from bertline.pretraining import warm_start as room
 from bertline.pretraining.masking import Pieces
 from bertline.pretraining.trainer import Trainer
 from bertline.pretraining.warm_start import DEFAULT, Matrix, Statistics
+from bertline.tasks.schema import TaskInfo, read_rows
 from bertline.tokens.store import TokenStore
-from bertline.tokens.tokenizer import read_vocab
+from bertline.tokens.tokenizer import copy_tokenizer, read_vocab
 
 Transform = Callable[[Matrix], Matrix]
 
@@ -133,7 +143,9 @@ def main() -> None:
     parser.add_argument("--model", default="tiny", help="size by name (--study)")
     parser.add_argument("--steps", type=int, default=1000, help="of each pre-training (--study)")
     parser.add_argument("--points", type=int, default=10, help="evaluations of each pre-training (--study)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="the first one (--study), or that of --speed")
+    parser.add_argument("--seeds", type=int, default=1, help="pre-trainings of each variant (--study)")
+    parser.add_argument("--tasks", nargs="+", default=[], help="tasks to fine-tune on (--study)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (--study)")
     options = parser.parse_args()
     if options.study:
@@ -196,7 +208,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def study(options: argparse.Namespace) -> None:
-    """Pre-train from each variant and add what came of it to the file.
+    """Pre-train from each variant with each seed, and add what came of it to the file.
 
     Raises:
         BertlineError: the file holds a study with other settings.
@@ -206,25 +218,51 @@ def study(options: argparse.Namespace) -> None:
         embedding_init="normal",
         budget=options.steps,
         evaluate_every=max(1, options.steps // options.points),
-        seed=options.seed,
         threads=options.threads,
     )
     train, validation = (TokenStore.open(options.tokens / split) for split in ("train", "validation"))
-    settings = {"pretrain": asdict(config), "tokens": train.meta["sha256"]["ids.npy"]}
-    rows: dict[str, Any] = {}
-    if options.out.exists():
-        before = read_json(options.out)
-        if before["settings"] != settings:
-            raise BertlineError("a study with other settings", where=str(options.out), fix="Give --out a new file")
-        rows = before["variants"]
+    settings = {"pretrain": asdict(config), "tokens": train.meta["sha256"]["ids.npy"], "tasks": options.tasks}
     vocabulary = read_vocab(options.vocab)
-    for name in options.variants:
-        if name not in rows:
-            directory = options.out.with_suffix("") / name.replace(" ", "_")
-            with Trainer(config, train, validation, vocabulary, directory) as trainer:
-                rows[name] = pretrain(trainer, VARIANTS[name])
+    for seed in range(options.seed, options.seed + options.seeds):
+        for name in options.variants:
+            if str(seed) in studied(options.out, settings).get(name, {}):
+                continue
+            directory = options.out.with_suffix("") / f"{name.replace(' ', '_')}-{seed}"
+            with Trainer(replace(config, seed=seed), train, validation, vocabulary, directory) as trainer:
+                row = pretrain(trainer, VARIANTS[name])
+                with atomic_directory(directory / "model") as temporary:
+                    save_model(trainer.model, temporary)
+                    copy_tokenizer(options.vocab, temporary)
+            scores = {task: task_score(task, directory / "model", seed, options.threads) for task in options.tasks}
+            rows = studied(options.out, settings)  # read again: another process may have added to it
+            rows.setdefault(name, {})[str(seed)] = row | {"tasks": scores}
             write_json(options.out, {"machine": describe(), "settings": settings, "variants": rows})
-        print(f"{name:20s}", *(f"{row['step']}: {row['mlm_loss']:.3f}" for row in rows[name]["validation"]), flush=True)
+            print(f"{name}, seed {seed}: {row['validation'][-1]['mlm_loss']:.3f} {scores}", flush=True)
+    for name, rows in studied(options.out, settings).items():
+        print(f"{name:20s} {in_words(spread([row['validation'][-1]['mlm_loss'] for row in rows.values()]), '.3f')}")
+
+
+def studied(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Variant -> seed -> what came of it, as far as the file has it."""
+    if not path.exists():
+        return {}
+    before = read_json(path)
+    if before["settings"] != settings:
+        raise BertlineError("a study with other settings", where=str(path), fix="Give --out a new file")
+    found: dict[str, Any] = before["variants"]
+    return found
+
+
+def task_score(task: str, encoder: Path, seed: int, threads: int) -> float:
+    """The primary metric on a task's test rows after fine-tuning an encoder by the recipe of params.yaml."""
+    artifacts, params = Artifacts(Path()), load_params(Path("params.yaml"))
+    config = replace(params.finetune_for(task), seed=seed, threads=threads)
+    info = TaskInfo.read(artifacts.task(task))
+    material = load_material(artifacts.task(task), encoder, config)
+    model, _ = finetune(material.data, material.shape, config, encoder=encoder)
+    rows, features = material.test["test"]
+    found = predict_features(model, info, rows, features, material.data.settings)
+    return score(info, read_rows(artifacts.task(task), "test"), found)[info.metric]
 
 
 def pretrain(trainer: Trainer, variant: Variant | None) -> dict[str, Any]:
