@@ -26,7 +26,7 @@ import torch
 import yaml
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Finetune, Pretrain
+from bertline.base.config import Finetune, GatePretrain, Pretrain
 from bertline.base.files import atomic_directory, read_jsonl, write_json
 from bertline.evaluation.metrics import score
 from bertline.evaluation.seeds import spread
@@ -41,7 +41,6 @@ from bertline.tokens.usage import unigram_entropy
 
 PRESET = Path(__file__).parents[1] / "pipelines" / "presets" / "glue-h200.yaml"
 STARTS = ("pretrained", "from_random")
-LEAST_GAIN = 0.5  # nats under the unigrams: gate_pretrain's own, for a preset that says nothing of it
 GLUE = ("cola", "sst2", "mrpc", "stsb", "rte", "wnli")
 
 
@@ -60,8 +59,8 @@ def main() -> int:
     ends = time.monotonic() + options.seconds - time.process_time()  # what starting has taken, about
     sections = recipe(options)
     if options.only == "pretrain":
-        least_gain = sections.get("gate_pretrain", {}).get("min_gain_over_unigram", LEAST_GAIN)
-        pretrain(Artifacts(options.root), Pretrain(**sections["pretrain"]), least_gain)
+        gate = GatePretrain(**sections.get("gate_pretrain", {}))
+        pretrain(Artifacts(options.root), Pretrain(**sections["pretrain"]), gate.min_gain_over_unigram)
         return 0
     if options.only:
         own = sections["tasks"][options.only].get("finetune", {})
