@@ -2,15 +2,16 @@
 
     python -m benchmarks.glue CHECKOUT glue-cpu      # writes results/glue-cpu.json, docs/glue-cpu.svg; prints a table
 
-CHECKOUT holds a finished `dvc repro` of the preset of that name. The picture has the score on held-out training rows
-after each epoch, a line a seed, and the confusion matrices of the published development rows.
+CHECKOUT holds a finished `dvc repro` of the preset of that name. The picture has the loss of pre-training on held-out
+documents, each task's score on held-out training rows after each epoch, a line a seed, and the confusion matrices of
+the published development rows.
 """
 
 import argparse
 import csv
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ from pipelines.graph import check_lock, read_plan_and_changes
 _COLORS = {"pretrained": "#0b6e4f", "from_random": "#b0722a"}
 _NAMES = {start: COLUMNS[start] for start in _COLORS}
 _BEYOND = {"above": "yes", "within": "no", "below": "worse", "unknown": "one seed"}
-_MOST_LABELS = 3  # of a confusion matrix that is still read at a glance
-_COLUMNS = 3
+_MOST_LABELS = 10  # of a confusion matrix that can still be read
+_FEW = 3  # labels whose names find room along both axes
+_COLUMNS = (4, 5)  # of curves, and of matrices
 
 
 def main() -> None:
@@ -47,7 +49,7 @@ def main() -> None:
     found = gather(artifacts, options.name)
     print(f"written: {write_result(options.name, found)}")
     picture = Path("docs") / f"{options.name}.svg"
-    draw(found["tasks"]).savefig(picture, metadata={"Date": None})
+    draw(found["tasks"], found["validation_curve"]).savefig(picture, metadata={"Date": None})
     print(f"written: {picture}\n\n{table(found['scoreboard'])}")
 
 
@@ -88,33 +90,53 @@ def table(scoreboard: Mapping[str, Any]) -> str:
     lines = [f"| {' | '.join(heading)} |", "|---" * len(heading) + "|"]
     for task, row in tasks.items():
         cells = [task, f"{row['rows']:,}", row["metric"]]
-        for start in _NAMES:
-            spread = row["spread"][start]
-            cells.append(f"{100 * row[start]:.1f} ({100 * spread['min']:.1f} to {100 * spread['max']:.1f})")
+        cells += [_score(row, start) for start in _NAMES]
         cells.append(_BEYOND[row["beyond_seeds"]])
-        cells += [f"{100 * row[other]:.1f}" if row.get(other) is not None else "" for other in others]
+        cells += [_score(row, other) if other in row else "" for other in others]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def draw(tasks: Mapping[str, Any]) -> Figure:
-    """Curves of all tasks above, the confusion matrices of those with few labels below."""
+def _score(row: Mapping[str, Any], name: str) -> str:
+    """With least and most, where several seeds differ."""
+    median, around = f"{100 * row[name]:.1f}", row["spread"].get(name)
+    if around is None or around["min"] == around["max"]:
+        return median
+    return f"{median} ({100 * around['min']:.1f} to {100 * around['max']:.1f})"
+
+
+def draw(tasks: Mapping[str, Any], pretraining: Sequence[Mapping[str, Any]]) -> Figure:
+    """Curves of pre-training and of all tasks above, the confusion matrices of those with few labels below."""
     mpl.rcParams.update({"svg.hashsalt": "bertline", "svg.fonttype": "none"})  # the same run, the same bytes; and small
-    matrices = {task: found["confusion"] for task, found in tasks.items() if 0 < len(_labels(found)) <= _MOST_LABELS}
-    heights = [-(-len(each) // _COLUMNS) for each in (tasks, matrices)]
-    figure = Figure(figsize=(9, 2.3 * sum(heights)), layout="constrained")
+    matrices = {
+        task: found["confusion"]
+        for task, found in tasks.items()
+        if 0 < max(map(len, _labels(found["confusion"]))) <= _MOST_LABELS
+    }
+    counts = (1 + len(tasks), len(matrices))
+    heights = [-(-count // columns) for count, columns in zip(counts, _COLUMNS, strict=True)]
+    figure = Figure(figsize=(11, 2.3 * sum(heights)), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=heights)
-    for axes, (task, found) in zip(above.subplots(heights[0], _COLUMNS).flat, tasks.items(), strict=False):
+    first, *others = above.subplots(heights[0], _COLUMNS[0]).flat
+    _draw_pretraining(first, pretraining)
+    for axes, (task, found) in zip(others, tasks.items(), strict=False):
         _draw_curves(axes, task, found)
-    grid = below.subplots(heights[1], _COLUMNS).flat
+    below.suptitle("What is right (rows), and what was predicted", fontsize=10)
+    grid = below.subplots(heights[1], _COLUMNS[1]).flat
     for axes, (task, pairs) in zip(grid, matrices.items(), strict=False):
         _draw_matrix(axes, task, pairs)
     for axes in figure.axes:
         if not axes.has_data():
             axes.set_axis_off()
-    handles, names = figure.axes[0].get_legend_handles_labels()
+    handles, names = others[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper right", ncols=2, frameon=False)
     return figure
+
+
+def _draw_pretraining(axes: Axes, curve: Sequence[Mapping[str, Any]]) -> None:
+    axes.plot([point["step"] / 1000 for point in curve], [point["mlm_loss"] for point in curve], ".-", color="#444444")
+    axes.set_title("pre-training: MLM loss (thousand steps)", fontsize=9)
+    _rule(axes)
 
 
 def _draw_curves(axes: Axes, task: str, found: Mapping[str, Any]) -> None:
@@ -124,27 +146,37 @@ def _draw_curves(axes: Axes, task: str, found: Mapping[str, Any]) -> None:
             axes.plot(range(1, len(scores) + 1), [100 * score for score in scores], ".-", color=color, label=label)
     axes.set_title(f"{task}: {found['metric'].replace('_', ' ')}", fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _rule(axes)
+
+
+def _rule(axes: Axes) -> None:
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.3)
 
 
-def _labels(found: Mapping[str, Any]) -> list[str]:
-    return sorted({label for actual, predicted, _ in found["confusion"] for label in (actual, predicted)})
+def _labels(pairs: Sequence[Sequence[Any]]) -> tuple[list[str], list[str]]:
+    """Actual and predicted ones: the same, unless what is predicted is of another sort (how much of an answer)."""
+    actual, predicted = ({pair[side] for pair in pairs} for side in (0, 1))
+    if actual & predicted:
+        actual = predicted = actual | predicted
+    return sorted(actual), sorted(predicted)
 
 
 def _draw_matrix(axes: Axes, task: str, pairs: list[list[Any]]) -> None:
-    labels = _labels({"confusion": pairs})
+    labels, guesses = _labels(pairs)
     counts = {(actual, predicted): count for actual, predicted, count in pairs}
-    rows = [[counts.get((actual, predicted), 0) for predicted in labels] for actual in labels]
+    rows = [[counts.get((actual, predicted), 0) for predicted in guesses] for actual in labels]
     axes.imshow([[cell / max(sum(row), 1) for cell in row] for row in rows], cmap="Greens", vmin=0, vmax=1)
     for place, row in enumerate(rows):
         for other, cell in enumerate(row):
             dark = cell > sum(row) / 2
-            axes.text(other, place, f"{cell:,}", ha="center", va="center", color="w" if dark else "k", fontsize=8)
-    names = [label.replace("_", " ") for label in labels]
-    axes.set_xticks(range(len(labels)), names, fontsize=7)
-    axes.set_yticks(range(len(labels)), names, fontsize=7, rotation=90, va="center")
-    axes.set_title(f"{task}: actual (rows), predicted", fontsize=9)
+            size = 8 if len(labels) <= _FEW else 4
+            axes.text(other, place, f"{cell:,}", ha="center", va="center", color="w" if dark else "k", fontsize=size)
+    turned = 90 if len(labels) > _FEW else 0  # short names beside, long ones along the axis
+    across, down = ([name.replace("_", " ") for name in names] for names in (guesses, labels))
+    axes.set_xticks(range(len(across)), across, fontsize=7, rotation=turned)
+    axes.set_yticks(range(len(down)), down, fontsize=7, rotation=90 - turned, va="center")
+    axes.set_title(task, fontsize=9)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ def evaluated(pretrained: Scores, from_random: Scores, majority: float, **baseli
     around = {start: {"f1": {"min": min(values), "max": max(values), "std": 0.1}} for start, values in starts.items()}
     medians = {start: values[0] for start, values in starts.items()} | {"majority": majority, **baselines}
     shown = {name: {"f1": value, "exact_match": value / 2} for name, value in medians.items()}
-    return {"metric": "f1", "rows": 1000, "seeds": seeds, "spread": around} | shown
+    seed, score = len(pretrained) - 1, pretrained[-1]
+    kept = {"kept": {"pretrained": seed}, "intervals": {"pretrained": {"f1": (score - 0.02, score + 0.03)}}}
+    return {"metric": "f1", "rows": 1000, "seeds": seeds, "spread": around} | kept | shown
 
 
 @pytest.fixture
@@ -76,6 +78,12 @@ def test_a_baseline_that_wins_is_said_to(scoreboard: dict[str, Any]) -> None:
     assert scoreboard["tasks"]["zebra"]["ahead"] == []
 
 
+def test_the_model_that_is_kept_stands_with_its_interval(scoreboard: dict[str, Any]) -> None:
+    assert scoreboard["tasks"]["zebra"]["kept"] == {"seed": 2, "score": 0.8, "interval": pytest.approx([0.78, 0.83])}
+    _, kept = render_scoreboard(scoreboard).split("## The models that are kept\n")
+    assert "| zebra | 2 | F1 0.800 | 0.780 to 0.830 |\n| apple | 2 | F1 0.550 | 0.530 to 0.580 |" in kept
+
+
 def test_a_loss_is_shown_as_one(scoreboard: dict[str, Any]) -> None:
     assert "-0.100" in render_scoreboard(scoreboard)
 
@@ -107,4 +115,4 @@ def test_a_model_without_next_sentence_prediction_has_no_row_for_it() -> None:
 
 def test_tables_are_whole(scoreboard: dict[str, Any]) -> None:
     tables = [line for line in render_scoreboard(scoreboard).splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in tables} == {3, 11}
+    assert {line.count("|") for line in tables} == {3, 5, 11}

@@ -53,8 +53,8 @@ def test_a_licence_is_that_of_the_rows_and_that_of_the_corpus(artifacts: Artifac
     published = replace(params.tasks["qa"], data=TaskData(builder="squad_44"))
     params = replace(params, tasks={**params.tasks, "qa": published})
     cards = {one.name: one.card for one in contenders(params, artifacts, {})}
-    assert "Of the task's rows: CC BY-SA 4.0." in cards["bertline-qa"]
-    assert "Of the task's rows: as their owner says" in cards["bertline-topic"]
+    assert "Licence of the task's rows: CC BY-SA 4.0." in cards["bertline-qa"]
+    assert "Licence of the task's rows: as their owner says" in cards["bertline-topic"]
 
 
 def test_carbon_is_estimated_from_the_stages_time_and_names_what_it_assumes(

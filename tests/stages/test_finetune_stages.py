@@ -1,11 +1,13 @@
 import csv
 import json
 import shutil
+import statistics
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
@@ -61,6 +63,23 @@ def test_transformers_loads_what_finetune_wrote_without_a_complaint(kind: Kind, 
     assert not any(found.values()), found
     assert len(AutoTokenizer.from_pretrained(directory)) == len(VOCAB)
     assert {"task.json", "inference.json"} <= {file.name for file in directory.iterdir()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_model_card_tells_what_was_trained_and_how_well(kind: Kind, params: Params, done: Artifacts) -> None:
+    directory = done.finetuned(f"toy_{kind}")
+    card = ModelCard.load(directory / "README.md")
+    assert card.data.library_name == "transformers"
+    text, info = " ".join(card.text.split()), TaskInfo.read(directory)
+    assert f"`{SHAPES[kind].__name__.replace('Auto', 'Bert').replace('Model', '')}`" in text
+    metrics = read_json(done.metrics("finetune", f"toy_{kind}"))
+    told = [f"- Rows: {info.rows['train']:,} for training and {info.rows['validation']:,} for validation"]
+    told += ["as their owner says", "max length 24", f"This is seed {metrics['pretrained']['kept_seed']},"]
+    told += [f"`{label}`" for label in info.labels]
+    for start in STARTS:
+        last = [seed["epochs"][-1] for seed in metrics[start]["seeds"].values()]
+        told.append(f" {statistics.median(last):.3f} ({min(last):.3f} to {max(last):.3f}) |")
+    assert [part for part in told if part not in text] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -173,8 +192,9 @@ def test_further_test_rows_are_scored_by_themselves(params: Params, tmp_path: Pa
     board = report.run(Params(tasks={"toy_pair": params.tasks["toy_pair"]}), artifacts)["tasks"]
     assert board["toy_pair"]["further"]["test_mismatched"]["pretrained"] == further["pretrained"]["accuracy"]
     lines = (artifacts.scoreboard / "scoreboard.md").read_text().splitlines()
-    (place,) = (place for place, line in enumerate(lines) if line.startswith("| toy_pair |"))
+    (place,) = (place for place, line in enumerate(lines) if line.startswith("| toy_pair | pair |"))
     assert lines[place + 1].startswith("| toy_pair, mismatched | pair | 7 | accuracy | **")
+    assert any(line.startswith("| toy_pair, mismatched | 0 | accuracy ") for line in lines)
     assert "toy_pair, mismatched" in (artifacts.scoreboard / "report.html").read_text()
 
 

@@ -55,7 +55,8 @@ def make_scoreboard(
         {"pretraining": {…}, "tasks": {task: {kind, rows, metric, seeds, …}}}. Of a task, each of COLUMNS that it has:
         the median over the seeds; `spread`: {start: {min, max, std}}; `gain`: that of the pre-trained over the random
         start, in the metric's own unit; `beyond_seeds`: as seeds.beyond; `ahead`: the columns that score higher than
-        pre-trained; `others`: its other metrics; `further`: {split: the same}, of a task with more test rows.
+        pre-trained; `others`: its other metrics; `kept`: {"seed", "score", "interval"} of the model that stands for the
+        pre-trained start; `further`: {split: the same}, of a task with more test rows.
     """
     tasks = {}
     for task, kind in kinds.items():
@@ -86,6 +87,7 @@ def _task_row(kind: str, evaluated: Figures) -> dict[str, Any]:
     scores = {name: evaluated[name][metric] for name in COLUMNS if name in evaluated}
     spreads = {start: by_metric[metric] for start, by_metric in evaluated["spread"].items()}
     others = {name: value for name, value in evaluated["pretrained"].items() if name != metric}
+    seed = evaluated["kept"]["pretrained"]
     return {
         "kind": kind,
         "rows": evaluated["rows"],
@@ -97,6 +99,11 @@ def _task_row(kind: str, evaluated: Figures) -> dict[str, Any]:
         "beyond_seeds": beyond(*(_spread(evaluated, start) for start in ("pretrained", "from_random"))),
         "ahead": [name for name, value in scores.items() if value > scores["pretrained"]],
         "others": others,
+        "kept": {
+            "seed": seed,
+            "score": evaluated["seeds"]["pretrained"][str(seed)][metric],
+            "interval": list(evaluated["intervals"]["pretrained"][metric]),
+        },
     }
 
 
@@ -135,7 +142,8 @@ def _render_pretraining(figures: Figures) -> str:
 def _render_tasks(tasks: Mapping[str, Figures]) -> str:
     if not tasks:
         return ""
-    return "\n\n".join(("## Tasks, on their test rows", _table(*score_table(tasks)), *remarks(tasks), LEGEND))
+    scores = ("## Tasks, on their test rows", _table(*score_table(tasks)), *remarks(tasks), LEGEND)
+    return "\n\n".join((*scores, "## The models that are kept", _table(*kept_table(tasks)), KEPT))
 
 
 def score_table(tasks: Mapping[str, Figures]) -> tuple[list[str], list[list[str]]]:
@@ -146,6 +154,16 @@ def score_table(tasks: Mapping[str, Figures]) -> tuple[list[str], list[list[str]
         heading += [COLUMNS[name], *(("gain", "beyond the seeds") if name == "from_random" else ())]
     heading.append("other metrics")
     return heading, [_render_row(name, row, shown) for name, row in _rows(tasks)]
+
+
+def kept_table(tasks: Mapping[str, Figures]) -> tuple[list[str], list[list[str]]]:
+    """Heading and rows of the kept models' scores with their intervals."""
+    rows = []
+    for name, row in _rows(tasks):
+        low, high = row["kept"]["interval"]
+        score = f"{metric_name(row['metric'])} {row['kept']['score']:.3f}"
+        rows.append([name, str(row["kept"]["seed"]), score, f"{low:.3f} to {high:.3f}"])
+    return ["task", "seed", "score", "95 % interval"], rows
 
 
 def _rows(tasks: Mapping[str, Figures]) -> Iterator[tuple[str, Figures]]:
@@ -195,6 +213,12 @@ encoder's vectors, not fine-tuned, into a linear model. *TF-IDF*: words and pair
 model: no network. *majority*: the best guess from the training
 labels alone (the commonest label; for tagging each word's commonest tag; for spans the first sentence, the whole
 context or no answer; for regression the mean). *other metrics* are medians of the pre-trained one."""
+
+
+KEPT = """\
+Of the pre-trained seeds the one with the median score on validation rows: that model is in data/models/finetuned, and
+is registered. *interval*: a bootstrap over the test rows. It tells how sure the score of this model is, and nothing of
+the seeds."""
 
 
 def metric_name(metric: str) -> str:

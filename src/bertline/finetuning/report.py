@@ -1,13 +1,14 @@
 """What a fine-tuning leaves: predictions, metrics.json, and curve.json with the kept seeds of all starts; no times."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bertline.evaluation.predictions import write_kept_seeds
 from bertline.finetuning.protocol import Start
 from bertline.finetuning.trainer import History
 
@@ -16,8 +17,15 @@ _POINTS = 100  # of a training curve, about
 _TUNED = ("learning_rate", "epochs", "batch_size", "dropout")
 
 
-def copy_predictions(starts: Sequence[Start], directory: Path) -> None:
-    """What every run of the starts answers to the test rows, as SPLIT/START-SEED.jsonl in a directory."""
+def keep_predictions(starts: Sequence[Start], directory: Path, others: Mapping[str, int] | None = None) -> None:
+    """What every run of the starts answers to the test rows, as SPLIT/START-SEED.jsonl, and the seeds that are kept.
+
+    Args:
+        starts: with their runs.
+        directory: `data/predictions/T/STAGE`, or what will be that.
+        others: seeds of predictions that are no run's and lie there too.
+    """
+    write_kept_seeds(directory, {start.name: start.kept_seed for start in starts} | dict(others or {}))
     for start in starts:
         for split in start.material.test:
             (directory / split).mkdir(exist_ok=True)

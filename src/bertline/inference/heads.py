@@ -1,4 +1,4 @@
-"""Which network answers which kind of task: the one table that trainer and predictor share."""
+"""Which network answers which kind of task, and what it is for: the tables that trainer, predictor and cards share."""
 
 from collections.abc import Mapping
 
@@ -28,6 +28,24 @@ PROBLEM_TYPES: Mapping[Kind, str] = {
     "span": "",
 }
 """`problem_type` of config.json, by which transformers chooses its loss."""
+
+PIPELINE_TAGS: Mapping[Kind, str] = {
+    "classification": "text-classification",
+    "pair": "text-classification",
+    "regression": "text-classification",
+    "tagging": "token-classification",
+    "span": "question-answering",
+}
+"""`pipeline_tag` of a model card, by which the Hugging Face Hub sorts models."""
+
+USES: Mapping[Kind, str] = {
+    "classification": "gives a text one of the labels below",
+    "pair": "gives a pair of texts one of the labels below",
+    "regression": "gives a text, or a pair of texts, a number",
+    "tagging": "marks spans of a text with the labels below",
+    "span": "finds the answer to a question in a context, as a span of it",
+}
+"""What a model card says that it does."""
 
 
 def build_model(task: TaskInfo, config: BertConfig) -> BertWithHead:

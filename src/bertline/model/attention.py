@@ -37,21 +37,22 @@ class SelfAttention(nn.Module):
 
         Returns:
             The shape of `hidden`, after the output projection.
-
         """
+        projected: Tensor = self.output(self.attend(hidden, mask))
+        return projected
+
+    def attend(self, hidden: Tensor, mask: Mask) -> Tensor:
+        """The same before the output projection, for those who want it of some tokens alone."""
         made = self.qkv(hidden).unflatten(-1, (3, self.heads, -1))
         if isinstance(mask, Packing):
-            attended = self._attend_packed(made, mask)
-        else:
-            query, key, value = made.unbind(-3)
-            attended = self._attend(query, key, value, mask)
-        projected: Tensor = self.output(attended.reshape(hidden.shape))
-        return projected
+            return self._attend_packed(made, mask).reshape(hidden.shape)
+        query, key, value = made.unbind(-3)
+        return self._attend(query, key, value, mask).reshape(hidden.shape)
 
     def _attend_packed(self, made: Tensor, packing: Packing) -> Tensor:
         """Queries, keys and values, (tokens, 3, heads, size of a head), to (tokens, heads, size of a head)."""
-        query, key, value = made.unbind(-3)
-        if kernel_takes(query) and not (self.training and self.dropout):
+        if kernel_takes(made) and not (self.training and self.dropout):
+            query, key, value = made.unbind(-3)
             return attend_packed(query, key, value, packing)
         parts = packing.parts or (packing,)
         sizes = [len(part.places) for part in parts]

@@ -135,7 +135,8 @@ class BertLayer(nn.Module):
             return self._feed_forward(hidden, self.attention(hidden, mask))
         chosen = _at(places, hidden, mask)
         if isinstance(mask, Packing):  # its kernel is not asked for fewer queries than keys
-            return self._feed_forward(chosen, _at(places, self.attention(hidden, mask), mask))
+            attended = _at(places, self.attention.attend(hidden, mask), mask)
+            return self._feed_forward(chosen, self.attention.output(attended))
         return self._feed_forward(chosen, self.attention.some(chosen, hidden, mask))
 
     def first(self, hidden: Tensor, mask: Tensor | None) -> Tensor:

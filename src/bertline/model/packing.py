@@ -158,10 +158,10 @@ def _lay_out(mask: Tensor, fillers: int = 0) -> Packing:
     return Packing(mask, places, tokens, torch.empty(0, dtype=torch.int32))
 
 
-def kernel_takes(query: Tensor) -> bool:
-    """Whether PyTorch's kernel for sequences of many lengths takes such queries, (tokens, heads, size of a head)."""
-    size = query.shape[-1]
-    return query.is_cuda and query.dtype in (torch.bfloat16, torch.float16) and size <= _LARGEST_HEAD and size % 8 == 0
+def kernel_takes(states: Tensor) -> bool:
+    """Whether PyTorch's kernel for sequences of many lengths takes such states, (…, size of a head)."""
+    kind, size = states.dtype, states.shape[-1]
+    return states.is_cuda and kind in (torch.bfloat16, torch.float16) and size <= _LARGEST_HEAD and size % 8 == 0
 
 
 def attend_packed(query: Tensor, key: Tensor, value: Tensor, packing: Packing) -> Tensor:

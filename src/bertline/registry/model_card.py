@@ -13,26 +13,13 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params, Pretrain
 from bertline.base.files import read_json
 from bertline.evaluation.scoreboard import COLUMNS
+from bertline.inference.heads import PIPELINE_TAGS, USES
 from bertline.registry.carbon import carbon
-from bertline.tasks.benchmarks import BENCHMARKS
+from bertline.tasks.benchmarks import licence_of_rows
 from bertline.tasks.schema import SPLITS, TaskInfo
 
 Figures = Mapping[str, Any]
 
-_PIPELINE_TAGS = {
-    "classification": "text-classification",
-    "pair": "text-classification",
-    "regression": "text-classification",
-    "tagging": "token-classification",
-    "span": "question-answering",
-}
-_USES = {
-    "classification": "gives a text one of the labels below",
-    "pair": "gives a pair of texts one of the labels below",
-    "regression": "gives a text, or a pair of texts, a number",
-    "tagging": "marks spans of a text with the labels below",
-    "span": "finds the answer to a question in a context, as a span of it",
-}
 _CARD_COLUMNS = COLUMNS | {"pretrained": "its recipe", "from_random": "from random weights"}
 _LIMITS = """- The scores hold for text like the test rows; on other text they can be much lower.
 - What the corpus leaves out or gets wrong, the model does too; no study of bias or toxicity was made.
@@ -63,15 +50,15 @@ def task_card(
     table = _table(info.metrics, scores) + over
     return _card(
         title=f"{params.register.prefix}-{info.name}",
-        pipeline_tag=_PIPELINE_TAGS[info.kind],
+        pipeline_tag=PIPELINE_TAGS[info.kind],
         params=params,
         sections={
-            "Use": f"A BERT ({_shape(params)}) that {_USES[info.kind]}.\n\n{_serving(params, info.name)}",
+            "Use": f"A BERT ({_shape(params)}) that {USES[info.kind]}.\n\n{_serving(params, info.name)}",
             "Data": f"{info.source}. Rows: {rows}. Labels: {labels}.",
             "Recipe": _recipe("Fine-tuned from the pre-trained encoder of the same run", asdict(recipe)),
             f"Scores on {figures['rows']:,} test rows (primary: {figures['metric']})": table,
             "Limits": "\n".join((*_task_limits(info, figures, artifacts, recipe.max_length), _LIMITS)),
-            "Licence": f"{_task_licence(params.tasks[info.name].data.builder)}\n\n{_licences(artifacts)}",
+            "Licence": f"{licence_of_rows(params.tasks[info.name].data.builder)}\n\n{_licences(artifacts)}",
             "Carbon": carbon(f"finetune@{info.name}", recipe, artifacts) + _PRETRAINING_TOO,
             "Lineage": _lineage(lineage),
         },
@@ -98,15 +85,6 @@ def _task_limits(info: TaskInfo, figures: Figures, artifacts: Artifacts, max_len
 
 def _own(figures: Figures) -> float:
     return float(figures["pretrained"][figures["metric"]])
-
-
-def _task_licence(builder: str) -> str:
-    """Of the task's rows; those of the quickstart come from the corpus."""
-    if builder == "files":
-        return "Of the task's rows: as their owner says; it is not recorded here."
-    if builder in BENCHMARKS:
-        return f"Of the task's rows: {BENCHMARKS[builder].licence or 'not stated by their publisher'}."
-    return "Of the task's rows: that of the corpus, of which they are made."
 
 
 def _interval(edges: Sequence[float]) -> str:

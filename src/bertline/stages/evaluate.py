@@ -33,6 +33,7 @@ def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
     source, report = artifacts.task(task), artifacts.report("evaluate", task)
     info = TaskInfo.read(source)
     predictions = [artifacts.predictions(task, stage) for stage in params.tuning_stages(task)]
+    seeds = read_kept_seeds(predictions)
     train, validation = read_rows(source, "train"), read_rows(source, "validation")
     rule, tfidf = majority_rule(info, train), tfidf_baseline(info, train, validation)
     metrics: dict[str, Any] = {"metric": info.metric}
@@ -41,7 +42,6 @@ def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
         runs = read_predictions(predictions, split, rows)
         baselines = {"tfidf": tfidf(rows)} if tfidf else {}
         baselines["majority"] = [rule(row) for row in rows]
-        seeds = read_kept_seeds(predictions)
         kept = {start: by_seed[seeds[start]] for start, by_seed in runs.items()}
         scores = score_split(info, rows, runs, baselines) | {
             "kept": {start: seeds[start] for start in runs},

@@ -1,9 +1,9 @@
 """Stage finetune@T: a task's model from the pre-trained encoder and, beside it, from random weights, a run a seed.
 
 Writes data/models/finetuned/T/ (the model of the median seed by validation score: Hugging Face format, tokenizer,
-task.json, inference.json), data/predictions/T/finetune/ (what every start and seed answers to the test rows, which are
-read without their labels), data/reports/finetune/T/metrics.json and curve.json. Interrupt it as you like: finished
-seeds are kept in data/runs/finetune/ until the stage has succeeded.
+task.json, inference.json, a model card), data/predictions/T/finetune/ (what every start and seed answers to the test
+rows, which are read without their labels), data/reports/finetune/T/metrics.json and curve.json. Interrupt it as you
+like: finished seeds are kept in data/runs/finetune/ until the stage has succeeded.
 """
 
 import shutil
@@ -12,13 +12,14 @@ from typing import Any
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Finetune, Params
-from bertline.base.files import atomic_directory, write_json, write_json_rows
+from bertline.base.files import atomic_directory, write_json, write_json_rows, write_text
 from bertline.base.stage import main
-from bertline.evaluation.predictions import write_kept_seeds, write_predictions
+from bertline.evaluation.predictions import write_predictions
 from bertline.finetuning.frozen import frozen_baseline
 from bertline.finetuning.material import Material, load_checkpoint, load_material
+from bertline.finetuning.model_card import finetuned_card
 from bertline.finetuning.protocol import Start, run_all
-from bertline.finetuning.report import copy_predictions, curve_rows, start_metrics
+from bertline.finetuning.report import curve_rows, keep_predictions, start_metrics
 from bertline.finetuning.runs import Runs
 
 
@@ -32,24 +33,25 @@ def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
             directory = artifacts.root / config.baseline_checkpoint
             checkpoint = load_checkpoint(artifacts.task(task), directory, config)
         starts = run_all(runs, material, config, checkpoint)
-        metrics = _write(starts, material, artifacts, config)
+        metrics = _write(starts, material, artifacts, config, params.tasks[task].data.builder)
         runs.discard()
     return metrics
 
 
-def _write(starts: Sequence[Start], material: Material, artifacts: Artifacts, config: Finetune) -> dict[str, Any]:
+def _write(
+    starts: Sequence[Start], material: Material, artifacts: Artifacts, config: Finetune, builder: str
+) -> dict[str, Any]:
     info = material.data.task
     task = info.name
     with atomic_directory(artifacts.finetuned(task)) as directory:
         shutil.copytree(starts[0].kept.model, directory, dirs_exist_ok=True)
-    kept = {start.name: start.kept_seed for start in starts}
+        write_text(directory / "README.md", finetuned_card(starts, config, builder))
+    features, chosen = frozen_baseline(material, config)
     with atomic_directory(artifacts.predictions(task, "finetune")) as directory:
-        copy_predictions(starts, directory)
-        features, chosen = frozen_baseline(material, config)
+        keep_predictions(starts, directory, {"features": 0} if features else {})
         for split, predictions in features.items():
             rows = material.test[split].rows
             write_predictions(directory / split / "features-0.jsonl", info.kind, rows, predictions)
-        write_kept_seeds(directory, kept | ({"features": 0} if features else {}))
     write_json_rows(artifacts.curve("finetune", task), curve_rows(starts))
     metrics = start_metrics(starts) | ({"features": {"kept_seed": 0, **chosen}} if chosen else {})
     write_json(artifacts.metrics("finetune", task), metrics)

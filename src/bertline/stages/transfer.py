@@ -15,10 +15,9 @@ from bertline.base.config import Params
 from bertline.base.errors import BertlineError
 from bertline.base.files import atomic_directory, write_json, write_json_rows
 from bertline.base.stage import main
-from bertline.evaluation.predictions import write_kept_seeds
 from bertline.finetuning.material import load_material
 from bertline.finetuning.protocol import run_start
-from bertline.finetuning.report import copy_predictions, curve_rows, start_metrics
+from bertline.finetuning.report import curve_rows, keep_predictions, start_metrics
 from bertline.finetuning.runs import Runs
 
 
@@ -36,8 +35,7 @@ def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
         title = f"transfer@{task} after {other}"
         start = run_start("transfer", runs, material, config, encoder=material.encoder, title=title)
         with atomic_directory(artifacts.predictions(task, "transfer")) as directory:
-            copy_predictions([start], directory)
-            write_kept_seeds(directory, {start.name: start.kept_seed})
+            keep_predictions([start], directory)
         write_json_rows(artifacts.curve("transfer", task), curve_rows([start]))
         metrics = {"after": other, **start_metrics([start])}
         write_json(artifacts.metrics("transfer", task), metrics)

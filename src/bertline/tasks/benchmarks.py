@@ -47,6 +47,15 @@ def benchmark_rows(
     return rows, {name: list(some) for name, some in parts.submission.items()}
 
 
+def licence_of_rows(builder: str) -> str:
+    """A sentence on the licence of a task's rows, for model cards; those of the quickstart come from the corpus."""
+    if builder == "files":
+        return "Licence of the task's rows: as their owner says; it is not recorded here."
+    if builder in BENCHMARKS:
+        return f"Licence of the task's rows: {BENCHMARKS[builder].licence or 'not stated by their publisher'}."
+    return "Licence of the task's rows: that of the corpus, of which they are made."
+
+
 def _check_counts(task: str, benchmark: Benchmark, found: Mapping[str, Sequence[Row]]) -> None:
     for split, count in benchmark.rows.items():
         if len(found[split]) != count:
