@@ -132,7 +132,8 @@ def _refuse_to_lose_edits(path: Path, text: str, presets: Sequence[Preset]) -> N
     what = "; ".join(changes[nearest][:_SHOWN]) or "comments or layout only"
     more = len(changes[nearest]) - _SHOWN
     rest = f" and {more} more" if more > 0 else ""
-    raise BertlineError(f"edited by hand; it differs from {nearest} in {what}{rest}", where=str(path), fix=fix)
+    found = f"edited by hand, or of an older preset; it differs from {nearest} in {what}{rest}"
+    raise BertlineError(found, where=str(path), fix=fix)
 
 
 def differences(ours: Params, theirs: Params) -> list[str]:
