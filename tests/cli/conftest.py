@@ -41,7 +41,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def type_in(checkout: Path) -> Type:
     """Type a command, in the checkout."""
 
-    def run(*arguments: str, stdin: str = "") -> Result:
+    def run(*arguments: str, stdin: str | bytes = "") -> Result:
         return CliRunner().invoke(app, list(arguments), input=stdin)
 
     return run

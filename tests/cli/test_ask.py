@@ -115,6 +115,14 @@ def test_wrong_arguments_are_explained_in_one_line(
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_lines_that_are_not_utf8_are_refused_in_one_line(type_in: Type, model_of: Model) -> None:
+    refused = type_in("predict", model_of("classification"), "-", stdin="red\ncafé\n".encode("latin1"))
+    assert refused.exit_code == 1
+    assert "standard input: not UTF-8" in refused.stderr
+    assert "iconv -f latin1 -t utf-8" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
 def test_a_task_without_a_model_says_how_to_get_one(type_in: Type, model_of: Model) -> None:
     assert "Make it with `dvc repro finetune@docs_qa`." in type_in("predict", "docs_qa", "x").stderr
     nothing = type_in("predict", "nope", "x")

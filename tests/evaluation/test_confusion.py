@@ -24,6 +24,11 @@ def test_values_are_rounded_to_whole_numbers() -> None:
     assert list(confusion("regression", [{"label": 4.6}], [{"value": -0.7}])) == [("5", "-1")]
 
 
+def test_a_value_just_below_zero_is_the_same_category_as_zero() -> None:
+    assert list(confusion("regression", [{"label": -0.3}], [{"value": 0.2}])) == [("0", "0")]
+    assert list(confusion("regression", [{"label": 0.0}], [{"value": -0.4}])) == [("0", "0")]
+
+
 def test_the_file_is_csv_with_a_heading_and_quotes_where_needed(tmp_path: Path) -> None:
     write_confusion(tmp_path / "confusion.csv", [("a", "b"), ('say "x", y', "c")])
     assert (tmp_path / "confusion.csv").read_text() == 'actual,predicted\na,b\n"say ""x"", y",c\n'

@@ -88,6 +88,17 @@ def test_the_n_best_answers_are_different_verbatim_and_ranked(
 
 
 @settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_text_that_stands_there_several_times_takes_the_place_of_no_other_answer(seed: int) -> None:
+    rows = [{"question": "which animal ?", "context": "cat cat cat red dog"}]
+    features = encode_rows(rows, TASK, TOKENIZER, max_length=LENGTH, stride=STRIDE)
+    inference = InferenceSettings(LENGTH, STRIDE, max_answer_tokens=1)
+    [single], [many] = (decode(rows, features, replace(inference, n_best=n_best), seed) for n_best in (0, 3))
+    assert {answer["answer"] for answer in many["n_best"]} == {"cat", "red", "dog"}
+    assert many["n_best"][0] == single
+
+
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_the_threshold_on_the_null_difference_decides_whether_there_is_an_answer(words: int, seed: int) -> None:
     rows, features = span_features(words)

@@ -35,3 +35,10 @@ def test_the_words_of_a_text_stand_where_their_spans_say(text: str, punctuation:
 )
 def test_text_is_split_as_tagged_corpora_are(text: str, words: str) -> None:
     assert as_rows(TAGGING, [text])[0]["words"] == words.split()
+
+
+@pytest.mark.parametrize("text", ["cut \ud83d", "\udcff"])
+def test_half_a_character_is_named_before_the_tokenizer_meets_it(text: str) -> None:
+    classification, _ = toy_task("classification")
+    with pytest.raises(BertlineError, match="text holds half a character"):
+        as_rows(classification, [text])

@@ -109,6 +109,16 @@ def test_a_model_that_is_not_there_and_a_params_without_glue_are_said(submit: Su
     assert "no task of GLUE" in submit().stderr
 
 
+def test_two_tasks_of_one_builder_are_refused_by_name_and_nothing_is_written(submit: Submit) -> None:
+    tasks = {name: Task(kind="classification", data=TaskData(builder="cola")) for name in ("my_cola", "their_cola")}
+    write_params(Artifacts().params, Params(tasks=tasks), "twice")
+    typed = submit()
+    assert typed.exit_code == 1
+    assert "my_cola and their_cola are both of builder cola" in typed.stderr
+    assert "Keep one of them" in typed.stderr
+    assert not Artifacts().submission.exists()
+
+
 def test_too_few_rows_for_the_server_are_refused_and_nothing_is_written(submit: Submit) -> None:
     rows = Artifacts().task("mnli") / "submission" / "AX.jsonl"
     rows.write_text("".join(rows.read_text().splitlines(keepends=True)[1:]))

@@ -1,11 +1,13 @@
 """The report: whole in itself, the same bytes, and no text of the data is ever markup."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
+from bertline.evaluation.scoreboard import COLUMNS
 from bertline.reporting.charts import Series, line_chart, reliability_diagram
 from bertline.reporting.page import TaskReport, render_page
 
@@ -115,6 +117,17 @@ def test_text_of_the_data_is_never_markup(where: str) -> None:
     ]
     assert "&lt;script&gt;" in page(**{where: EVIL})
     assert "<script" not in page(**{where: EVIL})
+
+
+def test_every_colour_of_a_page_with_all_starts_has_a_rule_and_a_value_in_both_schemes() -> None:
+    curve = [{"epoch": 1.0} | {f"{start}_loss": 0.5 for start in COLUMNS}]
+    text = render_page(scoreboard("topic"), STEPS, STEPS, [replace(report(), curve=curve)])
+    style, _, body = text.partition("</style>")
+    used = set(re.findall(r'class="[^"]*\bc(\d+)\b', body))
+    assert used == {"0", "1", "2", "3", "4"}
+    for colour in used:
+        assert f".c{colour} {{ stroke: var(--c{colour}) }}" in style
+        assert len(re.findall(rf"--c{colour}: #", style)) == 2, "light and dark"
 
 
 def test_the_same_inputs_give_the_same_page() -> None:

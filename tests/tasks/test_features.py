@@ -32,6 +32,14 @@ def encode(
     return encode_rows(rows, info, tokenizer, max_length=max_length, stride=stride)
 
 
+@pytest.mark.parametrize("filler", [" " * 20_000, "\n" * 5_000, "x" * 20_000 + " "])
+def test_a_text_is_read_on_behind_what_makes_no_tokens(tokenizer: Tokenizer, filler: str) -> None:
+    rows = [{"id": "1", "text": f"{filler}abc"}, {"id": "2", "text": "abc"}]
+    behind, alone = (example.ids.tolist() for example in encode(rows, task("classification", "x"), tokenizer).examples)
+    assert len(alone) > 2
+    assert behind == (alone if filler.isspace() else [CLS, UNKNOWN, *alone[1:]])
+
+
 @given(TEXT, st.one_of(st.none(), TEXT), st.integers(8, 40))
 @fast
 def test_texts_become_what_transformers_would_make_of_them(

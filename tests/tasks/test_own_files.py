@@ -1,6 +1,8 @@
 """Builder "files": the user's own rows in five formats, and one clear line for whatever is wrong with them."""
 
 import json
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +286,57 @@ def test_a_missing_file_is_named(artifacts: Artifacts) -> None:
         build(artifacts, "classification", "none.csv")
 
 
+def test_addresses_that_differ_in_their_query_are_different_files(artifacts: Artifacts) -> None:
+    def fetch(source: Source, directory: Path) -> None:
+        query = source.address.partition("?")[2]
+        (directory / "rows.csv").write_text(CSV.replace("text number", query), encoding="utf-8")
+
+    address = "https://example.org/rows.csv?split="
+    data = TaskData(train=f"{address}train", validation=f"{address}valid", test=f"{address}test")
+    build_task("mine", Task(data=data), artifacts, fetch)
+    for split, query in (("train", "train"), ("validation", "valid"), ("test", "test")):
+        assert {row["text"].rpartition(" ")[0] for row in read_rows(artifacts.task("mine"), split)} == {
+            f"split={query}"
+        }
+
+
+def test_an_id_column_that_is_not_there_is_named(artifacts: Artifacts) -> None:
+    message = failing(artifacts, "classification", "a.csv", CSV, columns={"id": "nr"})
+    assert "a.csv, line 2: no column 'nr'" in message
+
+
+def test_labels_and_ids_of_any_plain_type_of_parquet_become_texts(artifacts: Artifacts) -> None:
+    days = [date(2026, 1, day) for day in (1, 2, 3, 4)]
+    columns = {"id": days, "text": list("abcd"), "label": [Decimal("1.0"), Decimal("2.5")] * 2}
+    pq.write_table(pa.table(columns), put(artifacts, "a.parquet", ""))
+    files = {"validation": "data/sources/a.parquet", "test": "data/sources/a.parquet"}
+    rows = build(artifacts, "classification", "a.parquet", **files)["train"]
+    assert rows[0] == {"id": "2026-01-01", "text": "a", "label": "1.0"}
+
+
+def test_two_columns_of_one_name_in_a_parquet_file_are_refused(artifacts: Artifacts) -> None:
+    table = pa.table([["a", "b"], ["c", "d"], ["1", "2"]], names=["text", "text", "label"])
+    pq.write_table(table, put(artifacts, "a.parquet", ""))
+    with pytest.raises(BertlineError, match=r"a\.parquet: two columns are called 'text'"):
+        build(artifacts, "classification", "a.parquet")
+
+
+def test_an_unknown_label_of_a_dataset_is_no_class_of_its_own(artifacts: Artifacts) -> None:
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
+    rows = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [0, 1, -1]}, features=features)
+    rows.to_parquet(put(artifacts, "a.parquet", ""))
+    with pytest.raises(BertlineError, match=r"a\.parquet, row 3: label is empty"):
+        build(artifacts, "classification", "a.parquet")
+
+
+def test_a_sentence_may_begin_with_a_hash_and_a_word_hold_other_white_space(artifacts: Artifacts) -> None:
+    text = "# sent_id = 1 of a few\n# O\nhello B-X\n\nfoo O\n# O\n\n# a comment\n10\u00a0000 O\n"
+    put(artifacts, "a.conll", text)
+    files = {"validation": "data/sources/a.conll", "test": "data/sources/a.conll"}
+    rows = build(artifacts, "tagging", "a.conll", **files)["train"]
+    assert [row["words"] for row in rows] == [["#", "hello"], ["foo", "#"], ["10\u00a0000"]]
+
+
 def test_a_file_outside_data_sources_is_refused(artifacts: Artifacts) -> None:
     (artifacts.root / "a.csv").write_text(CSV, encoding="utf-8")
     with pytest.raises(BertlineError, match=r"key tasks\.mine\.data\.train: .*not under data/sources.*DVC"):
@@ -294,7 +347,29 @@ ANSWERED = '{"question": "Who?", "context": "Ada did.", "answers": %s}\n'
 BAD = [
     ("classification", "a.csv", "text,klass\nx,1\n", "a.csv, line 2: no column 'label'. Name yours in tasks.mine"),
     ("classification", "a.csv", "text,label\nx,1\n  ,2\n", "a.csv, line 3: text is empty"),
-    ("classification", "a.csv", "text,label\nx,1\ny,\n", "a.csv, line 3: label is ''"),
+    ("classification", "a.csv", "text,label\nx,1\ny,\n", "a.csv, line 3: label is empty"),
+    ("classification", "a.csv", 'text,label\nx,1\ny," "\n', "a.csv, line 3: label is empty"),
+    ("classification", "a.jsonl", '{"text": "x", "label": NaN}\n', "a.jsonl, line 1: label is empty"),
+    ("classification", "a.jsonl", '{"text": "x", "label": [0]}\n', "a.jsonl, line 1: label is [0], not a text"),
+    (
+        "classification",
+        "a.jsonl",
+        '{"text": "x \\ud83d", "label": "1"}\n',
+        "line 1: text holds half a character (\\ud83d)",
+    ),
+    (
+        "classification",
+        "a.jsonl",
+        '{"text": "x", "label": "\\udc00"}\n',
+        "line 1: label holds half a character (\\udc00)",
+    ),
+    ("classification", "a.tsv", "text\tlabel\nx\ty\tz\n", "3 fields under 2 headings. Take tabs out of texts"),
+    (
+        "regression",
+        "a.jsonl",
+        '{"text": "x", "text_pair": "y", "label": 1}\n{"text": "z", "label": 2}\n' * 3,
+        "text_pair: ",
+    ),
     ("classification", "a.csv", "text,label\nx,1\ny\n", "a.csv, line 3: 1 fields under 2 headings"),
     ("classification", "a.csv", 'text,label\nx,1\n"y,2\nz,3\n', "a.csv, line 3: a quote opens here and never closes"),
     ("classification", "a.csv", 'text,label\n"a"b,1\n', "a.csv, line 2: malformed row"),

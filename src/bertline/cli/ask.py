@@ -81,7 +81,14 @@ def predict(  # noqa: PLR0913, PLR0917  (a command has as many parameters as opt
 
 
 def _read(texts: Sequence[str]) -> list[str]:
-    return [line.strip() for line in sys.stdin if line.strip()] if list(texts) == ["-"] else list(texts)
+    if list(texts) != ["-"]:
+        return list(texts)
+    try:  # bytes: in a locale like C.UTF-8, sys.stdin lets what is not UTF-8 pass
+        lines = [line.decode().strip() for line in sys.stdin.buffer]
+    except UnicodeDecodeError as error:
+        fix = "Convert it to UTF-8, for example with `iconv -f latin1 -t utf-8`"
+        raise BertlineError(f"not UTF-8 ({error.reason})", where="standard input", fix=fix) from None
+    return [line for line in lines if line]
 
 
 def _model_of(artifacts: Artifacts, task: str) -> Path:
@@ -215,15 +222,10 @@ def submission(
     """Write the predictions for GLUE's leaderboard, of every fine-tuned GLUE task of params.yaml."""
     with reporting(debug):
         artifacts = Artifacts(find_root(root))
-        tasks = {task.data.builder: name for name, task in load_params(artifacts.params).tasks.items()}
+        chosen = _glue_tasks(artifacts.params)
         from bertline.inference.predictor import Predictor  # noqa: PLC0415
         from bertline.inference.submission import write_submission  # noqa: PLC0415
-        from bertline.tasks.glue import GLUE  # noqa: PLC0415
 
-        chosen = {builder: name for builder, name in tasks.items() if builder in GLUE}
-        if not chosen:
-            fix = f"Add one, for example `cola: {{data: {{builder: cola}}}}`; builders are: {', '.join(GLUE)}"
-            raise BertlineError("no task of GLUE", where=f"{artifacts.params}, key tasks", fix=fix)
         predictors = {builder: Predictor(_model_of(artifacts, name)) for builder, name in chosen.items()}
         directories = {builder: artifacts.task(name) for builder, name in chosen.items()}
         path = out or artifacts.submission
@@ -232,3 +234,26 @@ def submission(
         others = ", ".join(file for file, true in answered.items() if not true)
         if others:
             typer.echo(f"One answer to all rows, because params.yaml has no such task: {others}")
+
+
+def _glue_tasks(params: Path) -> dict[str, str]:
+    """Builder (cola, sst2, …) -> the task that is made with it.
+
+    Raises:
+        BertlineError: there is none, or there are two of one builder: the server takes one file of each.
+    """
+    from bertline.tasks.glue import GLUE  # noqa: PLC0415
+
+    where, chosen = f"{params}, key tasks", dict[str, str]()
+    for name, task in load_params(params).tasks.items():
+        builder = task.data.builder
+        if builder not in GLUE:
+            continue
+        if builder in chosen:
+            what = f"{chosen[builder]} and {name} are both of builder {builder}, and a submission has one of each"
+            raise BertlineError(what, where=where, fix="Keep one of them in params.yaml")
+        chosen[builder] = name
+    if not chosen:
+        fix = f"Add one, for example `cola: {{data: {{builder: cola}}}}`; builders are: {', '.join(GLUE)}"
+        raise BertlineError("no task of GLUE", where=where, fix=fix)
+    return chosen

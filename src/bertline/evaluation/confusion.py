@@ -36,7 +36,7 @@ def confusion(
         elif kind == "span":
             yield "answer" if gold else "no answer", _outcome(gold, guess)
         elif kind == "regression":
-            yield f"{gold:.0f}", f"{guess:.0f}"
+            yield f"{gold:z.0f}", f"{guess:z.0f}"  # z: what rounds to -0 is 0, the same category
         else:
             yield gold, guess
 

@@ -33,6 +33,7 @@ Prediction = dict[str, Any]
 Floats = npt.NDArray[np.float64]
 
 _DIGITS = 6  # of scores: further ones change with the size of the batch
+_CANDIDATES, _SPARE = 20, 4  # spans kept a window for n_best: so many as run_squad.py, and so many times n_best
 _NEVER = 1e6  # the null difference of a context without a token: it has no answer, whatever the threshold
 
 
@@ -148,7 +149,7 @@ class SpanDecoder:
         self._rows = rows
         self._settings = settings
         self._examples = features.examples
-        size, kept = len(features.examples), max(settings.n_best, 1)
+        size, kept = len(features.examples), _candidates(settings.n_best)
         self._all, self._empty = (np.full(size, -np.inf) for _ in range(2))
         self._best = np.full((size, kept), -np.inf)
         self._spans = np.zeros((size, kept, 2), dtype=np.int64)
@@ -220,6 +221,11 @@ class SpanDecoder:
         for answer in answers:
             different.setdefault(answer["answer"], answer)
         return {"n_best": list(different.values())[: self._settings.n_best]}
+
+
+def _candidates(n_best: int) -> int:
+    """How many spans of a window are kept: more than are listed, because those of equal text are one answer."""
+    return max(_CANDIDATES, _SPARE * n_best) if n_best else 1
 
 
 def _span_answer(context: str, start: int, end: int, log_probability: float) -> Prediction:

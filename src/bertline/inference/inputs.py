@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bertline.base.errors import BertlineError
-from bertline.tasks.schema import TaskInfo
+from bertline.tasks.schema import TaskInfo, check_characters
 
 Row = dict[str, Any]
 Input = str | Mapping[str, Any]
@@ -83,6 +83,7 @@ def _text(value: object, column: str, where: str, expected: str) -> str:
         raise BertlineError(f"{column} is {value!r:.60}, not a text", where=where, fix=f"Give {expected}")
     if not value.strip():
         raise BertlineError(f"{column} is empty", where=where, fix=f"Give {expected}")
+    check_characters(value, column, where)
     return value
 
 

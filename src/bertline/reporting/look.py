@@ -2,9 +2,10 @@
 
 STYLE = """
 html { scroll-behavior: smooth } body { max-width: 76rem }
-:root { --c0: #0969da; --c1: #bf5b04; --c2: #1a7f37; --c3: #8250df; --heat: 9 105 218 }
+:root { --c0: #0969da; --c1: #bf5b04; --c2: #1a7f37; --c3: #8250df; --c4: #bf3989;
+  --heat: 9 105 218 }
 @media (prefers-color-scheme: dark) { :root { --c0: #4493f8; --c1: #e3873a; --c2: #3fb950; --c3: #ab7df8;
-  --heat: 68 147 248 } }
+  --c4: #e275ad; --heat: 68 147 248 } }
 nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: .6rem 0; border-bottom: 1px solid var(--line);
   position: sticky; top: 0; background: var(--paper); z-index: 2 }
 section.task { border-top: 1px solid var(--line); margin-top: 2.4rem }
@@ -22,6 +23,7 @@ figure { margin: 0; min-width: 0 } figcaption { font-weight: 600; margin-bottom:
 .grid { stroke: var(--line); stroke-width: 1 } .line { fill: none; stroke-width: 2; stroke-linejoin: round }
 .dashed { stroke-dasharray: 5 4 } .ideal { stroke: var(--ink); stroke-dasharray: 4 4 }
 .c0 { stroke: var(--c0) } .c1 { stroke: var(--c1) } .c2 { stroke: var(--c2) } .c3 { stroke: var(--c3) }
+.c4 { stroke: var(--c4) }
 .dot { fill: var(--paper); stroke-width: 1.6 } .bar { fill: var(--c0) } .bar.count { opacity: .45 }
 .legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; font-size: .85rem; color: var(--dim) }
 .legend span { display: inline-flex; align-items: center; gap: .4rem } .key { width: 26px; height: 10px }

@@ -62,6 +62,10 @@ def dataset_records(path: Path, shown: str, split: str) -> Iterator[Record]:
 
 
 def _records(schema: Any, batches: Any, shown: str, first: int = 0) -> Iterator[Record]:
+    for name in schema.names:
+        if schema.names.count(name) > 1:
+            fix = "Give each a name of its own"
+            raise BertlineError(f"two columns are called {name!r}", where=shown, fix=fix)
     names = _label_names(schema)
     number = first
     for batch in batches:
@@ -90,5 +94,6 @@ def _label_names(schema: Any) -> dict[str, list[str]]:
 def _named(value: Any, names: list[str]) -> Any:
     if isinstance(value, list):
         return [_named(item, names) for item in value]
-    # -1 stands for a label that is not known: left for the check of labels to name.
-    return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
+    if not isinstance(value, int) or value >= len(names):
+        return value
+    return names[value] if value >= 0 else None  # -1 stands for a label that is not known

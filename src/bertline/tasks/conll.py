@@ -12,6 +12,7 @@ from bertline.tasks.schema import Row
 Record = tuple[str, dict[str, Any]]
 
 _DATA = "https://raw.githubusercontent.com/synalp/NER/c0ea07c81ec3512b5047dcd804b0ac2b10a3bdfc/corpus/CoNLL-2003"
+_BETWEEN = re.compile(r"[ \t]+")  # other white space may be part of a word
 _ENTITY_TAG = re.compile(r"O|[BIESLU]-.+")
 _SINGLE = {"S": "B", "U": "B", "E": "I", "L": "I"}
 
@@ -27,13 +28,14 @@ def conll_records(lines: Iterable[str], shown: str) -> Iterator[Record]:
     sentence: list[list[str]] = []
     first = width = 0
     for number, line in enumerate((*lines, ""), start=1):
-        columns = line.split()
+        columns = [column for column in _BETWEEN.split(line.strip(" \t\r\n")) if column]
         ends = not columns or columns[0] == "-DOCSTART-"
         if ends and sentence:
             numbered = {str(place): list(column) for place, column in enumerate(zip(*sentence, strict=True), start=1)}
             yield f"{shown}, line {first}", {"words": numbered["1"], "tags": numbered[str(width)], **numbered}
             sentence = []
-        if ends or (line.startswith("# ") and not sentence):
+        word = len(columns) == (width or 2) and _ENTITY_TAG.fullmatch(columns[-1])  # of a sentence that begins with #
+        if ends or (line.startswith("# ") and not sentence and not word):
             continue
         where = f"{shown}, line {number}"
         if len(columns) == 1:

@@ -77,12 +77,19 @@ def _encodings(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, Encoding
 def _pieces(tokenizer: Tokenizer, texts: Iterable[str], limit: int) -> dict[str, Pieces]:
     """The first `limit` tokens of every different text.
 
-    No more of a text is read than those tokens can come from, so that a text of megabytes costs no more than its head.
+    A text of megabytes costs no more than its head: so much of it as ordinary words need, and twice as much again
+    where white space or one endless word fills that.
     """
-    unique = list(dict.fromkeys(texts))
-    heads = [text[: limit * _LONGEST_WORD] for text in unique]
-    encoded = tokenizer.encode_batch_fast(heads, add_special_tokens=False)
-    return {text: list(encoding.ids[:limit]) for text, encoding in zip(unique, encoded, strict=True)}
+    found: dict[str, Pieces] = {}
+    waiting, head = list(dict.fromkeys(texts)), limit * _LONGEST_WORD
+    while waiting:
+        heads = [text[:head] for text in waiting]
+        encoded = tokenizer.encode_batch_fast(heads, add_special_tokens=False)
+        for text, encoding in zip(waiting, encoded, strict=True):
+            if len(text) <= head or len(encoding.ids) > limit:  # the last one may be of a word that was cut
+                found[text] = list(encoding.ids[:limit])
+        waiting, head = [text for text in waiting if text not in found], 2 * head
+    return found
 
 
 # classification, pair, regression

@@ -10,6 +10,7 @@ fetched once. A missing validation or test file is cut from the training rows, 1
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from bertline.tasks.conll import to_bio2
 from bertline.tasks.hashing import stable_hash
 from bertline.tasks.published import Downloads, PublishedFile
 from bertline.tasks.readers import Record, read_records
-from bertline.tasks.schema import COLUMNS, SPLITS, Row, check_row, check_several_labels, targets
+from bertline.tasks.schema import COLUMNS, SPLITS, Row, check_pair, check_row, check_several_labels, targets
 from bertline.tasks.squad import our_answers
 
 Located = tuple[str, Row]
@@ -61,9 +62,11 @@ def build(name: str, task: Task, artifacts: Artifacts, downloads: Downloads) -> 
     # The test rows are cut first: they stay the same when a validation file is added.
     _cut(located, [split for split in ("test", "validation") if not getattr(task.data, split)], task.kind)
     labels = frozenset(label for _, row in located["train"] for label in targets(row, task.kind))
+    pair = any("text_pair" in row for _, row in located["train"][:1])
     for split in SPLITS:
         for where, row in located[split]:
             check_row(row, task.kind, labels, where)
+            check_pair(row, where, pair=pair)
     if located["train"]:
         check_several_labels([row for _, row in located["train"]], task.kind, located["train"][0][0])
     return {split: [row for _, row in located[split]] for split in SPLITS}
@@ -105,8 +108,8 @@ def _read(place: _Place, source: _Source) -> list[Located]:
 
 def _row(record: Record, identity: str, source: _Source) -> Row:
     where, fields = record
-    row: Row = {"id": _text_of(fields[theirs]) if (theirs := source.columns.get("id", "id")) in fields else identity}
-    optional = ["text_pair"] if source.kind == "regression" else []
+    row: Row = {"id": identity}
+    optional = ["id", *(["text_pair"] if source.kind == "regression" else [])]
     for ours in (*COLUMNS[source.kind], *optional):
         theirs = source.columns.get(ours, ours)
         if theirs in fields:
@@ -119,8 +122,10 @@ def _row(record: Record, identity: str, source: _Source) -> Row:
 
 
 def _value(column: str, value: Any, kind: Kind, where: str) -> Any:
-    if column == "label":
-        return _number(value, where) if kind == "regression" else _text_of(value)
+    if column == "label" and kind == "regression":
+        return _number(value, where)
+    if column in ("id", "label"):
+        return _text_of(value)
     if column == "tags" and isinstance(value, list) and all(isinstance(tag, str) for tag in value):
         return to_bio2(value)
     if column == "answers":
@@ -136,9 +141,13 @@ def _number(value: Any, where: str) -> float:
         raise BertlineError(f"label {str(value)[:40]!r} is not a number", where=where, fix=fix) from None
 
 
-def _text_of(value: Any) -> str:
-    """Labels are texts: 1 is "1", true is "true", nothing is ""."""
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+def _text_of(value: Any) -> Any:
+    """Labels and ids are texts: 1 is "1", true is "true", a date as it is written, nothing and NaN are ""."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return value if isinstance(value, str | bytes | list | dict) else str(value)  # those are for the checks to refuse
 
 
 def _cut(located: dict[str, list[Located]], missing: Sequence[str], kind: Kind) -> None:

@@ -15,6 +15,7 @@ from bertline.base.config import Kind
 from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_file
+from bertline.tasks.hashing import stable_hash
 from bertline.tasks.schema import SPLITS, Row
 
 Fetch = Callable[[Source, Path], None]
@@ -123,8 +124,10 @@ class Downloads:
         raise BertlineError(what, where=where, fix=problems[-1].fix) from None
 
     def _local(self, place: Source) -> Path:
-        below = place.address.partition(":")[2].split("?")[0].strip("/")
-        return self._directory / below
+        path, _, query = place.address.partition(":")[2].partition("?")
+        kept = self._directory / path.strip("/")
+        # What differs in the query alone is another file, of the same name.
+        return kept.parent / f"{stable_hash(query):016x}" / kept.name if query else kept
 
     def _get(self, place: Source) -> Path:
         path = self._local(place)

@@ -100,7 +100,7 @@ def _table(path: Path, shown: str, *, delimiter: str, quoting: Any) -> Iterator[
                 if fields and not header:
                     _check_header(fields, f"{shown}, line {line}")
                 elif fields:
-                    yield f"{shown}, line {line}", _record(header, fields, f"{shown}, line {line}")
+                    yield f"{shown}, line {line}", _record(header, fields, f"{shown}, line {line}", quoting)
                 header = header or fields
                 line = reader.line_num + 1
     except csv.Error as error:
@@ -136,9 +136,11 @@ def _check_header(header: Sequence[str], where: str) -> None:
             raise BertlineError(f"two columns are called {name!r}", where=where, fix="Give each a name of its own")
 
 
-def _record(header: Sequence[str], fields: Sequence[str], where: str) -> dict[str, Any]:
+def _record(header: Sequence[str], fields: Sequence[str], where: str, quoting: Any) -> dict[str, Any]:
     if len(fields) != len(header):
-        fix = "Quote texts that contain the separator, or correct the row"
+        quoted = quoting != csv.QUOTE_NONE
+        fix = f"{'Quote texts that contain' if quoted else 'Take tabs out of texts: they are'} the separator"
+        fix += ", or correct the row"
         raise BertlineError(f"{len(fields)} fields under {len(header)} headings", where=where, fix=fix)
     return dict(zip(header, fields, strict=True))
 

@@ -199,6 +199,7 @@ def check_rows(rows: Iterable[Row], info: TaskInfo, file: str, *, labelled: bool
     for number, row in enumerate(rows, start=1):
         where = f"{file}, line {number}"
         check_row(row, info.kind, labels, where, labelled=labelled)
+        check_pair(row, where, pair=info.pair)
         if row["id"] in seen:
             fix = "Give every row of the split an id of its own"
             raise BertlineError(f"id {row['id']!r} occurs twice (first in {seen[row['id']]})", where=where, fix=fix)
@@ -237,16 +238,45 @@ def check_row(row: Row, kind: Kind, labels: frozenset[str] | None, where: str, *
         _check_answers(row["context"], row["answers"], where)
 
 
+def check_pair(row: Row, where: str, *, pair: bool) -> None:
+    """Check that a row has a second text if the first training row has one, and only then.
+
+    Raises:
+        BertlineError: it is the other way round.
+    """
+    if ("text_pair" in row) != pair:
+        what = "no second text, where the first training row has one" if pair else "a second text, unlike the first row"
+        raise BertlineError(f"text_pair: {what}", where=where, fix="Give all rows of a task the same columns")
+
+
 def _check_text(value: object, column: str, where: str) -> None:
     if not isinstance(value, str):
         raise BertlineError(f"{column} is {value!r}, not a text", where=where, fix="Write it in quotes")
     if not value.strip():
         raise BertlineError(f"{column} is empty", where=where, fix="Fill it in, or remove the row")
+    check_characters(value, column, where)
+
+
+def check_characters(value: str, column: str, where: str) -> None:
+    """Check that a text can be written: JSON can name halves of a character (an emoji that was cut in two).
+
+    Raises:
+        BertlineError: it holds one.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        half = value[error.start].encode("unicode_escape").decode()
+        fix = "Remove it, or cut the text elsewhere"
+        raise BertlineError(f"{column} holds half a character ({half})", where=where, fix=fix) from None
 
 
 def _check_label(value: object, column: str, labels: frozenset[str] | None, where: str) -> None:
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str):
         raise BertlineError(f"{column} is {value!r}, not a text", where=where, fix="Write the label in quotes")
+    if not value.strip():
+        raise BertlineError(f"{column} is empty", where=where, fix="Fill it in, or remove the row")
+    check_characters(value, column, where)
     if labels is not None and value not in labels:
         known = ", ".join(sorted(labels)[:20]) or "none"
         fix = f"Use one that occurs in the training rows: {known}"

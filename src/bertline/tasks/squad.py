@@ -39,7 +39,7 @@ def squad_records(path: Path, shown: str) -> Iterator[Record]:
                             "id": question["id"],
                             "question": question["question"],
                             "context": paragraph["context"],
-                            "answers": [] if question.get("is_impossible") else question["answers"],
+                            "answers": [] if question.get("is_impossible") is True else question["answers"],
                         },
                     )
     except (KeyError, TypeError, AttributeError) as error:
