@@ -24,12 +24,11 @@ from benchmarks.machine import write_result
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_json
-from bertline.evaluation.scoreboard import COLUMNS
+from bertline.evaluation.scoreboard import BEYOND, COLUMNS, render_spread
 from pipelines.graph import check_lock, read_plan_and_changes
 
 _COLORS = {"pretrained": "#0b6e4f", "from_random": "#b0722a"}
 _NAMES = {start: COLUMNS[start] for start in _COLORS}
-_BEYOND = {"above": "yes", "within": "no", "below": "worse", "unknown": "one seed"}
 _MOST_LABELS = 10  # of a confusion matrix that can still be read
 _FEW = 3  # labels whose names find room along both axes
 _COLUMNS = (4, 5)  # of curves, and of matrices
@@ -91,18 +90,18 @@ def table(scoreboard: Mapping[str, Any]) -> str:
     for task, row in tasks.items():
         cells = [task, f"{row['rows']:,}", row["metric"]]
         cells += [_score(row, start) for start in _NAMES]
-        cells.append(_BEYOND[row["beyond_seeds"]])
+        cells.append(BEYOND[row["beyond_seeds"]])
         cells += [_score(row, other) if other in row else "" for other in others]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _score(row: Mapping[str, Any], name: str) -> str:
-    """With least and most, where several seeds differ."""
-    median, around = f"{100 * row[name]:.1f}", row["spread"].get(name)
-    if around is None or around["min"] == around["max"]:
-        return median
-    return f"{median} ({100 * around['min']:.1f} to {100 * around['max']:.1f})"
+    return _hundredths(row[name]) + render_spread(name, row, _hundredths)
+
+
+def _hundredths(score: float) -> str:
+    return f"{100 * score:.1f}"
 
 
 def draw(tasks: Mapping[str, Any], pretraining: Sequence[Mapping[str, Any]]) -> Figure:
@@ -167,10 +166,10 @@ def _draw_matrix(axes: Axes, task: str, pairs: list[list[Any]]) -> None:
     counts = {(actual, predicted): count for actual, predicted, count in pairs}
     rows = [[counts.get((actual, predicted), 0) for predicted in guesses] for actual in labels]
     axes.imshow([[cell / max(sum(row), 1) for cell in row] for row in rows], cmap="Greens", vmin=0, vmax=1)
+    size = 8 if len(labels) <= _FEW else 4
     for place, row in enumerate(rows):
         for other, cell in enumerate(row):
             dark = cell > sum(row) / 2
-            size = 8 if len(labels) <= _FEW else 4
             axes.text(other, place, f"{cell:,}", ha="center", va="center", color="w" if dark else "k", fontsize=size)
     turned = 90 if len(labels) > _FEW else 0  # short names beside, long ones along the axis
     across, down = ([name.replace("_", " ") for name in names] for names in (guesses, labels))

@@ -161,9 +161,10 @@ def recipe(options: argparse.Namespace, shape: Any, steps: int, window: int) -> 
     )
 
 
-def speeds(options: argparse.Namespace, shape: str, sequences_per_second: float, predictions: int) -> dict[str, Any]:
+def speeds(
+    options: argparse.Namespace, config: BertConfig, sequences_per_second: float, predictions: int
+) -> dict[str, Any]:
     """Tokens a second, and their share of the best matrix products seen before and after."""
-    config = BertConfig.named(shape, vocab_size=8192, max_positions=512)
     flops = flops_of_sequence(config, options.sequence_length, predictions)
     peak = max(measure_peak(torch.device("cpu"), "bf16") for _ in range(5))
     return {
@@ -183,10 +184,10 @@ def measure_ours(options: argparse.Namespace, shape: str) -> dict[str, Any]:
             clock = _Clock(warm)
             clock.watch(trainer)
             trainer.train()
-            predictions = trainer.source.predictions(options.sequence_length)
+            predictions, size = trainer.source.predictions(options.sequence_length), trainer.model.config
         lines = (Path(folder) / "log.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines][1:]
-    found = speeds(options, shape, options.batch_size * timed / clock.seconds, predictions)
+    found = speeds(options, size, options.batch_size * timed / clock.seconds, predictions)
     return found | {"waiting_share": statistics.median(row["waiting_share"] for row in rows)}
 
 
@@ -239,7 +240,8 @@ def measure_peer(options: argparse.Namespace, shape: str) -> dict[str, Any]:
             callbacks=[clock.callback(hf.TrainerCallback)],
         ).train()
     predictions = source.predictions(options.sequence_length)
-    return speeds(options, shape, options.batch_size * timed / clock.seconds, predictions)
+    size = BertConfig.named(shape, vocab_size=len(vocabulary))
+    return speeds(options, size, options.batch_size * timed / clock.seconds, predictions)
 
 
 def plain_rows(source: ExampleSource, step: int) -> Iterator[dict[str, Any]]:

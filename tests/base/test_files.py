@@ -97,12 +97,31 @@ def test_json_rows_stand_one_a_line_and_read_back(tmp_path: Path) -> None:
     assert len((tmp_path / "curve.json").read_text().splitlines()) == 4
 
 
-@pytest.mark.parametrize(("line", "told"), [('{"a": ', "line 2: not valid JSON"), ("[1]", "line 2: not a JSON object")])
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"a": ', "line 2: not valid JSON"),
+        ("[1]", "line 2: not a JSON object"),
+        ('{"a": ' + "[" * 100_000, r"line 2: not valid JSON \(maximum recursion depth"),
+    ],
+    ids=["cut off", "no object", "nested too deep"],
+)
 def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str, told: str) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"a": 1}\n' + line + "\n")
     with pytest.raises(BertlineError, match=told):
         list(read_jsonl(path))
+
+
+def test_json_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"a": "é"}', encoding="utf-8-sig")
+    assert read_json(tmp_path / "a.json") == {"a": "é"}
+
+
+def test_json_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(BertlineError, match=r"a\.json: not valid JSON .*position 7"):
+        read_json(tmp_path / "a.json")
 
 
 def test_missing_json_is_named(tmp_path: Path) -> None:

@@ -42,11 +42,13 @@ def test_jsonl_has_texts_and_optional_titles(tmp_path: Path) -> None:
     ("line", "problem"),
     [
         (b'{"text": "x"', "line 2: not valid JSON"),
+        (b'{"text": ' + b"[" * 100_000, "line 2: not valid JSON"),
         (b"[1]", "line 2: not a JSON object"),
         (b'{"body": "x"}', "line 2: no key 'text' among body"),
         (b'{"text": 3}', "line 2: text is 3"),
         (b'{"text": "\xff"}', "line 2: not UTF-8"),
     ],
+    ids=["cut off", "nested too deep", "no object", "another key", "a number", "not UTF-8"],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: bytes, problem: str) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"text": "good"}\n' + line + b"\n")

@@ -9,7 +9,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bertline.base.download_config import Download
-from bertline.base.options import STRICT, in_unit_interval, not_negative, option, positive, require, watched
+from bertline.base.options import (
+    STRICT,
+    in_unit_interval,
+    names_random_numbers,
+    not_negative,
+    option,
+    positive,
+    require,
+    watched,
+)
 from bertline.base.register_config import Register
 from bertline.base.shapes import SIZES, shape_of
 from bertline.base.tune_config import Tune
@@ -183,6 +192,7 @@ class Pretrain:
         positive(self, "checkpoint_every", "log_every", "evaluate_every", "evaluation_batches", "average_every")
         in_unit_interval(self, "warmup", "dropout", "short_rate", "weight_decay", "ramp_share", "average_share")
         not_negative(self, "perplexity_sequences")
+        names_random_numbers(self, "seed")
         require(16 <= self.sequence_length <= 512, "sequence_length", "must be between 16 and 512")
         watched(self, "init_from")
         require(all(times >= 1 for times in self.upsample.values()), "upsample", "must be whole numbers, at least 1")
@@ -301,6 +311,7 @@ class Finetune:
         require(8 <= self.max_length <= 512, "max_length", "must be between 8 and 512")
         positive(self, "stride")
         not_negative(self, "patience", "frozen_layers")
+        names_random_numbers(self, "seed")
         require(0 < self.layer_decay <= 1, "layer_decay", "must be above 0 and at most 1")
 
 

@@ -111,14 +111,23 @@ def write_jsonl(path: Path, rows: Iterable[JsonRow]) -> int:
     return count
 
 
-def read_json(path: Path) -> Any:
-    """Read one JSON value; a missing or malformed file is a BertlineError."""
+def parse_json(text: str | bytes, where: str, fix: str) -> Any:
+    """The JSON value of a text; one that is malformed, or nested too deep to be read, is a BertlineError."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BertlineError(f"not valid JSON ({error})", where=where, fix=fix) from None
+
+
+def read_json(path: Path) -> Any:
+    """Read one JSON value, a byte order mark before it or not; a missing or malformed file is a BertlineError."""
+    fix = "write it anew"
+    try:
+        return parse_json(path.read_text(encoding="utf-8-sig"), str(path), fix)
     except FileNotFoundError:
         raise BertlineError("file not found", where=str(path), fix=_MISSING_FIX) from None
-    except ValueError as error:
-        raise BertlineError(f"not valid JSON ({error})", where=str(path), fix="write it anew") from None
+    except UnicodeDecodeError as error:
+        raise BertlineError(f"not valid JSON ({error})", where=str(path), fix=fix) from None
 
 
 def read_jsonl(path: Path) -> Iterator[JsonRow]:
@@ -136,13 +145,9 @@ def numbered_jsonl(path: Path) -> Iterator[tuple[int, JsonRow]]:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                where = f"{path}, line {number}"
-                raise BertlineError(f"not valid JSON ({error})", where=where, fix="correct the line") from None
+            where = f"{path}, line {number}"
+            row = parse_json(line, where, "correct the line")
             if not isinstance(row, dict):
-                where = f"{path}, line {number}"
                 raise BertlineError("not a JSON object", where=where, fix="write one object a line")
             yield number, row
 

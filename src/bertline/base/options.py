@@ -1,5 +1,6 @@
 """What an option of params.yaml is: a dataclass field with a default and a meaning; and checks that sections share."""
 
+import math
 from copy import deepcopy
 from dataclasses import field
 from typing import Any, TypeVar
@@ -28,9 +29,14 @@ def in_unit_interval(section: object, *keys: str) -> None:
 
 
 def positive(section: object, *keys: str) -> None:
-    """Refuse numbers that are not above 0."""
+    """Refuse numbers that are not above 0, or not finite."""
     for key in keys:
-        require(getattr(section, key) > 0, key, "must be above 0")
+        require(0 < getattr(section, key) < math.inf, key, "must be above 0, and finite")
+
+
+def names_random_numbers(section: object, key: str) -> None:
+    """Refuse what cannot name random numbers."""
+    require(0 <= getattr(section, key) < 2**63, key, "must be at least 0 and below 2^63")
 
 
 def watched(section: object, key: str) -> None:

@@ -54,7 +54,7 @@ def _on_ray() -> Spread:
     try:
         import ray  # noqa: PLC0415 - an extra
     except ImportError:
-        fix = "Install it (`pip install 'bertline[ray]'`), or set documents.engine: local"
+        fix = "Install it (`pip install 'ray>=2.52'`), or set documents.engine: local"
         raise BertlineError("Ray is not installed", where=where, fix=fix) from None
     try:
         _knock(os.environ.get("RAY_ADDRESS", ""))

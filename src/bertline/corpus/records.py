@@ -1,7 +1,6 @@
 """Documents in records: JSONL, Parquet, and what WikiExtractor writes; streamed, and checked row by row."""
 
 import html
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bertline.base.errors import BertlineError
+from bertline.base.files import parse_json
 from bertline.corpus.compression import COMPRESSED
 from bertline.corpus.raw_files import not_utf8, opened
 
@@ -59,10 +59,7 @@ def read_jsonl_documents(path: Path) -> Iterator[Document]:
     """
     for number, line in _lines(path):
         where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise BertlineError(f"not valid JSON ({error})", where=where, fix="Correct the line") from None
+        row = parse_json(line, where, "Correct the line")
         if not isinstance(row, dict):
             raise BertlineError("not a JSON object", where=where, fix='Write {"text": …} in each line')
         text = row.get("text", "")

@@ -4,7 +4,7 @@ scoreboard = make_scoreboard({"documents": …, "encode": …, "pretrain": …},
 scoreboard.md = render_scoreboard(scoreboard)
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bertline.evaluation.seeds import Spread, beyond, spread
@@ -77,8 +77,10 @@ def _pretraining(documents: Figures, encode: Figures, pretrain: Figures) -> dict
         "steps": pretrain["steps"],
         "trained_tokens": pretrain["tokens"],
         "unigram_entropy": encode["unigram_entropy"],
-        # An objective without next-sentence prediction has no NSP figures.
-        **{name: validation[name] for name in ("mlm_loss", "mlm_accuracy", "nsp_accuracy") if name in validation},
+        "mlm_loss": validation["mlm_loss"],
+        "mlm_accuracy": validation["mlm_accuracy"],
+        # An objective without next-sentence prediction has none.
+        **({} if validation["nsp_accuracy"] is None else {"nsp_accuracy": validation["nsp_accuracy"]}),
     }
 
 
@@ -179,17 +181,22 @@ def _render_row(task: str, row: Figures, shown: Sequence[str]) -> list[str]:
     for name in shown:
         cells.append(_render_score(name, row) if name in row else "")
         if name == "from_random":
-            cells += [f"{row['gain']:+.3f}", _BEYOND[row["beyond_seeds"]]]
+            cells += [f"{row['gain']:+.3f}", BEYOND[row["beyond_seeds"]]]
     cells.append(", ".join(f"{metric_name(name)} {value:.3f}" for name, value in row["others"].items()))
     return cells
 
 
 def _render_score(name: str, row: Figures) -> str:
     text = f"**{row[name]:.3f}**" if name == "pretrained" else f"{row[name]:.3f}"
+    return text + render_spread(name, row, "{:.3f}".format)
+
+
+def render_spread(name: str, row: Figures, render: Callable[[float], str]) -> str:
+    """The least and the most of a column's seeds, where they differ; else nothing."""
     around = row["spread"].get(name)
     if around is None or around["min"] == around["max"]:
-        return text
-    return f"{text} ({around['min']:.3f} to {around['max']:.3f})"
+        return ""
+    return f" ({render(around['min'])} to {render(around['max'])})"
 
 
 def remarks(tasks: Mapping[str, Figures]) -> Iterator[str]:
@@ -200,7 +207,7 @@ def remarks(tasks: Mapping[str, Figures]) -> Iterator[str]:
             yield f"Better than *pre-trained*: {title} on {', '.join(found)}."
 
 
-_BEYOND = {"above": "yes", "below": "worse", "within": "no", "unknown": "one seed"}
+BEYOND = {"above": "yes", "below": "worse", "within": "no", "unknown": "one seed"}
 
 LEGEND = """\
 Models: the median over the seeds and, in brackets, the least and the most. *pre-trained*: fine-tuned from the

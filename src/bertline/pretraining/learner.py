@@ -143,7 +143,8 @@ class Learner:
     def micro_batches(self, batch: Batch) -> int:
         """Into how many parts a batch is cut: as few as keep each within the tokens of one of the main part."""
         rows, length = batch.ids.shape
-        most = self.config.batch_size * self.config.sequence_length / (self.config.accumulation * self.world.size)
+        processes = max(self.world.size, self.config.processes)  # one alone may replay what several have trained
+        most = self.config.batch_size * self.config.sequence_length / (self.config.accumulation * processes)
         fitting = (parts for parts in range(1, rows + 1) if rows % parts == 0 and rows * length / parts <= most)
         return next(fitting, rows)
 

@@ -6,25 +6,23 @@ measured.intervals     # {"mlm_loss": [3.61, 3.72], …}
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from bertline.base.config import Pretrain
-from bertline.pretraining.cross_entropy import cross_entropy
 from bertline.pretraining.examples import Batch, ExampleSource
 from bertline.pretraining.objective import SUMS, Means, means, objective_sums
-from bertline.training.device import autocast
 from bertline.training.distributed import World
 
 Interrupted = Callable[[], bool]
 Intervals = dict[str, list[float]]  # the lower edge and the upper one
 _DRAWS = 1000
+_MOST_NATS = 700.0  # a model that has diverged: the exponential of more is no number
 
 
 @dataclass(frozen=True)
@@ -51,26 +49,28 @@ def measure(
         source: of the batches; in several processes each measures its rows of them.
         config: the recipe; its evaluation_batches, perplexity_sequences and precision are read.
         world: the processes.
-        interrupted: asked between batches, by a process on its own; None is returned when it says yes.
+        interrupted: asked between batches, by all processes equally often, and says the same to all; None is returned
+            when it says yes.
     """
     network.eval()
     device = next(network.parameters()).device
     sums = torch.zeros(config.evaluation_batches, len(SUMS), dtype=torch.float64)
     for step in range(config.evaluation_batches):
-        if world.size == 1 and interrupted():
+        if interrupted():
             return None
-        batch = source.batch(step, world.rank, world.size)
-        sums[step] = objective_sums(network, batch.to(device), config.precision).double().cpu()
+        for part in source.batch(step, world.rank, world.size).split(config.accumulation):
+            sums[step] += objective_sums(network, part.to(device), config.precision).double().cpu()
     sums = world.sum(sums.to(device)).cpu()
     made = means(sums.sum(dim=0).tolist(), pairs=source.pairs)
     if config.perplexity_sequences:
-        surprise = torch.zeros(2, dtype=torch.float64)
-        for first in range(0, config.perplexity_sequences, config.batch_size):
-            rows = min(config.perplexity_sequences - first, config.batch_size)
-            plain = source.batch(first // config.batch_size).rows(slice(world.rank, rows, world.size))
-            surprise += _pseudo_log_likelihood(network, plain, source, config, device).cpu()
-        loss, tokens = world.sum(surprise.to(device)).tolist()
-        made["pseudo_perplexity"] = round(math.exp(loss / max(tokens, 1)), 6)
+        alone = torch.zeros(len(SUMS), dtype=torch.float64)
+        for part in _masked_one_by_one(source, config, world):
+            if interrupted():
+                return None
+            if len(part.labels):
+                alone += objective_sums(network, part.to(device), config.precision).double().cpu()
+        loss, _, tokens, *_ = world.sum(alone.to(device)).tolist()
+        made["pseudo_perplexity"] = round(math.exp(min(loss / max(tokens, 1), _MOST_NATS)), 6)
     return Measured(made, _intervals(sums.numpy(), pairs=source.pairs))
 
 
@@ -89,23 +89,28 @@ def _intervals(sums: npt.NDArray[np.float64], *, pairs: bool) -> Intervals:
     return dict(zip(names, edges.T.tolist(), strict=True))
 
 
-def _pseudo_log_likelihood(
-    network: Any, batch: Batch, source: ExampleSource, config: Pretrain, device: torch.device
-) -> Tensor:
-    """The sum of -log P(token | all others) over the ordinary tokens of some sequences, and their count: fp64 (2,).
+def _masked_one_by_one(source: ExampleSource, config: Pretrain, world: World) -> Iterator[Batch]:
+    """This process's rows for pseudo-perplexity, so many at a time as in training.
 
-    Every token is masked by itself, in a sequence of its own (Salazar et al. 2020, "Masked language model scoring").
+    Every ordinary token of the first `perplexity_sequences` is masked by itself, in a sequence of its own (Salazar et
+    al. 2020, "Masked language model scoring"). All processes get as many batches: their last ones may be empty.
     """
-    ids = batch.unmasked()
-    row, column = torch.nonzero(torch.from_numpy(source.pieces.ordinary)[ids], as_tuple=True)
-    found = torch.zeros(2, dtype=torch.float64, device=device)
-    for first in range(0, len(row), config.batch_size):
-        rows, columns = (which[first : first + config.batch_size] for which in (row, column))
-        masked = ids[rows].scatter(1, columns[:, None], source.pieces.special.mask).to(device)
-        targets = ids[rows, columns].to(device)
-        inputs = (masked, batch.segments[rows].to(device), batch.padding[rows].to(device), columns[:, None].to(device))
-        with autocast(device, config.precision):
-            logits, _ = network(*inputs)
-        losses, _ = cross_entropy(logits[:, 0], targets)
-        found += torch.stack((losses.sum().double(), torch.tensor(float(len(targets)), device=device).double()))
-    return found
+    most = max(config.batch_size // (config.accumulation * world.size), 1)
+    for first in range(0, config.perplexity_sequences, config.batch_size):
+        some = source.batch(first // config.batch_size).rows(slice(config.perplexity_sequences - first))
+        ordinary = torch.from_numpy(source.pieces.ordinary)[some.unmasked()]
+        longest = max(int(ordinary[rank :: world.size].sum()) for rank in range(world.size))
+        mine = slice(world.rank, None, world.size)
+        some, ids = some.rows(mine), some.unmasked()[mine]
+        rows, columns = torch.nonzero(ordinary[mine], as_tuple=True)
+        for start in range(0, longest, most):
+            row, place = rows[start : start + most], columns[start : start + most, None]
+            yield Batch(
+                ids=ids[row].scatter(1, place, source.pieces.special.mask),
+                segments=some.segments[row],
+                mask=some.padding[row],
+                positions=place,
+                targets=ids[row].gather(1, place),
+                weights=torch.ones(place.shape),
+                labels=some.labels[row],
+            )

@@ -7,12 +7,14 @@ Since batches and dropout are functions of (seed, step), the steps from the chec
 the weights at the step are those of the run, and so are its loss and gradient.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from bertline.base.files import read_jsonl
 from bertline.pretraining.cross_entropy import cross_entropy
 from bertline.pretraining.examples import Batch
 from bertline.pretraining.trainer import Trainer
@@ -55,9 +57,10 @@ def replay(trainer: Trainer, step: int) -> Replayed:
     """
     trainer.resume(before=step)
     start = trainer.history.step
+    rate = _learning_rates(trainer)
     with trainer.batches(start) as batches:
         while trainer.history.step < step:
-            trainer.advance(next(batches), trainer.learning_rate())
+            trainer.advance(next(batches), rate())
         parts = next(batches)
     sums, norm = trainer.learner.gradients(parts, step)
     batch = trainer.source.batch(step)
@@ -77,15 +80,32 @@ def replay(trainer: Trainer, step: int) -> Replayed:
     )
 
 
+def _learning_rates(trainer: Trainer) -> Callable[[], float]:
+    """The learning rate of the trainer's next step, whenever it is asked.
+
+    With a budget in minutes it was the clock's, and is read off the run's curve: between two of its points, a line.
+    """
+    logged = trainer.directory / "curve.jsonl"
+    rows = list(read_jsonl(logged)) if logged.exists() and trainer.config.budget_unit == "minutes" else []
+    if not rows:
+        return trainer.learning_rate
+    steps, rates = ([float(row[key]) for row in rows] for key in ("step", "learning_rate"))
+    return lambda: float(np.interp(trainer.history.step + 1, steps, rates))  # a point tells of the step that made it
+
+
 @torch.no_grad()
 def _losses(trainer: Trainer, batch: Batch) -> Tensor:
     trainer.model.eval()
-    moved = batch.to(trainer.device)
+    parts = batch.split(trainer.learner.micro_batches(batch))
+    return torch.cat([_losses_of(trainer, part.to(trainer.device)).cpu() for part in parts])
+
+
+def _losses_of(trainer: Trainer, part: Batch) -> Tensor:
     with autocast(trainer.device, trainer.config.precision):
-        logits, _ = trainer.model(moved.ids, moved.segments, moved.mask, moved.positions)
-    losses, _ = cross_entropy(logits.flatten(0, 1), moved.targets.flatten())
-    weighted = losses.view(moved.weights.shape) * moved.weights
-    return (weighted.sum(dim=1) / moved.weights.sum(dim=1).clamp(min=1)).cpu()
+        logits, _ = trainer.model(part.ids, part.segments, part.mask, part.positions)
+    losses, _ = cross_entropy(logits.flatten(0, 1), part.targets.flatten())
+    weighted = losses.view(part.weights.shape) * part.weights
+    return weighted.sum(dim=1) / part.weights.sum(dim=1).clamp(min=1)
 
 
 def describe(replayed: Replayed, vocabulary: Sequence[str]) -> Iterator[str]:

@@ -156,7 +156,10 @@ class Trainer:
         return (self.plan.tokens(step) + ahead) / self.plan.tokens(self.plan.steps)
 
     def learning_rate(self) -> float:
-        """Of the next step, by the middle of it: neither the first nor the last step is lost to a rate of 0."""
+        """Of the next step, by the middle of it: neither the first nor the last step is lost to a rate of 0.
+
+        With a budget in minutes by its beginning, since nobody knows how long it will take.
+        """
         factor = learning_rate_factor(self.done(steps_ahead=0.5), self.config.schedule, self.config.warmup)
         return self.config.learning_rate * factor
 
@@ -181,6 +184,8 @@ class Trainer:
             while self.done() < 1.0 and not self._stopping:
                 if self.history.step % config.evaluate_every == 0:
                     self._evaluate()
+                    if self._stopping:
+                        break  # before the step: what was not measured now is measured when the run goes on
                 self._one_step(batches, progress)
                 if self.history.step % config.checkpoint_every == 0 and not self._stopping:
                     self.save_checkpoint()
@@ -241,7 +246,10 @@ class Trainer:
             raise BertlineError(what, where=f"pre-training, step {step}", fix=fix) from None
 
     def _agree(self, seconds: float) -> None:
-        """Make one process's signal everyone's, and the main one's clock: none may go on while another stops."""
+        """Make one process's signal everyone's, and the main one's clock: none may go on while another stops.
+
+        All processes must ask it, and as often.
+        """
         if self.world.size > 1:
             heard = torch.tensor([seconds if self.world.main else 0.0, float(self._stop.signal)], dtype=torch.float64)
             seconds, signal_number = self.world.maximum(heard.to(self.device)).tolist()
@@ -262,7 +270,11 @@ class Trainer:
             self.history.add_evaluation(result)
 
     def _measure(self, name: str) -> Measured | None:
-        return measure(self.model, self.measured[name], self.config, self.world, lambda: bool(self._stopping))
+        return measure(self.model, self.measured[name], self.config, self.world, self._asked_to_stop)
+
+    def _asked_to_stop(self) -> bool:
+        self._agree(self.history.seconds)
+        return bool(self._stopping)
 
     def _finish(self) -> None:
         """Write a checkpoint of the last step; leave, if a signal asked for it; else take the final measurements."""

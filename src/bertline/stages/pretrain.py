@@ -20,12 +20,14 @@ from bertline.pretraining.replay import replay as replay_step
 from bertline.pretraining.trainer import Trainer, fingerprint
 from bertline.tokens.store import TokenStore
 from bertline.tokens.tokenizer import VOCAB, copy_tokenizer, read_vocab
-from bertline.training.distributed import World, join, launch, launched
+from bertline.training.distributed import World, check_gpus, join, launch, launched
 
 
 def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
     """Pre-train on data/tokens; write the model, its card, metrics and curves."""
     if params.pretrain.processes > 1 and not launched():
+        if params.pretrain.device == "cuda":
+            check_gpus(params.pretrain.processes)
         launch(params.pretrain.processes, "bertline.stages.pretrain", "--root", str(artifacts.root))
         metrics: dict[str, Any] = read_json(artifacts.metrics("pretrain"))
         return metrics

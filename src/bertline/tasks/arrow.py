@@ -4,7 +4,7 @@ Labels that `datasets` stores as numbers (ClassLabel) come out as their names. N
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,15 @@ def dataset_records(path: Path, shown: str, split: str) -> Iterator[Record]:
             raise BertlineError(f"{file.name} is not readable ({error})", where=shown, fix=fix) from None
 
 
+def check_columns(names: Sequence[str], where: str) -> None:
+    """Refuse two columns of one name: a record keeps one of them."""
+    for name in names:
+        if names.count(name) > 1:
+            raise BertlineError(f"two columns are called {name!r}", where=where, fix="Give each a name of its own")
+
+
 def _records(schema: Any, batches: Any, shown: str, first: int = 0) -> Iterator[Record]:
-    for name in schema.names:
-        if schema.names.count(name) > 1:
-            fix = "Give each a name of its own"
-            raise BertlineError(f"two columns are called {name!r}", where=shown, fix=fix)
+    check_columns(schema.names, shown)
     names = _label_names(schema)
     number = first
     for batch in batches:

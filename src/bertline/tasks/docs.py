@@ -52,7 +52,7 @@ def read_docs(raw: Path) -> list[Doc]:
     """
     path = raw / RAW_FILE
     if not path.exists():
-        fix = "Add `address: python-docs:` to download.sources and run `dvc repro download`"
+        fix = "Add `address: 'python-docs:'` to download.sources, or take the tasks of docs_* builders out of tasks"
         raise BertlineError("file not found (the docs tasks are made from it)", where=str(path), fix=fix)
     docs: list[Doc] = []
     seen: Counter[str] = Counter()

@@ -21,7 +21,7 @@ from typing import Any
 
 from bertline.base.errors import BertlineError
 from bertline.base.files import numbered_jsonl
-from bertline.tasks.arrow import dataset_records, parquet_records
+from bertline.tasks.arrow import check_columns, dataset_records, parquet_records
 from bertline.tasks.conll import conll_records
 from bertline.tasks.squad import squad_records
 
@@ -98,7 +98,7 @@ def _table(path: Path, shown: str, *, delimiter: str, quoting: Any) -> Iterator[
             header: list[str] = []
             for fields in reader:
                 if fields and not header:
-                    _check_header(fields, f"{shown}, line {line}")
+                    check_columns(fields, f"{shown}, line {line}")
                 elif fields:
                     yield f"{shown}, line {line}", _record(header, fields, f"{shown}, line {line}", quoting)
                 header = header or fields
@@ -128,12 +128,6 @@ def _open_quote(path: Path, first: int) -> tuple[int, bool]:
             return first + text.count("\n", 0, place), field.end() < len(text)
         place = field.end() + 1
     return first, True
-
-
-def _check_header(header: Sequence[str], where: str) -> None:
-    for name in header:
-        if header.count(name) > 1:
-            raise BertlineError(f"two columns are called {name!r}", where=where, fix="Give each a name of its own")
 
 
 def _record(header: Sequence[str], fields: Sequence[str], where: str, quoting: Any) -> dict[str, Any]:

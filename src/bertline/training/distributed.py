@@ -26,6 +26,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from bertline.base.errors import BertlineError
+from bertline.training.device import find_device
 
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
@@ -51,15 +52,28 @@ class World:
 
     @contextmanager
     def one_voice(self) -> Iterator[None]:
-        """Leave it to the main process to say how it went; what only another one knows (any other error) is raised."""
-        if self.main:
-            yield
-            return
+        """Leave it to the main process to say how it went; what only another one knows (any other error) is raised.
+
+        Raises:
+            BertlineError: in the main process, that another one has gone.
+        """
         try:
             yield
         except BertlineError:
+            if self.main:
+                raise
             raise SystemExit(1) from None
-        raise SystemExit(0)
+        except RuntimeError as error:
+            if not _peer_has_gone(error):
+                raise
+            if not self.main:
+                raise SystemExit(1) from None
+            fix = "Look for its own message, or for one of the system's; then run again: it goes on from its checkpoint"
+            raise BertlineError(
+                "another process of the run has ended", where=f"process 0 of {self.size}", fix=fix
+            ) from None
+        if not self.main:
+            raise SystemExit(0)
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor over all processes; in one process, the tensor itself."""
@@ -103,9 +117,19 @@ class World:
         return made
 
 
+def _peer_has_gone(error: RuntimeError) -> bool:
+    """Whether that is what NCCL (with a class of its own) or Gloo (in words) says."""
+    said = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
+    return isinstance(error, dist.DistError) or any(words in str(error) for words in said)
+
+
 @contextmanager
 def join(device: str) -> Iterator[World]:
-    """Join the processes that torchrun started together with this one; leave them at the end."""
+    """Join the processes that torchrun started together with this one; leave them at the end.
+
+    Raises:
+        BertlineError: this process's GPU is not there.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield World()
@@ -113,6 +137,7 @@ def join(device: str) -> Iterator[World]:
     _end_with_parent()
     world = World(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
     if device == "cuda":
+        check_gpus(world.local_rank + 1)
         torch.cuda.set_device(world.local_rank)
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
@@ -142,6 +167,19 @@ def _end_with_parent() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def check_gpus(processes: int) -> None:
+    """Refuse more processes on this machine than it has GPUs: each needs one of its own.
+
+    Raises:
+        BertlineError: there are fewer, or none.
+    """
+    find_device("cuda")
+    count = torch.cuda.device_count()
+    if processes > count:
+        fix = f"Set it to {count} or less"
+        raise BertlineError(f"{processes} processes for {count} GPUs", where="pretrain.processes", fix=fix)
+
+
 def launched() -> bool:
     """Whether this process is one of several that were started together."""
     return "WORLD_SIZE" in os.environ
@@ -154,6 +192,7 @@ def launch(processes: int, module: str, *arguments: str) -> None:
 
     Raises:
         SystemExit: a signal came (143 or 130), or one of them failed (its exit status) and has said why.
+        BertlineError: one of them was killed, and could not say so.
     """
     from torch.distributed.elastic.multiprocessing import SignalException  # noqa: PLC0415 - slow to import
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # noqa: PLC0415
@@ -161,6 +200,7 @@ def launch(processes: int, module: str, *arguments: str) -> None:
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes speak for themselves
     config = LaunchConfig(
+        run_id="bertline",  # torch warns where there is none
         min_nodes=1,
         max_nodes=1,
         nproc_per_node=processes,
@@ -173,4 +213,9 @@ def launch(processes: int, module: str, *arguments: str) -> None:
     except SignalException as stopped:
         raise SystemExit(128 + stopped.sigval) from None
     except ChildFailedError as failed:
-        raise SystemExit(failed.get_first_failure()[1].exitcode) from None
+        number, failure = failed.get_first_failure()
+        if failure.exitcode >= 0:
+            raise SystemExit(failure.exitcode) from None
+        what = f"process {number} was ended by {signal.Signals(-failure.exitcode).name}"
+        fix = "If nobody did it, memory ran out (dmesg says so): fewer processes, or more accumulation. Then run again"
+        raise BertlineError(what, where=f"a run in {processes} processes", fix=fix) from None
