@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from bertline.base.config import SecondPhase
+from bertline.pretraining.measure import Measured
 from bertline.pretraining.trainer import Trainer
 from bertline.tokens.store import TokenStore
 from bertline.tokens.tokenizer import SPECIAL_TOKENS
@@ -20,12 +22,22 @@ def main() -> None:
     stores, run, options = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
     phase = SecondPhase(**options.pop("second_phase", {}))
     exact = replace(CONFIG, precision="fp32", dropout=0.0, budget=12, log_every=1, evaluate_every=6)
+    strike = options.pop("strike_at", -1)
+
+    class Struck(Trainer):
+        """The last process gets a SIGTERM in the evaluation of a step."""
+
+        def _measure(self, name: str) -> Measured | None:
+            if (self.history.step, name) == (strike, "validation") and self.world.rank == self.world.size - 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super()._measure(name)
+
     config = replace(exact, second_phase=phase, **options)
     train, validation = (TokenStore.open(stores / split) for split in ("train", "validation"))
     words = [f"w{number}" for number in range(train.meta["vocab_size"] - len(SPECIAL_TOKENS))]
     with (
         join("cpu") as world,
-        Trainer(config, train, validation, [*SPECIAL_TOKENS, *words], run, world=world) as trainer,
+        Struck(config, train, validation, [*SPECIAL_TOKENS, *words], run, world=world) as trainer,
     ):
         (run / f"pid-{world.rank}").write_text(str(os.getpid()))
         trainer.train()

@@ -140,6 +140,19 @@ def test_a_signal_to_one_process_stops_both_with_a_checkpoint_to_go_on_from(stor
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("at", [0, 6, 12])
+def test_a_signal_to_one_process_in_an_evaluation_stops_both_and_loses_nothing(
+    stores: Path, tmp_path: Path, at: int
+) -> None:
+    finish(start(stores, tmp_path / "undisturbed", {}))
+    struck = start(stores, tmp_path / "struck", {"strike_at": at})
+    said, _ = struck.communicate(timeout=120)
+    assert struck.returncode != 0 and f"stopped at step {at}" in said, said
+    finish(start(stores, tmp_path / "struck", {}))
+    assert result(tmp_path / "struck") == result(tmp_path / "undisturbed")
+
+
+@pytest.mark.slow
 def test_a_second_run_on_the_same_directory_is_refused(stores: Path, tmp_path: Path) -> None:
     with open_run(stores, tmp_path):
         said, _ = (second := start(stores, tmp_path, {})).communicate(timeout=120)

@@ -71,6 +71,47 @@ def test_it_is_the_same_each_time_and_has_no_figure_that_the_objective_lacks(tra
     assert alone.means["nsp_loss"] is None
 
 
+def test_accumulation_cuts_what_is_measured_at_once_and_changes_no_figure(trainer: Trainer) -> None:
+    config = replace(CONFIG, precision="fp32")
+    whole, seen = measured(trainer, 0, config), []
+
+    def network(ids: torch.Tensor, *others: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(len(ids))
+        found: tuple[torch.Tensor, torch.Tensor] = trainer.model(ids, *others)
+        return found
+
+    network.eval, network.parameters = trainer.model.eval, trainer.model.parameters  # type: ignore[attr-defined]
+    config = replace(config, accumulation=4)
+    parts = measure(network, source_of(trainer, 0, config), config, World(), lambda: False)
+    assert max(seen) == 2 and parts is not None  # of eight sequences a step
+    assert parts.means == pytest.approx(whole.means, rel=1e-5)
+
+
+def test_it_can_be_stopped_between_any_two_batches(trainer: Trainer) -> None:
+    asked = []
+
+    def interrupted() -> bool:
+        asked.append(len(asked))
+        return len(asked) == stop
+
+    stop = 0
+    assert measure(trainer.model, source_of(trainer, 0, CONFIG), CONFIG, World(), interrupted) is not None
+    total = len(asked)
+    assert total > CONFIG.evaluation_batches + 4  # pseudo-perplexity's: a batch of eight tokens at a time
+    for stop in (1, CONFIG.evaluation_batches, CONFIG.evaluation_batches + 1, total):
+        asked.clear()
+        assert measure(trainer.model, source_of(trainer, 0, CONFIG), CONFIG, World(), interrupted) is None
+        assert len(asked) == stop
+
+
+def test_a_model_that_has_diverged_has_a_pseudo_perplexity_all_the_same(trainer: Trainer) -> None:
+    model = copy.deepcopy(trainer.model)
+    with torch.no_grad():
+        model.mlm_bias[7] = 1e5
+    found = measure(model, source_of(trainer, 0, CONFIG), CONFIG, World(), lambda: False)
+    assert found is not None and math.isfinite(found.means["pseudo_perplexity"] or math.inf)
+
+
 def test_pseudo_perplexity_is_that_of_each_token_masked_alone(trainer: Trainer) -> None:
     # Eleven sequences: a batch, and a part of the next; some of them shorter, and with [SEP] in the middle.
     config = replace(CONFIG, precision="fp32", evaluation_batches=1, perplexity_sequences=11, short_rate=0.5)

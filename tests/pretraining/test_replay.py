@@ -73,6 +73,26 @@ def test_without_a_checkpoint_it_starts_at_the_beginning(stores: Path, tmp_path:
     assert replayed.start == 0 and replayed.mlm_loss == pytest.approx(trainer.history.curve[2]["mlm_loss"], abs=1e-6)
 
 
+def test_with_a_budget_in_minutes_the_learning_rates_are_those_of_the_curve(stores: Path, tmp_path: Path) -> None:
+    config = replace(RECIPE, budget=0.05, budget_unit="minutes", embedding_init="normal", evaluation_batches=1)
+    config = replace(config, checkpoint_every=1_000_000)
+    with open_run(stores, tmp_path, config) as trainer:
+        trainer.train()
+        trainer.discard_checkpoints()
+        curve = trainer.history.curve
+    step = curve[-1]["step"] - 1
+    replayed = replay(open_run(stores, tmp_path, config), step)
+    assert replayed.start == 0 and replayed.mlm_loss == pytest.approx(curve[step]["mlm_loss"], abs=1e-5)
+
+
+def test_its_sequences_are_looked_at_so_many_at_a_time_as_in_training(stores: Path, tmp_path: Path) -> None:
+    seen = []
+    trainer = open_run(stores, tmp_path, replace(RECIPE, accumulation=2, processes=2))
+    trainer.model.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    replayed = replay(trainer, 1)
+    assert set(seen) == {2} and len(replayed.losses) == 8
+
+
 def test_what_there_is_to_see_names_the_worst_sequences(stores: Path, tmp_path: Path) -> None:
     trainer = open_run(stores, tmp_path, RECIPE)
     replayed = replay(trainer, 1)

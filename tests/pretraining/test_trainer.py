@@ -16,6 +16,7 @@ import torch
 from bertline.base.config import Pretrain, SecondPhase
 from bertline.base.errors import BertlineError
 from bertline.pretraining import trainer as room
+from bertline.pretraining.measure import Measured
 from bertline.pretraining.plan import Plan
 from bertline.pretraining.trainer import Trainer, fingerprint
 from bertline.training.checkpoint import optimizer_tensors
@@ -89,6 +90,23 @@ def test_sigterm_ends_after_the_step_with_143_and_the_rest_is_as_if_undisturbed(
     stores: Path, tmp_path: Path, undisturbed: State, at: int
 ) -> None:
     with pytest.raises(SystemExit) as ended, open_run(stores, tmp_path, kind=struck_at(at, signal.SIGTERM)) as trainer:
+        trainer.train()
+    assert ended.value.code == 143
+    assert (tmp_path / f"step-{at:08d}" / "manifest.json").is_file()
+    assert identical(finish(stores, tmp_path), undisturbed)
+
+
+@pytest.mark.parametrize(("at", "name"), [(0, "validation"), (10, "validation"), (24, "validation"), (24, "train")])
+def test_sigterm_during_an_evaluation_leaves_that_evaluation_to_the_next_sitting(
+    stores: Path, tmp_path: Path, undisturbed: State, at: int, name: str
+) -> None:
+    class Struck(Trainer):
+        def _measure(self, measured: str) -> Measured | None:
+            if (self.history.step, measured) == (at, name):
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super()._measure(measured)
+
+    with pytest.raises(SystemExit) as ended, open_run(stores, tmp_path, kind=Struck) as trainer:
         trainer.train()
     assert ended.value.code == 143
     assert (tmp_path / f"step-{at:08d}" / "manifest.json").is_file()

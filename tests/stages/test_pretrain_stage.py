@@ -1,5 +1,6 @@
 """Stage pretrain: from tokens and vocabulary to a model directory and its reports."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,9 @@ from bertline.base.params import write_params
 from bertline.cli import app
 from bertline.model.bert import BertForPreTraining
 from bertline.model.hf import load_model
+from bertline.pretraining.trainer import fingerprint
 from bertline.stages.pretrain import run
+from bertline.tokens.store import TokenStore
 from bertline.tokens.tokenizer import load_tokenizer, write_tokenizer
 from pretraining.tiny_corpus import topic_store
 
@@ -140,6 +143,51 @@ def test_two_processes_make_one_run_with_one_voice(artifacts: Artifacts) -> None
     said, _ = failed.communicate(timeout=120)
     assert failed.returncode == 1
     assert said.count("error: ") == 1 and "9 sequences a step cannot be shared out among 2 processes" in said
+
+
+@pytest.mark.slow
+def test_what_the_main_process_alone_knows_is_told_once(artifacts: Artifacts) -> None:
+    run(PARAMS, artifacts)
+    (lock,) = artifacts.runs.glob("pretrain/*/lock")
+    shutil.rmtree(artifacts.runs)
+    several = replace(PARAMS.pretrain, processes=2)
+    train, validation = (TokenStore.open(artifacts.tokens(split)) for split in ("train", "validation"))
+    name = fingerprint(several, train, validation, artifacts.root)
+    with exclusive_lock(lock.parents[1] / name / "lock", "a test"):
+        process = start(artifacts, processes=2)
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert said.count("error") == 1 and f"already running: process {os.getpid()}" in said, said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_is_killed_is_named(artifacts: Artifacts, rank: int) -> None:
+    process = start(artifacts, processes=2, **ENDLESS)
+    _wait_for_a_log(artifacts)
+    workers = {int(_environment(child)["RANK"]): child for child in _children(process.pid)}
+    os.kill(workers[rank], signal.SIGKILL)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"a run in 2 processes: process {rank} was ended by SIGKILL" in said and "internal error" not in said, said
+
+
+def _children(process: int) -> list[int]:
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def _environment(process: int) -> dict[str, str]:
+    entries = Path(f"/proc/{process}/environ").read_bytes().decode().split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+
+def test_gpus_that_are_not_there_are_missed_before_any_process_starts(artifacts: Artifacts) -> None:
+    count = torch.cuda.device_count()
+    params = replace(PARAMS, pretrain=replace(PARAMS.pretrain, device="cuda", processes=count + 2))
+    told = rf"pretrain\.processes: {count + 2} processes for {count} GPUs" if count else "no CUDA device is available"
+    with pytest.raises(BertlineError, match=told):
+        run(params, artifacts)
 
 
 @pytest.mark.slow

@@ -44,11 +44,12 @@ the figure is for this model, not how far another seed would come.
 ## How it was trained
 
 - Text: {train_tokens:,} tokens in {train_documents:,} documents; {validation_tokens:,} tokens held out{upsampled}.
-- Objective: {objective}, sequences of {sequence_length} tokens, {batch_size} a step{second_phase}; {steps:,} steps,
+- Objective: {objective}, {masked}{positions}sequences of {sequence_length} tokens, \
+{ramp}{batch_size} a step{second_phase}; {steps:,} steps,
   {tokens:,} tokens in all (padding included).
 - Start: {start}.
 - {optimizer_name}, peak learning rate {learning_rate:g}, {schedule} schedule with {warmup:.0%} warm-up, weight decay
-  {weight_decay:g}, gradient norm clipped at {clip:g}, dropout {dropout:g}, seed {seed}, {precision}.
+  {weight_decay:g}, gradient norm clipped at {clip:g}, dropout {dropout:g}, seed {seed}, {precision}{averaged}.
 - Vocabulary (sha256 of vocab.txt): `{vocab_sha256}`.
 
 ## What it is for
@@ -81,6 +82,10 @@ def pretraining_card(
         vocab_sha256=train.meta["vocab_sha256"],
         upsampled="".join(f"; an epoch has {name} {times} times" for name, times in config.upsample.items()),
         second_phase=_second_phase(config.second_phase),
+        masked="whole words masked, " if config.whole_word else "",
+        positions="" if config.positions == "learned" else f"{config.positions} positions, ",
+        ramp=f"from {config.ramp_from} to " if config.ramp_from else "",
+        averaged=f"; weights averaged over the last {config.average_share:.0%}" if config.average_share else "",
         start=f"the weights of {config.init_from}" if config.init_from else _STARTS[config.embedding_init],
         parameters=metrics["parameters"],
         steps=metrics["steps"],

@@ -148,8 +148,8 @@ def restore_optimizer(model: torch.nn.Module, optimizer: torch.optim.Optimizer, 
         if name not in index:
             fix = "Remove the checkpoints of this run and start it anew"
             raise BertlineError(f"the optimizer has no parameter {name!r}", where="the checkpoint", fix=fix)
-        state.setdefault(index[name], {})[key] = value.clone()
-    # torch knows on which device each optimizer wants which quantity.
+        # LAMB counts its steps on the CPU. AdamW's fused kernel wants the count on the device: torch moves it there.
+        state.setdefault(index[name], {})[key] = value.clone().cpu() if key == "step" else value.clone()
     optimizer.load_state_dict({"state": state, "param_groups": packed["param_groups"]})
 
 
