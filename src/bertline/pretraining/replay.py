@@ -4,7 +4,8 @@
     print("\\n".join(describe(replayed, vocabulary)))
 
 Since batches and dropout are functions of (seed, step), the steps from the checkpoint on are made again as they were:
-the weights at the step are those of the run, and so are its loss and gradient.
+the weights at the step are those of the run, and so are its loss and gradient. (Almost so with a budget in minutes,
+whose learning rates are read off the curve, and of several processes, each with a dropout of its own.)
 """
 
 from collections.abc import Callable, Iterator, Sequence
