@@ -83,8 +83,6 @@ def test_a_harmed_checkpoint_is_named_and_the_one_before_used(tmp_path: Path, na
         file.write_bytes(content)
     said: list[str] = []
     found = load_latest(tmp_path, said.append)
-    if name == "manifest.json" and harm == "flip":  # a changed hash, or no JSON any more: either way it is not trusted
-        assert found is not None
     assert found is not None and found.state == {"at": 1}
     assert len(said) == 1 and "step-00000002" in said[0]
 
