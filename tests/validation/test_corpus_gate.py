@@ -48,6 +48,12 @@ def test_several_shards_are_looked_at_as_one_split(clean_copy: Artifacts) -> Non
     assert gate_corpus.run(PARAMS, clean_copy) == before
 
 
+def test_a_corpus_of_one_document_a_file_passes(clean_copy: Artifacts) -> None:
+    for split in ("train", "validation"):
+        corpus.change(split, lambda rows: [{**row, "source": f"{row['id']}.txt"} for row in rows])(clean_copy)
+    assert gate_corpus.run(PARAMS, clean_copy)["warnings"] == 0
+
+
 def test_a_directory_without_documents_is_told(clean_copy: Artifacts) -> None:
     for path in clean_copy.documents.glob("*.parquet"):
         path.unlink()
