@@ -7,7 +7,8 @@ the gate's section in params.yaml; those written here are bounds of the possible
 
 import math
 
-from bertline.base.config import Documents, GateCorpus, GatePretrain, GateTask, GateTokens, Pretrain, Vocab
+from bertline.base.config import Documents, Pretrain, Vocab
+from bertline.base.gate_config import GateCorpus, GatePretrain, GateTask, GateTokens
 from bertline.validation.checks import Check, between, matches, none, one_of, rows, unique
 from bertline.validation.corpus import SCHEMA
 from bertline.validation.vocabulary import SPECIAL_TOKENS
