@@ -186,7 +186,7 @@ def _write(kept: _Kept, path: Path) -> None:
         {
             "id": [content_key(words).hex() for words in kept.words],
             "source": [document.source for document in kept.documents],
-            "title": [document.title for document in kept.documents],
+            "title": [normalise(document.title) for document in kept.documents],
             "sentences": kept.sentences,
         },
         schema=SCHEMA,
