@@ -26,8 +26,9 @@ import torch
 import yaml
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Finetune, GatePretrain, Pretrain
+from bertline.base.config import Finetune, Pretrain
 from bertline.base.files import atomic_directory, read_jsonl, write_json
+from bertline.base.gate_config import GatePretrain
 from bertline.evaluation.metrics import score
 from bertline.evaluation.seeds import spread
 from bertline.finetuning.material import load_material

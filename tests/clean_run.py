@@ -12,10 +12,6 @@ from bertline.base.config import (
     Documents,
     Download,
     Encode,
-    GateCorpus,
-    GatePretrain,
-    GateTask,
-    GateTokens,
     Params,
     Pretrain,
     Task,
@@ -23,6 +19,7 @@ from bertline.base.config import (
     Vocab,
 )
 from bertline.base.download_config import Source
+from bertline.base.gate_config import GateCorpus, GatePretrain, GateTask, GateTokens
 from bertline.base.params import write_params
 from bertline.corpus.parquet import read_sentences
 from bertline.stages import documents, download, encode, pretrain, task, vocab

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bertline.base.config import Documents
+from bertline.base.artifacts import Artifacts
+from bertline.base.config import Documents, Params, Task, TaskData
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_json, write_json, write_jsonl
 from bertline.corpus.documents import build_corpus
+from bertline.stages import documents as stage
 
 CONFIG = Documents(min_characters=20, validation_fraction=0.2)
 ROW = "Seven grey herons stood in the shallow water and waited for the morning boat to leave the harbour"
@@ -39,7 +41,7 @@ def build(
     write_json(tmp_path / "raw" / "manifest.json", {"sources": [{"path": "text.txt"}]})
     (tmp_path / "tasks" / "herons" / split).parent.mkdir(parents=True)
     write_jsonl(tmp_path / "tasks" / "herons" / f"{split}.jsonl", rows)
-    metrics = build_corpus(tmp_path / "raw", directory, config, tmp_path / "tasks")
+    metrics = build_corpus(tmp_path / "raw", directory, config, [tmp_path / "tasks" / "herons"])
     assert read_json(directory / "stats.json") == metrics
     return metrics, [json.loads(line) for line in (directory / "dropped.jsonl").read_text().splitlines()]
 
@@ -114,11 +116,25 @@ def test_chinese_characters_are_words(tmp_path: Path) -> None:
     assert dropped[0]["ngram"] == " ".join(text[3:16])
 
 
+def test_rows_of_tasks_that_are_not_in_params_do_not_count(tmp_path: Path) -> None:
+    params = Params(documents=CONFIG, tasks={"mine": Task(data=TaskData(train="data/sources/a.csv"))})
+    artifacts = Artifacts(tmp_path)
+    artifacts.raw.mkdir(parents=True)
+    (artifacts.raw / "text.txt").write_text("\n\n".join([*some_documents(), planted(100, PLANTED)]))
+    write_json(artifacts.raw / "manifest.json", {"sources": [{"path": "text.txt"}]})
+    with pytest.raises(BertlineError, match="tasks/mine: the evaluation rows"):
+        stage.run(params, artifacts)
+    for name, text in (("mine", "Something else."), ("taken_out", ROW), (".mine.x.tmp", ROW)):
+        artifacts.task(name).mkdir(parents=True)
+        write_jsonl(artifacts.task(name) / "test.jsonl", [{"id": "r", "text": text, "label": "x"}])
+    assert stage.run(params, artifacts)["dropped"] == {}
+
+
 def test_a_damaged_row_is_named(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "tasks" / "t").mkdir(parents=True)
     (tmp_path / "tasks" / "t" / "test.jsonl").write_text('{"id": 1, "text": "x"}\n{"id"\n')
     with pytest.raises(BertlineError, match=r"t/test\.jsonl, line 2: not valid JSON"):
-        build_corpus(tmp_path / "raw", tmp_path / "out", CONFIG, tmp_path / "tasks")
+        build_corpus(tmp_path / "raw", tmp_path / "out", CONFIG, [tmp_path / "tasks" / "t"])
     assert list((tmp_path / "out").iterdir()) == []

@@ -1,7 +1,11 @@
 """The corpus: cleaned, without copies, split for good, the same bytes each time."""
 
+import json
+import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from bertline.base.config import Documents
@@ -10,6 +14,7 @@ from bertline.base.files import sha256_directory, write_json, write_jsonl
 from bertline.corpus import parquet
 from bertline.corpus.documents import build_corpus
 from bertline.corpus.parquet import SPLITS, read_sentences
+from bertline.corpus.verdicts import Corpus
 from bertline.tasks.docs import docs_split
 
 CONFIG = Documents(min_characters=20, validation_fraction=0.2)
@@ -107,6 +112,37 @@ def test_docstrings_are_cleaned_and_modules_of_test_tasks_stay_out(tmp_path: Pat
 def test_a_corpus_that_cannot_be_split_is_refused(tmp_path: Path, documents: list[str], problem: str) -> None:
     with pytest.raises(BertlineError, match=problem):
         built(raw_text(tmp_path, documents), "corpus")
+
+
+def test_half_a_surrogate_pair_in_a_text_or_a_title_goes(tmp_path: Path) -> None:
+    rows = [
+        {"text": text.replace("has", "\ud83dhas"), "title": "One \ud83d\udc4d, half\ud83d"}
+        for text in some_documents(60)
+    ]
+    (tmp_path / "text.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_json(tmp_path / "manifest.json", {"sources": [{"path": "text.jsonl"}]})
+    directory, _ = built(tmp_path, "corpus")
+    assert texts(directory, "train") | texts(directory, "validation") == set(some_documents(60))
+    titles = {row["title"] for path in directory.glob("*.parquet") for row in pq.read_table(path).to_pylist()}
+    assert titles == {"One \U0001f44d, half"}
+
+
+def test_what_a_killed_run_leaves_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, raw = tmp_path / "data", raw_text(tmp_path, some_documents(60))
+    (data / "corpus").mkdir(parents=True)
+
+    def killed(corpus: Corpus, config: Documents) -> None:
+        (scratch,) = (path for path in data.iterdir() if path.name != "corpus")
+        shutil.copytree(scratch, data / f"{scratch.name[:7]}left.tmp")
+        assert fnmatch(scratch.name, ".*.tmp"), "what git and DVC ignore"
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("bertline.corpus.documents.decide", killed)
+        build_corpus(raw, data / "corpus", CONFIG)
+    assert len(list(data.iterdir())) == 2
+    build_corpus(raw, data / "corpus", CONFIG)
+    assert [path.name for path in data.iterdir()] == ["corpus"]
 
 
 def test_a_missing_and_a_damaged_split_are_named(tmp_path: Path) -> None:

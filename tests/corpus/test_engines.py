@@ -38,7 +38,7 @@ def make_raw(root: Path) -> None:
 def build(root: Path, name: str, config: Documents = CONFIG) -> tuple[dict[str, str], dict]:
     directory = root / name / "documents"
     directory.mkdir(parents=True)
-    metrics = build_corpus(root / "raw", directory, config, root / "tasks")
+    metrics = build_corpus(root / "raw", directory, config, [root / "tasks" / "t"])
     assert [path.name for path in directory.parent.iterdir()] == ["documents"], "the scratch folder is gone"
     return {path.name: sha256_file(path) for path in directory.iterdir()}, metrics
 

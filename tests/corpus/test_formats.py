@@ -75,9 +75,35 @@ def test_parquet_without_texts_or_whole_bytes_is_named(tmp_path: Path) -> None:
         read(path)
 
 
+def test_parquet_may_number_its_texts_or_view_them(tmp_path: Path) -> None:
+    texts = pa.array(["One.", None, "Two.", "One."])
+    for column in (texts.dictionary_encode(), texts.cast(pa.string_view()), texts.cast(pa.large_string())):
+        pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
+        assert [paragraphs for _, paragraphs in read(tmp_path / "a.parquet")] == [("One.",), ("Two.",), ("One.",)]
+
+
+def test_parquet_with_columns_of_one_name_or_other_bytes_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array(["x"])] * 2, names=["text", "text"]), path)
+    with pytest.raises(BertlineError, match=r"a\.parquet: two columns are called 'text'"):
+        read(path)
+    latin1 = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.py_buffer(bytes([0, 0, 0, 0, 4, 0, 0, 0])), pa.py_buffer(b"caf\xe9")]
+    )
+    pq.write_table(pa.table({"text": pa.chunked_array([["good"], latin1])}), path)
+    with pytest.raises(BertlineError, match=r"a\.parquet, rows 1 to 2: not UTF-8"):
+        read(path)
+
+
 def test_wikiextractor_is_told_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "wiki_00").write_text(WIKI)
     assert read(tmp_path / "wiki_00") == [("A & B", ("First.", "Second.")), ("C", ("It.",))]
+
+
+@pytest.mark.parametrize("after", ["", ' url="u"', " n=1 "])
+def test_a_title_of_wikiextractor_may_hold_quotes(tmp_path: Path, after: str) -> None:
+    (tmp_path / "wiki_00").write_text(f'<doc id="1" title="The "Foo" film"{after}>\nThe "Foo" film\n\nFirst.\n</doc>\n')
+    assert read(tmp_path / "wiki_00") == [('The "Foo" film', ("First.",))]
 
 
 @pytest.mark.parametrize(
@@ -102,6 +128,29 @@ def test_a_book_is_one_document_of_unwrapped_paragraphs_without_its_licence(tmp_
     assert len(read(tmp_path / "plain.txt")) == 2
     write_json(tmp_path / "manifest.json", {"sources": [{"path": "plain.txt", "format": "book"}]})
     assert [document.paragraphs for document in read_documents(tmp_path)] == [expected]
+
+
+@pytest.mark.parametrize("start", ["***START OF THE ", "*** Start of the ", "*** START OF THIS "])
+def test_a_book_is_recognised_however_its_mark_is_written(tmp_path: Path, start: str) -> None:
+    (tmp_path / "book.txt").write_text(BOOK.replace("*** START OF THE ", start))
+    assert read(tmp_path / "book.txt") == [("book", ("It was a dark and stormy night.", "Then it was not."))]
+
+
+def test_several_books_in_a_file_are_a_document_each(tmp_path: Path) -> None:
+    (tmp_path / "books.txt").write_text(BOOK + BOOK.replace("night", "day"))
+    first, second = ("It was a dark and stormy night.", "Then it was not."), ("It was a dark and stormy day.",)
+    assert read(tmp_path / "books.txt") == [("books", first), ("books", (*second, first[1]))]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+@pytest.mark.parametrize(("encoding", "told"), [("utf-16", "utf-16"), ("utf-16-be", "utf-16"), ("latin1", "latin1")])
+def test_a_file_in_another_encoding_is_told_how_to_be_converted(
+    tmp_path: Path, name: str, encoding: str, told: str
+) -> None:
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    (tmp_path / name).write_bytes((mark + '{"text": "é"}').encode(encoding))
+    with pytest.raises(BertlineError, match=f"iconv -f {told} "):
+        read(tmp_path / name)
 
 
 def test_a_record_without_end_is_cut(tmp_path: Path) -> None:

@@ -36,6 +36,12 @@ def test_two_processes_give_the_rows_of_one(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(alone) > 300
 
 
+def test_the_number_of_processes_is_that_of_the_other_stages(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTLINE_WORKERS", "many")
+    with pytest.raises(BertlineError, match="BERTLINE_WORKERS: not a number of workers"):
+        read_docstrings(["sample_docs"])
+
+
 def test_tests_and_installed_packages_are_no_part_of_the_standard_library() -> None:
     modules = {file.module for file in source_files("stdlib")}
     assert {"json.decoder", "email", "argparse"} <= modules

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_directory
 from bertline.base.params import parse_params
 from bertline.corpus.addresses import MAX_FILES, expand
+from bertline.corpus.raw_files import kind
+from bertline.corpus.readers import READERS
 from bertline.corpus.sources import Entry, Places, fetch, parse_mirrors
 
 CONTENT = b"A paragraph of text.\n" * 1000
@@ -121,6 +124,34 @@ def test_of_a_folder_the_texts_are_taken(raw: Path) -> None:
     assert entry["files"] == len(taken)
     assert entry["bytes"] == len(taken) * len(CONTENT)
     assert entry["sha256"] == sha256_directory(raw / "texts")
+
+
+def test_the_case_of_a_suffix_does_not_matter(raw: Path) -> None:
+    folder = raw.parent / "texts"
+    folder.mkdir()
+    line = b'{ "text": "One line." }\n'
+    for name, content in {"A.TXT": CONTENT, "B.JSONL": line, "C.Txt.GZ": gzip.compress(CONTENT)}.items():
+        (folder / name).write_bytes(content)
+    assert get(raw, "file:texts")["files"] == 3
+    read = {
+        name: list(READERS[kind(raw / "texts" / name)](raw / "texts" / name))
+        for name in ("A.TXT", "B.JSONL", "C.Txt.GZ")
+    }
+    assert read["A.TXT"][0].paragraphs == read["C.Txt.GZ"][0].paragraphs
+    assert read["B.JSONL"][0].paragraphs == ("One line.",)
+
+
+def test_a_file_name_that_is_no_utf8_is_refused(raw: Path) -> None:
+    (raw.parent / "texts").mkdir()
+    Path(os.fsdecode(os.fsencode(raw.parent / "texts") + b"/caf\xe9.txt")).write_bytes(CONTENT)
+    with pytest.raises(BertlineError, match=r"'caf\\udce9\.txt' has bytes that are no UTF-8.*Rename the file"):
+        get(raw, "file:texts")
+
+
+@pytest.mark.parametrize("pattern", ["{a,b}.txt", "*.txt"])
+def test_a_pattern_in_a_path_is_told_to_be_none(raw: Path, pattern: str) -> None:
+    with pytest.raises(BertlineError, match=r"no file or folder.*no pattern: name the folder"):
+        get(raw, f"file:texts/{pattern}")
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,26 @@ def ranges(server: Site) -> list[str]:
     return [headers.get("Range", "") for headers in server.headers]
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1080"),
+        ("HTTPS_PROXY", "foo://x"),
+        ("HTTPS_PROXY", "127.0.0.1:9x"),
+        ("NO_PROXY", "localhost,fe80::/10"),
+        ("SSL_CERT_FILE", "/nonexistent.pem"),
+    ],
+)
+def test_settings_of_the_environment_that_cannot_be_used_are_named(
+    raw: Path, server: Site, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(
+        BertlineError, match=rf"one of .*{variable}.*: a proxy or a file of certificates cannot be used"
+    ):
+        get(raw, f"{server.url}/ok/text.txt".replace("http://", "https://"))
+
+
 def test_a_file_from_a_web_mirror_is_described_in_its_manifest_row(raw: Path, server: Site) -> None:
     entry = get(raw, "https://ok/text.txt?version=1", server.url, sha256=SHA256, size=len(CONTENT))
     assert text(raw) == CONTENT

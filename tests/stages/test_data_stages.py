@@ -153,6 +153,16 @@ def test_a_source_that_fails_leaves_the_raw_data_as_it_was(data: Artifacts, tmp_
     assert [file.name for file in artifacts.data.rglob("*")] == ["raw", "old.txt"]
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_source_in_the_folder_of_another_is_refused_in_either_order(tmp_path: Path, turn: int) -> None:
+    (tmp_path / "texts").mkdir()
+    for name in ("texts/a.txt", "b.txt"):
+        (tmp_path / name).write_text("Some text.")
+    sources = [Source("file:texts"), Source("file:b.txt", folder="texts")][::turn]
+    with pytest.raises(BertlineError, match=r"'texts'.*Set (?:another )?folder: for one of them"):
+        download.run(Params(download=Download(sources)), Artifacts(tmp_path))
+
+
 def test_mirrors_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror" / "text.txt").write_text("from the mirror")

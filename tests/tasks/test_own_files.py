@@ -65,6 +65,18 @@ def test_equal_texts_are_cut_into_the_same_split(artifacts: Artifacts) -> None:
     assert sum(len(rows[split]) for split in SPLITS) == 400
 
 
+def test_texts_that_differ_in_case_and_punctuation_are_cut_into_the_same_split(artifacts: Artifacts) -> None:
+    texts = [f"{text} {n}" for n in range(100) for text in ("It's good", "it's GOOD:", "“It's” good,")]
+    put(artifacts, "a.jsonl", "".join(json.dumps({"text": text, "label": len(text) % 2}) + "\n" for text in texts))
+    lines = [{"words": text.split(), "tags": ["O", "B-A", "O"]} for text in texts]
+    put(artifacts, "b.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    cut = build(artifacts, "classification", "a.jsonl")
+    numbers = [{row["text"].split()[-1] for row in cut[split]} for split in SPLITS]
+    assert sum(map(len, numbers)) == 100
+    cut = build(artifacts, "tagging", "b.jsonl")
+    assert [{row["words"][-1] for row in cut[split]} for split in SPLITS] == numbers
+
+
 def test_the_test_rows_stay_when_a_validation_file_is_added(artifacts: Artifacts) -> None:
     put(artifacts, "a.csv", CSV)
     put(artifacts, "v.csv", "text,label\nseen for validation,yes\n")

@@ -1,14 +1,17 @@
 """gate_corpus: its thresholds, its language, and what it says; the faults it finds are in test_faults.py."""
 
 from dataclasses import replace
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 import pytest
 
 from bertline.base.artifacts import Artifacts
+from bertline.base.config import Documents
 from bertline.base.errors import BertlineError
 from bertline.stages import gate_corpus
+from bertline.validation.corpus import corpus_frames
 from bertline.validation.near_duplicates import near_copies, sketch
 from clean_run import PARAMS
 from faults import change_json, corpus
@@ -30,6 +33,36 @@ def test_text_in_the_language_asked_for_passes_and_english_does_not(clean_copy: 
     assert gate_corpus.run(russian, clean_copy)["warnings"] == 0
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("ka", "საქართველო არის ქვეყანა კავკასიის რეგიონში."),
+        ("hy", "Հայաստանը պետություն է Հարավային Կովկասում։"),
+        ("tt", "Татарстан Республикасы Россия Федерациясе составына керә."),
+        ("am", "ኢትዮጵያ በአፍሪካ ቀንድ የምትገኝ ሀገር ናት።"),
+        ("km", "ព្រះរាជាណាចក្រកម្ពុជា"),
+        ("ckb", "کوردستان ناوچەیەکە لە ڕۆژهەڵاتی ناوەڕاست."),
+        ("or", "ଓଡ଼ିଶା ଭାରତର ପୂର୍ବ ଉପକୂଳରେ ଅବସ୍ଥିତ ଏକ ରାଜ୍ୟ ଅଟେ।"),
+        ("yue", "香港係一個位於中國南部嘅城市。"),
+        ("sr", "Srbija je država koja se nalazi u jugoistočnoj Evropi."),
+        ("sr", "Србија је држава која се налази у југоисточној Европи."),
+        ("uz", "Oʻzbekiston Markaziy Osiyoda joylashgan davlat."),
+        ("vi", "Việt Nam là một quốc gia nằm ở phía đông bán đảo Đông Dương."),
+        ("zh-TW", "臺灣是一個島嶼，位於亞洲東部。"),
+        ("dv", "ދިވެހިރާއްޖެއަކީ އިންޑިޔާ ކަނޑުގައި އޮންނަ ޤައުމެކެވެ"),
+    ],
+)
+def test_a_text_is_judged_by_the_script_of_its_language_or_not_at_all(tmp_path: Path, language: str, text: str) -> None:
+    row = {"id": f"{7:032x}", "source": "a.txt", "title": "T", "sentences": [text, f"{text} 12"]}
+    artifacts = Artifacts(tmp_path)
+    artifacts.documents.mkdir(parents=True)
+    corpus.add_shard(artifacts, "train-00000.parquet", [row])
+    frames = corpus_frames(artifacts.documents, Documents(language=language).language_code, {})
+    assert frames["documents"].table["language_fault"].tolist() == [""]
+    figures = frames["corpus"].figures("foreign_share", "own_letter_share")
+    assert figures["foreign_share"] == 0 and figures["own_letter_share"] > 0.6
+
+
 def _in_cyrillic(row: corpus.Row) -> corpus.Row:
     return {**row, "sentences": [corpus.cyrillic(text.lower()) for text in row["sentences"]]}
 
@@ -46,6 +79,12 @@ def test_several_shards_are_looked_at_as_one_split(clean_copy: Artifacts) -> Non
     (clean_copy.documents / "train-00000.parquet").rename(clean_copy.documents / "train-00001.parquet")
     corpus.add_shard(clean_copy, "train-00000.parquet", rows[:1000])
     assert gate_corpus.run(PARAMS, clean_copy) == before
+
+
+def test_a_corpus_of_one_document_a_file_passes(clean_copy: Artifacts) -> None:
+    for split in ("train", "validation"):
+        corpus.change(split, lambda rows: [{**row, "source": f"{row['id']}.txt"} for row in rows])(clean_copy)
+    assert gate_corpus.run(PARAMS, clean_copy)["warnings"] == 0
 
 
 def test_a_directory_without_documents_is_told(clean_copy: Artifacts) -> None:

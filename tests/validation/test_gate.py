@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import GateTask, Kind, Params
+from bertline.base.config import Kind, Params
 from bertline.base.errors import BertlineError
+from bertline.base.gate_config import GateTask
 from bertline.validation.checks import Check, between, none, one_of, rows, unique
 from bertline.validation.frames import Frame, summary
 from bertline.validation.gate import run_gate

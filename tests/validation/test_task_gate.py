@@ -39,6 +39,15 @@ def test_a_line_that_is_no_json_is_told_with_its_number(clean_copy: Artifacts) -
         gate_task.run(PARAMS, clean_copy, "pairs")
 
 
+def test_ids_that_begin_anew_in_each_split_pass(clean_copy: Artifacts) -> None:
+    for task in tasks.TEXTS:
+        number = tasks.rows(
+            lambda found: [row.update(id=str(n)) for n, row in enumerate(found)] and None, *tasks.SPLITS
+        )
+        number(clean_copy, task)
+        assert gate_task.run(PARAMS, clean_copy, task)["warnings"] == 0
+
+
 def test_the_leak_allowed_is_an_option(clean_copy: Artifacts) -> None:
     tasks.leaked(clean_copy, "topics")
     assert gate_task.run(

@@ -12,7 +12,7 @@ from bertline.stages import encode, gate_tokens
 from bertline.tokens.tokenizer import write_tokenizer
 from bertline.validation.text_of_tokens import Offsets, text_fault
 from clean_run import PARAMS
-from faults import tokens
+from faults import corpus, tokens
 
 
 def test_a_reused_vocabulary_has_a_size_an_order_and_a_case_of_its_own(clean_copy: Artifacts) -> None:
@@ -45,6 +45,14 @@ def test_too_few_tokens_are_told_with_the_option_to_change(clean_copy: Artifacts
     params = replace(PARAMS, gate_tokens=replace(PARAMS.gate_tokens, min_tokens=90_000_000))
     with pytest.raises(BertlineError, match=r"tokens_are_enough.*90,000,000.*found \d+.*gate_tokens.min_tokens"):
         gate_tokens.run(params, clean_copy)
+
+
+def test_a_text_that_spells_special_tokens_passes(clean_copy: Artifacts) -> None:
+    spelled = "The model guesses what [MASK] was, between [CLS] and [SEP]."
+    for split in ("train", "validation"):
+        corpus.change(split, lambda rows: [row["sentences"].append(spelled) for row in rows[:3]] and None)(clean_copy)
+    encode.run(PARAMS, clean_copy)
+    assert gate_tokens.run(PARAMS, clean_copy)["warnings"] == 0
 
 
 def test_text_is_found_in_a_store_that_dropped_some_documents(clean_copy: Artifacts) -> None:

@@ -4,11 +4,13 @@ Plain dataclasses without dependencies, so that the training core can take them 
 `params.py` reads and validates params.yaml into them; `bertline preset use` writes it from them.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bertline.base.download_config import Download
+from bertline.base.gate_config import GateCorpus, GatePretrain, GateTask, GateTokens
 from bertline.base.options import (
     STRICT,
     in_unit_interval,
@@ -55,24 +57,17 @@ class Documents:
     )
 
     def __post_init__(self) -> None:
+        code = re.fullmatch(r"[A-Za-z]{2,3}(?:[-_]\w+)*", self.language)
+        require(code is not None, "language", "must be a code of ISO 639, as en, yue or zh-TW")
         positive(self, "min_characters", "min_sentences", "common_ngram")
         in_unit_interval(self, "near_duplicates", "min_letter_share")
         not_negative(self, "max_digit_share", "max_uppercase_share", "max_repeated_share")
         require(0 < self.validation_fraction <= 0.5, "validation_fraction", "must be above 0 and at most 0.5")
 
-
-@dataclass(frozen=True)
-class GateCorpus:
-    """Stage gate_corpus: the thresholds of its expectations."""
-
-    __pydantic_config__ = STRICT
-    min_documents: int = option(1000, "training documents, at least")
-    max_markup_share: float = option(0.02, "share of sentences with left-over markup, at most")
-    max_duplicate_share: float = option(0.01, "share of documents whose text occurs twice, at most")
-    max_leaked_share: float = option(0.0, "share of validation documents also in train, at most", rare=True)
-    max_near_duplicate_share: float = option(0.1, "share of documents nearly the same as another, at most", rare=True)
-    max_mojibake_share: float = option(0.001, "share of sentences with wrongly decoded characters, at most", rare=True)
-    max_foreign_share: float = option(0.02, "share of letters of another script, at most", rare=True)
+    @property
+    def language_code(self) -> str:
+        """The language alone, without a country or a script: zh of zh-TW."""
+        return self.language.replace("_", "-").partition("-")[0].lower()
 
 
 @dataclass(frozen=True)
@@ -104,17 +99,6 @@ class Encode:
 
     def __post_init__(self) -> None:
         not_negative(self, "max_tokens_per_character")
-
-
-@dataclass(frozen=True)
-class GateTokens:
-    """Stage gate_tokens: the thresholds of its expectations."""
-
-    __pydantic_config__ = STRICT
-    max_unknown_share: float = option(0.001, "share of [UNK] among the tokens, at most")
-    max_tokens_per_word: float = option(2.0, "tokens per whitespace-delimited word, at most")
-    min_tokens: int = option(1_000_000, "training tokens, at least")
-    min_vocab_used: float = option(0.9, "share of the vocabulary that occurs in training tokens, at least")
 
 
 @dataclass(frozen=True)
@@ -223,16 +207,6 @@ class Pretrain:
 
 
 @dataclass(frozen=True)
-class GatePretrain:
-    """Stage gate_pretrain: the thresholds of its expectations."""
-
-    __pydantic_config__ = STRICT
-    min_gain_over_unigram: float = option(0.5, "nats of validation MLM loss under the unigram entropy, at least")
-    min_accuracy_over_unigram: float = option(0.05, "MLM accuracy above always guessing the commonest token, at least")
-    min_nsp_accuracy: float = option(0.55, "on validation documents, at least (chance is 0.5)")
-
-
-@dataclass(frozen=True)
 class TaskData:
     """Where the rows of a task come from."""
 
@@ -258,19 +232,6 @@ class Task:
     kind: Kind = option("classification", "classification | regression | pair | tagging | span")
     data: TaskData = option(TaskData(train="?"), "the rows")
     finetune: dict[str, Any] = option({}, "options of section finetune to override for this task")
-
-
-@dataclass(frozen=True)
-class GateTask:
-    """Stage gate_task: the thresholds of its expectations."""
-
-    __pydantic_config__ = STRICT
-    min_rows: int = option(100, "rows of each split, at least")
-    max_label_share: float = option(0.95, "share of the commonest label, at most")
-    max_leaked_share: float = option(0.0, "share of rows whose text is also in train, at most", rare=True)
-    max_duplicate_share: float = option(0.05, "share of rows whose text occurs twice before a warning", rare=True)
-    max_markup_share: float = option(0.1, "share of rows with left-over markup, at most", rare=True)
-    max_mojibake_share: float = option(0.01, "share of rows with wrongly decoded characters, at most", rare=True)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,12 @@ def in_unit_interval(section: object, *keys: str) -> None:
         require(0 <= getattr(section, key) < 1, key, "must be at least 0 and below 1")
 
 
+def shares(section: object, *keys: str) -> None:
+    """Refuse shares that are not between 0 and 1, both included."""
+    for key in keys:
+        require(0 <= getattr(section, key) <= 1, key, "must be between 0 and 1")
+
+
 def positive(section: object, *keys: str) -> None:
     """Refuse numbers that are not above 0, or not finite."""
     for key in keys:

@@ -94,7 +94,7 @@ def blocks(documents: Iterable[Document]) -> Iterator[Block]:
 def process(block: Block, plan: Plan) -> Part:
     """Work on one block, write its part file, and return what is known of it."""
     counts: Counter[str] = Counter()
-    sentences = [clean_sentences(document, plan.config.language, counts) for document in block.documents]
+    sentences = [clean_sentences(document, plan.config.language_code, counts) for document in block.documents]
     kept = _judge(block.documents, sentences, plan.config, counts)
     _write(kept, plan.part(block.number))
     sharing, shared = _shared(kept.words, plan.index)
@@ -186,7 +186,7 @@ def _write(kept: _Kept, path: Path) -> None:
         {
             "id": [content_key(words).hex() for words in kept.words],
             "source": [document.source for document in kept.documents],
-            "title": [document.title for document in kept.documents],
+            "title": [normalise(document.title) for document in kept.documents],
             "sentences": kept.sentences,
         },
         schema=SCHEMA,

@@ -71,5 +71,5 @@ COMPRESSED = tuple(_OPENERS)
 
 def open_compressed(path: Path, suffix: str = "") -> IO[bytes]:
     """Open a file for reading, decompressed as `suffix` says (by default its own); any other is read as it is."""
-    opener = _OPENERS.get(suffix or path.suffix)
+    opener = _OPENERS.get((suffix or path.suffix).lower())
     return cast(IO[bytes], opener(path, "rb") if opener else path.open("rb"))

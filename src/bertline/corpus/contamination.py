@@ -1,6 +1,6 @@
 """Decontamination: which documents share an n-gram of 13 words with the evaluation rows of a task.
 
-    write_index(tasks, path)               # data/tasks: every 13-gram of validation and test rows, as sorted hashes
+    write_index(tasks, path)               # of some data/tasks/T: each 13-gram of validation and test rows, hashed
     Index(path).shared(words)              # places in the index of the 13-grams that a document shares
     contaminated(shared, alive)            # which documents to drop, and the 13-gram that tells
     describe(tasks, index, places)         # which task, split and row a 13-gram comes from, and its words
@@ -38,9 +38,9 @@ class Origin:
     ngram: str
 
 
-def evaluation_texts(tasks: Path) -> Iterator[tuple[str, str, str, str]]:
-    """Task, split, row id and text, of all texts of the rows below data/tasks that are no training rows."""
-    for directory in sorted(path for path in tasks.iterdir() if path.is_dir()):
+def evaluation_texts(tasks: Sequence[Path]) -> Iterator[tuple[str, str, str, str]]:
+    """Task, split, row id and text, of all texts of the rows of some tasks' directories that are no training rows."""
+    for directory in sorted(tasks):
         for path in (path for pattern in _EVALUATION for path in sorted(directory.glob(pattern))):
             split = path.relative_to(directory).with_suffix("").as_posix()
             for row in read_jsonl(path):
@@ -50,7 +50,7 @@ def evaluation_texts(tasks: Path) -> Iterator[tuple[str, str, str, str]]:
                         yield directory.name, split, str(row.get("id", "")), text
 
 
-def write_index(tasks: Path, path: Path) -> int:
+def write_index(tasks: Sequence[Path], path: Path) -> int:
     """Write the sorted hashes of all evaluation 13-grams (.npy) and return how many there are.
 
     Raises:
@@ -116,7 +116,7 @@ def contaminated(documents: Places, shared: Places, alive: Mask, most_common: in
     return dict(zip(names.tolist(), shared[telling][first].tolist(), strict=True))
 
 
-def describe(tasks: Path, hashes: Hashes, places: Sequence[int]) -> dict[int, Origin]:
+def describe(tasks: Sequence[Path], hashes: Hashes, places: Sequence[int]) -> dict[int, Origin]:
     """The first origin of each 13-gram, by its place in the index."""
     words = WordHashes()
     wanted = {int(hashes[place]): place for place in places}

@@ -1,6 +1,6 @@
 """The corpus from raw files, in three passes of bounded memory: map, decide, write.
 
-    metrics = build_corpus(Path("data/raw"), directory, config, tasks=Path("data/tasks"))
+    metrics = build_corpus(Path("data/raw"), directory, config, tasks=[Path("data/tasks/rte")])
 
 Map: blocks of documents are cleaned, split into sentences and fingerprinted by any number of workers (corpus/block.py),
 each into a part file. Decide: from the fingerprints alone, which documents are copies, nearly copies, or share text
@@ -11,9 +11,11 @@ shared text, and what with).
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
@@ -31,24 +33,27 @@ from bertline.corpus.readers import read_documents
 from bertline.corpus.verdicts import CONTAMINATED, KEPT, RULES, Corpus, Verdicts, decide
 
 STATS, DROPPED = "stats.json", "dropped.jsonl"
+_PARTS, _TEMPORARY = ".parts.", ".tmp"  # the scratch folder; git and DVC ignore what ends so
 
 
-def build_corpus(raw: Path, directory: Path, config: Documents, tasks: Path | None = None) -> dict[str, Any]:
+def build_corpus(raw: Path, directory: Path, config: Documents, tasks: Sequence[Path] = ()) -> dict[str, Any]:
     """Write the splits into `directory` and return what they hold and what each rule dropped.
 
     Args:
         raw: data/raw.
         directory: where the shards go; parts are written to a scratch folder beside it.
         config: section documents.
-        tasks: data/tasks, whose validation and test rows no document may share text with; None: there are none.
+        tasks: directories of tasks whose validation and test rows no document may share text with.
 
     Raises:
         BertlineError: a source or a task's rows cannot be read, or a split stays empty.
     """
-    with TemporaryDirectory(prefix=".parts.", dir=directory.parent) as name:
+    for left in directory.parent.glob(f"{_PARTS}*{_TEMPORARY}"):  # of a run that was killed: no other stage writes them
+        rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=_PARTS, suffix=_TEMPORARY, dir=directory.parent) as name:
         scratch = Path(name)
-        index = scratch / "evaluation.npy" if tasks is not None and config.decontaminate else None
-        grams = write_index(tasks, index) if tasks is not None and index is not None else 0
+        index = scratch / "evaluation.npy" if tasks and config.decontaminate else None
+        grams = write_index(tasks, index) if index is not None else 0
         plan = Plan(config, scratch, index if grams else None)
         with engine(config.engine) as spread:
             corpus = Corpus.gather(scratch, spread(partial(process, plan=plan), blocks(read_documents(raw))))
@@ -60,9 +65,9 @@ def build_corpus(raw: Path, directory: Path, config: Documents, tasks: Path | No
     return metrics
 
 
-def _origins(tasks: Path | None, index: Path | None, verdicts: Verdicts) -> dict[int, dict[str, str]]:
+def _origins(tasks: Sequence[Path], index: Path | None, verdicts: Verdicts) -> dict[int, dict[str, str]]:
     """Of each contaminated document: the task, split and row it shares text with, and the text."""
-    if tasks is None or index is None or not verdicts.telling:
+    if index is None or not verdicts.telling:
         return {}
     origins = describe(tasks, np.load(index, mmap_mode="r"), sorted(set(verdicts.telling.values())))
     return {document: vars(origins[place]) for document, place in verdicts.telling.items()}

@@ -71,7 +71,7 @@ def download(url: str, kept: Kept, expected: Expected) -> str:
         Unavailable: the URL does not have the file, or not the right one.
     """
     failures = most = 0
-    with httpx.Client(timeout=httpx.Timeout(STALL, connect=CONNECT), auth=_credentials(url)) as client:
+    with _client(url) as client:
         while True:
             try:
                 return _attempt(client, url, kept, expected)
@@ -86,6 +86,22 @@ def download(url: str, kept: Kept, expected: Expected) -> str:
                     raise Unavailable(f"{fault}; it asks to wait for {wait:,.0f} s") from None
                 print(f"{shown(url)}: {fault}; tried again in {wait:g} s", file=sys.stderr, flush=True)
                 sleep(wait)
+
+
+def _client(url: str) -> httpx.Client:
+    """A client with the proxies and certificates of the environment.
+
+    Raises:
+        BertlineError: httpx refuses these.
+    """
+    credentials = _credentials(url)
+    try:
+        return httpx.Client(timeout=httpx.Timeout(STALL, connect=CONNECT), auth=credentials)
+    except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
+        variables = "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR"
+        what = f"a proxy or a file of certificates cannot be used ({' '.join(str(error).split()).rstrip('.')})"
+        fix = "Correct or unset the one that is wrong; for a proxy by SOCKS, `pip install 'httpx[socks]'`"
+        raise BertlineError(what, where=f"one of {variables}", fix=fix) from None
 
 
 def _credentials(url: str) -> httpx.NetRCAuth | None:

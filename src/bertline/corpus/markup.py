@@ -27,10 +27,10 @@ _NAMES = (
     "|timeline|title|tr|tt|u|ul|var|video|wbr"
 )
 # An attribute has an equals sign: "a<b and c>d" is arithmetic, no bold text.
-_TAG = re.compile(rf"</?(?:{_NAMES})(?:\s+[^<>]*?=[^<>]*)?\s*/?>", re.I)
+_TAG = re.compile(rf"</?(?:{_NAMES})(?:\s[^<>=]*+=[^<>]*+|\s*+/?)>", re.I)
 _BREAKS = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|td|th|table|h[1-6]|hr|blockquote|section|dd|dt|dl|title)\b", re.I)
 _BRACKETED_ADDRESS = re.compile(r"<https?://[^<>\s]*>|\[(?:https?:)?//[^\s\[\]]+\]")
-_NAMED_ADDRESS = re.compile(r"\[(?:https?:)?//[^\s\[\]]+\s+([^\[\]]*)\]")
+_NAMED_ADDRESS = re.compile(r"\[(?:https?:)?//[^\s\[\]]+\s++([^\[\]]*)\]")
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
 _OPEN_TEMPLATE = re.compile(r"\{\{(?=[#!]|[^{}]*[|=]).*$")
 _TEMPLATE_END = re.compile(r"\|[^|{}.!?]{0,80}\}\}|\}\}|\{\{|\{\||\|\}")
@@ -42,8 +42,11 @@ _EMPHASIS = re.compile(r"'{2,5}")
 _CONVERSION = re.compile(r"-\{([^{}]*)\}-")
 _VARIANT = re.compile(r"(?:^|[;|])\s*(?:zh-hans|zh-cn|zh)\s*:\s*([^;]*)", re.I)
 _CITATION = re.compile(r"(?<=[\w.,;:!?\"'”’)。，」』\]])\[(?:\d{1,3}|edit|citation needed|编辑|編輯)\]")
-_MAGIC = re.compile(r"__[A-Z]{3,}__|formula_\d+|(?:[^\s|]+[ \w,'()-]*)\.(?:jpe?g|png|svg|gif)\|(?:thumb\|)?", re.I)
-_EMPTY_BRACKETS = re.compile(r"\s?[(（]\s*[,;，；、:：]?[\s,;，；、:：]*[)）]")
+_MAGIC = re.compile(r"__[A-Z]{3,}__|formula_\d+", re.I)
+# From a "|" to the end of a file name: what begins with the name itself would be tried at each letter of a text.
+_IMAGE = re.compile(r"(?:^|(?<=\|))([^|]*[^\s|] *)\.(?:jpe?g|png|svg|gif)\|(?:thumb\|)?", re.I)
+_NAME_BACKWARDS = re.compile(r"[ \w,'()-]*[^\s|]*")
+_EMPTY_BRACKETS = re.compile(r"\s?[(（][\s,;，；、:：]*[)）]")
 _OPENING_COMMA = re.compile(r"([(（])\s*[,;，；、:：][\s,;，；、:：]*")
 
 _Replacement = str | Callable[[re.Match[str]], str]
@@ -87,6 +90,13 @@ def _space_or_nothing(match: re.Match[str]) -> str:
     return " " if _BREAKS.match(match[0]) else ""
 
 
+def _before_name(match: re.Match[str]) -> str:
+    """What stands before an image's file name: a word, and all that follows and could be of the name, are the name."""
+    backwards = match[1][::-1]
+    name = _NAME_BACKWARDS.match(backwards)
+    return backwards[len(name[0].rstrip(" ")) if name else 0 :][::-1]
+
+
 def _label(match: re.Match[str]) -> str:
     return match[1] or ""
 
@@ -107,7 +117,7 @@ _RULES: tuple[tuple[str, tuple[tuple[str, re.Pattern[str], _Replacement, int], .
     ),
     ("''", (("emphasis", _EMPHASIS, "", 1),)),
     ("_", (("magic", _MAGIC, "", 1),)),
-    ("|", (("magic", _MAGIC, "", 1),)),
+    ("|", (("magic", _IMAGE, _before_name, 1),)),
 )
 _ALWAYS: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("brackets", _OPENING_COMMA, r"\1"),

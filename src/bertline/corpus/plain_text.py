@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
-from bertline.corpus.raw_files import decoded
+from bertline.corpus.raw_files import BOOK_START, decoded
 from bertline.corpus.records import MAX_DOCUMENT, Document, name_of, pieces
 
 MAX_PARAGRAPH = 100_000  # characters; a longer line is cut between two words where it can be
-_START = re.compile(r"\*\*\* ?START OF TH", re.IGNORECASE)
+_START = re.compile(BOOK_START, re.IGNORECASE)
 _END = re.compile(r"\*\*\* ?END OF TH|End of (?:the )?Project Gutenberg", re.IGNORECASE)
 
 
@@ -33,9 +35,11 @@ def read_plain_text(path: Path) -> Iterator[Document]:
 def read_book(path: Path) -> Iterator[Document]:
     """The one document of a file (more, if it is very long): empty lines end paragraphs, their lines are joined.
 
-    Of an e-book of Project Gutenberg, what stands before its START line and after its END line is left out.
+    Of an e-book of Project Gutenberg, what stands before its START line and after its END line is left out; several of
+    them in a file are a document each.
     """
-    yield from pieces(path.name, name_of(path), _unwrapped(_within_marks(_paragraphs(path))))
+    for _, lines in groupby(_within_marks(_paragraphs(path)), key=itemgetter(0)):
+        yield from pieces(path.name, name_of(path), _unwrapped(line for _, line in lines))
 
 
 def _unwrapped(lines: Iterable[str]) -> Iterator[str]:
@@ -53,24 +57,25 @@ def _unwrapped(lines: Iterable[str]) -> Iterator[str]:
         yield " ".join(held)
 
 
-def _within_marks(lines: Iterable[str]) -> Iterator[str]:
-    """The lines between the marks of Project Gutenberg, or all if there are none near the top."""
+def _within_marks(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """The lines between the marks of Project Gutenberg, or all if there are none near the top; each with its book."""
     held: list[str] | None = []  # the head, until it is told whether it is one
-    size = 0
+    book = size = 0
+    inside = False
     for line in lines:
-        if held is not None and _START.match(line):
-            held = None
-        elif held is None and _END.match(line):
-            return
-        elif held is None:
-            yield line
-        else:
+        if not inside and _START.match(line):
+            held, inside, book = None, True, book + 1
+        elif inside and _END.match(line):
+            inside = False
+        elif inside:
+            yield book, line
+        elif held is not None:
             held.append(line)
             size += len(line)
             if size > MAX_PARAGRAPH:
-                yield from held
-                held = None
-    yield from held or ()
+                yield from ((book, line) for line in held)
+                held, inside = None, True
+    yield from ((book, line) for line in held or ())
 
 
 def _paragraphs(path: Path) -> Iterator[str]:

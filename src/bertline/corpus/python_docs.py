@@ -11,19 +11,18 @@ import ast
 import gc
 import importlib.metadata
 import importlib.util
-import multiprocessing
 import os
 import platform
 import sys
 import sysconfig
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from bertline.base.errors import BertlineError
 from bertline.base.files import JsonRow
+from bertline.base.workers import Workers, worker_count
 
 STDLIB = "stdlib"
 PACKAGES = (
@@ -45,6 +44,7 @@ _VENDORED = frozenset(["vendor", "_vendor", "vendored", "_vendored", "third_part
 _NOT_SOURCE = frozenset(["__pycache__", "site-packages", "dist-packages", "lib-dynload", "node_modules"])
 _SKIPPED_FOLDERS = _TESTS | _VENDORED | _NOT_SOURCE
 _SKIPPED_PREFIXES = ("test_", "conftest", "_sysconfigdata")
+_CHUNK = 16  # files that a process is sent at once
 _PARALLEL_FROM = 400  # files; fewer are read before a second process has started
 _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -68,7 +68,7 @@ def read_docstrings(packages: Sequence[str], workers: int | None = None) -> list
 
     Args:
         packages: names as in an address: `stdlib`, or installed top-level modules or packages.
-        workers: processes; None takes one a CPU. The rows do not depend on it.
+        workers: processes; None: as BERTLINE_WORKERS says, or one a CPU. The rows do not depend on it.
 
     Returns:
         Rows {"package", "module", "name", "kind": "module" | "class" | "function", "text"}, sorted; `name` is dotted
@@ -81,15 +81,13 @@ def read_docstrings(packages: Sequence[str], workers: int | None = None) -> list
     files = [file for package in packages for file in source_files(package)]
     # Large files first keeps both processes busy to the end.
     files.sort(key=lambda file: (-Path(file.path).stat().st_size, file))
-    workers = workers or len(os.sched_getaffinity(0))
-    if workers == 1 or len(files) < _PARALLEL_FROM:
-        groups = [docstrings_of(file) for file in files]
-    else:
-        context = multiprocessing.get_context("spawn")  # safe whatever threads this process runs
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=gc.disable) as pool:
-            groups = list(pool.map(docstrings_of, files, chunksize=16))
+    workers = worker_count() if workers is None else workers
+    workers = 1 if len(files) < _PARALLEL_FROM else workers
+    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+    with Workers(workers, setup=gc.disable if workers > 1 else None) as pool:  # the collector of this process stays
+        rows = [row for chunk in pool.map(_docstrings_of, chunks) for row in chunk]
     first: dict[str, JsonRow] = {}
-    for row in sorted((row for group in groups for row in group), key=_order):
+    for row in sorted(rows, key=_order):
         first.setdefault(row["text"], row)
     return list(first.values())
 
@@ -131,6 +129,10 @@ def _below(root: Path, package: str, prefix: tuple[str, ...]) -> Iterator[Source
             if name.endswith(".py") and not name.startswith(_SKIPPED_PREFIXES):
                 last = () if name == "__init__.py" else (name.removesuffix(".py"),)
                 yield SourceFile(package, ".".join([*prefix, *inside, *last]), str(Path(folder, name)))
+
+
+def _docstrings_of(files: Sequence[SourceFile]) -> list[JsonRow]:
+    return [row for file in files for row in docstrings_of(file)]
 
 
 def docstrings_of(file: SourceFile) -> list[JsonRow]:

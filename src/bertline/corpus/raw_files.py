@@ -6,6 +6,7 @@ kind(path)                              # "jsonl", "parquet", "text", … by nam
 """
 
 import codecs
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from bertline.corpus.compression import COMPRESSED, DAMAGED, open_compressed
 from bertline.tasks.docs import RAW_FILE
 
 BY_NAME = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
+BOOK_START = r"\*\*\* ?START OF TH"  # in whatever case: of Project Gutenberg, which has changed it over the years
 _HEAD = 1 << 16  # bytes that are looked at to tell a format
 _BLOCK = 1 << 16  # bytes
 
@@ -36,7 +38,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         problem = " ".join(str(error).split())
         raise BertlineError(f"damaged ({problem})", where=str(path), fix="Fetch the file again") from None
     except OSError as error:
-        if error.errno is not None or path.suffix != ".bz2":
+        if error.errno is not None or path.suffix.lower() != ".bz2":
             raise
         raise BertlineError(f"damaged ({error})", where=str(path), fix="Fetch the file again") from None
 
@@ -71,7 +73,8 @@ def decoded(path: Path) -> Iterator[str]:
 
 def not_utf8(error: UnicodeDecodeError, where: str) -> BertlineError:
     """What to say of bytes that are no UTF-8."""
-    fix = "Convert the file to UTF-8, for example with `iconv -f latin1 -t utf-8`"
+    wide = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    fix = f"Convert the file to UTF-8, for example with `iconv -f {'utf-16' if wide else 'latin1'} -t utf-8`"
     return BertlineError(f"not UTF-8 ({error.reason})", where=where, fix=fix)
 
 
@@ -79,13 +82,14 @@ def kind(path: Path) -> str:
     """How a file is read: python-docs, jsonl, parquet, wikiextractor, book or text."""
     if path.name == RAW_FILE:
         return "python-docs"
-    plain = path.with_suffix("") if path.suffix in COMPRESSED else path
-    if plain.suffix in BY_NAME:
-        return BY_NAME[plain.suffix]
+    plain = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
+    suffix = plain.suffix.lower()
+    if suffix in BY_NAME:
+        return BY_NAME[suffix]
     with opened(path) as stream:
         head = stream.read(_HEAD).removeprefix(codecs.BOM_UTF8).lstrip()
     if head.startswith(b"<doc "):
         return "wikiextractor"
-    if head.startswith(b'{"') and plain.suffix not in (".txt", ".text"):
+    if head.startswith(b'{"') and suffix not in (".txt", ".text"):
         return "jsonl"
-    return "book" if b"*** START OF TH" in head else "text"
+    return "book" if re.search(BOOK_START.encode(), head, re.IGNORECASE) else "text"

@@ -5,7 +5,7 @@
 | format | what a document is |
 |---|---|
 | text | a paragraph a line, an empty line between documents; a file without empty lines is one document |
-| book | the file; empty lines between paragraphs, whose lines may be wrapped; without Project Gutenberg's licence |
+| book | the file, or each of Project Gutenberg's in it; empty lines between paragraphs of wrapped lines; no licence |
 | jsonl | a line: {"text": …, "title": …}; the title (or an id) is optional, line breaks end paragraphs |
 | parquet | a row, of the columns text and, where there is one, title |
 | wikiextractor | <doc id=… title=…> … </doc>; its --json output is jsonl |

@@ -14,10 +14,13 @@ from bertline.base.errors import BertlineError
 from bertline.base.files import parse_json
 from bertline.corpus.compression import COMPRESSED
 from bertline.corpus.raw_files import not_utf8, opened
+from bertline.tasks.arrow import check_columns
 
 MAX_DOCUMENT = 1_000_000  # characters; a longer document goes on in the next one
 _ROWS = 256  # of a Parquet file, read at once
-_DOC = re.compile(r"<doc\b[^>]*?\btitle=\"(.*?)\"[^>]*>$|<doc\b[^>]*>$")
+_ATTRIBUTE = r"\s+[\w:-]+=(?:\"[^\"]*\"|[^\s\">]*)"
+# Quotes in a title are written as they are: it ends before another attribute, or with the line.
+_DOC = re.compile(rf"<doc\b[^>]*?\btitle=\"(.*?)\"(?:{_ATTRIBUTE})*\s*>$|<doc\b[^>]*>$")
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def read_parquet(path: Path) -> Iterator[Document]:
     Raises:
         BertlineError: the file is damaged, or has no column of texts; names the columns it has.
     """
-    if path.suffix in COMPRESSED:
+    if path.suffix.lower() in COMPRESSED:
         fix = "Unpack it; Parquet is compressed inside"
         raise BertlineError("a Parquet file may not be compressed as a whole", where=str(path), fix=fix)
     try:
@@ -100,8 +103,7 @@ def read_parquet(path: Path) -> Iterator[Document]:
             columns = _text_columns(path, file.schema_arrow)
             row = 0
             for batch in file.iter_batches(_ROWS, columns=columns, use_threads=False):
-                values: list[list[Any]] = [batch.column(name).to_pylist() for name in columns]
-                for text, *title in zip(*values, strict=True):
+                for text, *title in _values(batch, columns, f"{path}, rows {row + 1} to {row + len(batch)}"):
                     row += 1
                     name = str(title[0]) if title and title[0] else f"{name_of(path)} {row}"
                     yield from pieces(path.name, name, _paragraphs_of(text or ""))
@@ -112,10 +114,25 @@ def read_parquet(path: Path) -> Iterator[Document]:
         raise BertlineError(f"damaged ({problem})", where=str(path), fix="Fetch the file again") from None
 
 
+def _values(batch: pa.RecordBatch, columns: list[str], where: str) -> Iterator[tuple[Any, ...]]:
+    """The cells of some columns, row by row."""
+    try:
+        return zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+    except UnicodeDecodeError as error:
+        raise BertlineError(f"not UTF-8 ({error.reason})", where=where, fix="Write the texts as UTF-8") from None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether values of a type are texts, numbered (a dictionary) or not."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
 def _text_columns(path: Path, schema: pa.Schema) -> list[str]:
+    check_columns(schema.names, str(path))
     kinds = {column.name: column.type for column in schema}
     text = kinds.get("text")
-    if text is None or not (pa.types.is_string(text) or pa.types.is_large_string(text)):
+    if text is None or not _is_text(text):
         has = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
         raise BertlineError(
             f"no column 'text' of strings; it has {has}", where=str(path), fix="Rename the column to text"

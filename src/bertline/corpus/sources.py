@@ -24,7 +24,7 @@ from typing import Any
 from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
 from bertline.base.files import atomic_file, sha256_directory, sha256_file, write_jsonl
-from bertline.corpus.addresses import below_mirror, expand, is_fixed, local_name, scheme, url, where
+from bertline.corpus.addresses import below_mirror, expand, is_fixed, is_name, local_name, scheme, url, where
 from bertline.corpus.archives import Damaged, archive_stem, decompress, unpack
 from bertline.corpus.compression import COMPRESSED
 from bertline.corpus.http import Unavailable, download, shown
@@ -36,6 +36,8 @@ from bertline.corpus.readers import MANIFEST
 MIRROR_VARIABLE = "BERTLINE_MIRROR"
 FORMATS = (".txt", ".text", *BY_NAME)
 _WIKI_EXTRACTOR = re.compile(r"wiki_\d+")  # its files have no suffix
+
+_NO_PATTERN = ", and no pattern: name the folder, or one entry a file"
 
 Entry = dict[str, Any]
 
@@ -74,6 +76,7 @@ def parse_mirrors(value: str) -> list[str]:
 
 def is_text(name: str) -> bool:
     """Whether a file of this name is taken from a folder or an archive: one that corpus/readers.py reads."""
+    name = name.lower()
     packed = next((suffix for suffix in COMPRESSED if name.endswith(suffix)), "")
     plain = name.removesuffix(packed)
     return plain.endswith(FORMATS) or _WIKI_EXTRACTOR.fullmatch(plain) is not None
@@ -93,6 +96,20 @@ def fetch(source: Source, directory: Path, places: Places) -> list[Entry]:
     return [_fetch_one(replace(source, address=address), directory, places) for address in addresses]
 
 
+def check_apart(rows: Sequence[Entry]) -> None:
+    """Refuse a source in the folder of another: its text would be read twice.
+
+    Raises:
+        BertlineError: one lies so.
+    """
+    paths = {row["path"] for row in rows}
+    for row in rows:
+        for folder in map(PurePosixPath.as_posix, PurePosixPath(row["path"]).parents):
+            if folder in paths:
+                what = f"{row['path']!r} lies in {folder!r}, the folder of another source"
+                raise BertlineError(what, where=where(row["address"]), fix="Set another folder: for one of them")
+
+
 def _fetch_one(source: Source, directory: Path, places: Places) -> Entry:
     kind = scheme(source.address)
     name = local_name(source.address)
@@ -109,7 +126,9 @@ def _fetch_one(source: Source, directory: Path, places: Places) -> Entry:
         if origin.is_dir():
             return _copy_folder(source, origin, directory)
         if not origin.is_file():
-            fix = "Check the path; it is relative to the checkout"
+            fix = "Check the path; it is relative to the checkout" + _NO_PATTERN * bool(
+                set("{*?") & set(source.address)
+            )
             raise BertlineError(f"no file or folder {origin}", where=where(source.address), fix=fix)
         found = sha256_file(origin)
         _check(source, found, origin.stat().st_size)
@@ -153,7 +172,7 @@ def _put(source: Source, found: _Found, directory: Path, name: PurePosixPath) ->
     """Bring a file into the directory: unpacked, linked or copied."""
     stem = archive_stem(name.name) if source.unpack != "nothing" else ""
     suffixes = {"nothing": (), "archives": (".zst",), "all": COMPRESSED}[source.unpack]
-    packed = not stem and name.suffix in suffixes
+    packed = not stem and name.suffix.lower() in suffixes
     path = _free(source, directory, name.with_name(stem) if stem else name.with_suffix("") if packed else name)
     row = _row(source, path.relative_to(directory), found.sha256, found.path.stat().st_size)
     try:
@@ -183,7 +202,10 @@ def _copy_folder(source: Source, origin: Path, directory: Path) -> Entry:
         what = f"no text file ({', '.join(FORMATS)}, also compressed) in folder {origin}"
         raise BertlineError(what, where=where(source.address), fix="Put text files there, or name one file")
     for file in texts:
-        _copy(file, path / file.relative_to(origin))
+        if not is_name(inside := file.relative_to(origin).as_posix()):
+            what = f"the file name {inside!r} has bytes that are no UTF-8, or control characters"
+            raise BertlineError(what, where=where(source.address), fix="Rename the file")
+        _copy(file, path / inside)
     found, size = sha256_directory(path), sum(file.stat().st_size for file in texts)
     _check(source, found, size)
     return _row(source, path.relative_to(directory), found, size) | {"files": len(texts)}

@@ -12,13 +12,15 @@ from bertline.corpus.documents import build_corpus
 
 def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
     """Read, clean, split and deduplicate the sources; write data/documents and its metrics."""
-    tasks = artifacts.tasks if params.tasks and params.documents.decontaminate else None
-    if tasks is not None and not tasks.is_dir():
-        raise BertlineError(
-            "the evaluation rows that documents must not share text with are missing",
-            where=str(tasks),
-            fix="Run `dvc repro task`, or set documents.decontaminate: false",
-        )
+    # Those of params.yaml alone: the rows of a task that was taken out stay in data/tasks.
+    tasks = [artifacts.task(name) for name in params.tasks] if params.documents.decontaminate else []
+    for directory in tasks:
+        if not directory.is_dir():
+            raise BertlineError(
+                "the evaluation rows that documents must not share text with are missing",
+                where=str(directory),
+                fix="Run `dvc repro task`, or set documents.decontaminate: false",
+            )
     with atomic_directory(artifacts.documents) as directory:
         metrics = build_corpus(artifacts.raw, directory, params.documents, tasks)
     write_json(artifacts.metrics("documents"), metrics)

@@ -8,7 +8,7 @@ from bertline.base.config import Params
 from bertline.base.files import atomic_directory, write_json
 from bertline.base.stage import main
 from bertline.corpus.readers import MANIFEST
-from bertline.corpus.sources import MIRROR_VARIABLE, Places, fetch, parse_mirrors
+from bertline.corpus.sources import MIRROR_VARIABLE, Places, check_apart, fetch, parse_mirrors
 
 
 def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
@@ -17,6 +17,7 @@ def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
     places = Places(artifacts.root, artifacts.runs / "download", mirrors)
     with atomic_directory(artifacts.raw) as directory:
         sources = [row for source in params.download.sources for row in fetch(source, directory, places)]
+        check_apart(sources)
         write_json(directory / MANIFEST, {"sources": sources})
     return {"sources": len(sources), "bytes": sum(source["bytes"] for source in sources)}
 

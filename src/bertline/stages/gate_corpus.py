@@ -20,7 +20,7 @@ _FIGURES = (
 def run(params: Params, artifacts: Artifacts) -> Mapping[str, Any]:
     """Check the documents."""
     metrics = read_json(artifacts.metrics("documents"))
-    frames = corpus_frames(artifacts.documents, params.documents.language, metrics)
+    frames = corpus_frames(artifacts.documents, params.documents.language_code, metrics)
     figures = frames["corpus"].figures(*_FIGURES)
     suite = corpus_suite(params.gate_corpus, params.documents, len(frames["documents"].table))
     return summarize(

@@ -6,7 +6,7 @@
         data: {train: data/sources/reviews.csv, columns: {text: review, label: stars}}
 
 What is read: readers.py. In the place of a path may stand an address (https://…, hf://datasets/…, mirror:…), which is
-fetched once. A missing validation or test file is cut from the training rows, 10 % each, by a hash of the text.
+fetched once. A missing validation or test file is cut from the training rows, 10 % each, by a hash of the words.
 """
 
 import json
@@ -20,6 +20,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind, Task
 from bertline.base.errors import BertlineError
 from bertline.tasks.conll import to_bio2
+from bertline.tasks.docs import normalised
 from bertline.tasks.hashing import stable_hash
 from bertline.tasks.published import Downloads, PublishedFile
 from bertline.tasks.readers import Record, read_records
@@ -151,7 +152,7 @@ def _text_of(value: Any) -> Any:
 
 
 def _cut(located: dict[str, list[Located]], missing: Sequence[str], kind: Kind) -> None:
-    """Move a tenth of the training rows to each missing split, by a hash of the text: equal texts stay together."""
+    """Move a tenth of the training rows to each missing split, by a hash of the words: equal texts stay together."""
     for place, split in enumerate(missing):
         kept, cut, back = list[Located](), list[Located](), list[Located]()
         for item in located["train"]:
@@ -164,4 +165,7 @@ def _cut(located: dict[str, list[Located]], missing: Sequence[str], kind: Kind) 
 
 
 def _content(row: Row) -> str:
-    return "\x1f".join(str(row[column]) for column in ("text", "text_pair", "context", "words") if column in row)
+    """What makes two rows the same to gate_task: their words, whatever the case and the punctuation."""
+    values = [row[column] for column in ("text", "text_pair", "context", "words") if column in row]
+    text = "\n".join(" ".join(value) if isinstance(value, list) else value for value in values)
+    return normalised(text) or text

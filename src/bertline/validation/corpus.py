@@ -153,7 +153,6 @@ def _corpus(documents: pd.DataFrame, totals: Totals, metrics: Mapping[str, Any])
         "characters": totals.characters,
         "words": words,
         "characters_per_sentence": totals.characters / max(totals.sentences, 1),
-        "source_share": documents["source"].nunique() / max(len(documents), 1),
         "foreign_share": foreign / max(foreign + own, 1),
         "own_letter_share": own / max(totals.characters, 1),
         "function_word_share": int(documents["function_words"].sum()) / max(words, 1),

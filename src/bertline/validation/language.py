@@ -15,21 +15,29 @@ _SCRIPTS: dict[str, tuple[int, ...]] = {
     "latin": (*_ASCII_LETTERS, *range(0xC3, 0xCA)),  # U+00C0 to U+024F
     "greek": (0xCD, 0xCE, 0xCF),
     "cyrillic": (0xD0, 0xD1, 0xD2, 0xD3, 0xD4),
+    "armenian": (0xD4, 0xD5, 0xD6),
     "hebrew": (0xD6, 0xD7),
     "arabic": (0xD8, 0xD9, 0xDA, 0xDB),
     "indic": (0xE0,),  # U+0800 to U+0FFF: Devanagari to Thai, Lao and Tibetan
+    "burmese to khmer": (0xE1,),  # U+1000 to U+1FFF: Georgian and Ethiopic between them
     "east asian": (0xE3, 0xE4, 0xE5, 0xE6, 0xE7, 0xE8, 0xE9),  # kana and Han
     "hangul": (0xEA, 0xEB, 0xEC, 0xED),
 }
-_LANGUAGES: dict[str, tuple[str, ...]] = {
-    "greek": ("el",),
-    "cyrillic": ("ru", "uk", "be", "bg", "mk", "sr", "kk", "ky", "mn", "tg"),
-    "hebrew": ("he", "yi"),
-    "arabic": ("ar", "fa", "ur", "ps"),
-    "indic": ("hi", "mr", "ne", "bn", "ta", "te", "ml", "kn", "gu", "pa", "si", "th", "lo"),
-    "east asian": ("zh", "ja"),
-    "hangul": ("ko",),
+_UNJUDGED = ("latin", "burmese to khmer")  # names and terms stand in Latin everywhere; Vietnamese has letters of 0xE1
+_LANGUAGES: dict[str, str] = {
+    "latin": "af az bs ca ceb cs cy da de en eo es et eu fi fil fr ga gl ha hr ht hu id is it jv la lb lt lv mg ms mt "
+    "nb nl nn no oc pl pt ro sk sl so sq sv sw tl tr vi xh yo zu",
+    "greek": "el",
+    "cyrillic": "ab av ba be bg bua ce cv kk kv ky mk mn os ru rue sah sr tg tt tyv udm uk uz",
+    "armenian": "hy hyw",
+    "hebrew": "he yi",
+    "arabic": "ar ary arz azb ckb fa glk ks mzn pnb ps sd skr ug ur",
+    "indic": "as awa bh bho bn bo bpy dty dz gom gu hi kn lo mai ml mr ne new or pa pi sa si ta te th",
+    "burmese to khmer": "am gez ka km mnw my shn ti xmf",
+    "east asian": "gan ja lzh wuu yue zh",
+    "hangul": "ko",
 }
+_ALSO_LATIN = ("sr", "uz")  # written in both
 FUNCTION_WORDS = {
     "en": "the of and to in a is for that on with as are be by this it or an from at was not if which",
     "de": "der die das und in den von zu mit sich des auf für ist im dem nicht ein eine als auch es an werden aus",
@@ -39,19 +47,23 @@ FUNCTION_WORDS = {
 
 
 def script_of(language: str) -> str:
-    """The script of an ISO 639 language; Latin, if it is none of those with another."""
-    return next((script for script, known in _LANGUAGES.items() if language in known), "latin")
+    """The script of an ISO 639 language; empty, if the language is none of those above."""
+    return next((script for script, known in _LANGUAGES.items() if language in known.split()), "")
 
 
 def byte_classes(language: str) -> NDArray[np.uint8]:
     """A table byte -> class: OWN first bytes of letters of the language's script, FOREIGN of another, SPACE, OTHER.
 
-    Latin letters are foreign to no language: names and terms stand in Latin everywhere.
+    A language that is not known is not judged by its script: all letters are its own.
     """
     table = np.full(256, OTHER, np.uint8)
     own = script_of(language)
     for script, first_bytes in _SCRIPTS.items():
-        table[list(first_bytes)] = OWN if script == own else OTHER if script == "latin" else FOREIGN
+        table[list(first_bytes)] = OTHER if script in _UNJUDGED else FOREIGN
+    for script in [own, *(["latin"] if language in _ALSO_LATIN else [])] if own else _SCRIPTS:
+        table[list(_SCRIPTS[script])] = OWN
+    if not own:
+        table[0xC3:] = OWN  # scripts that are not told apart above, too
     table[[0x20, 0x09, 0x0A]] = SPACE
     return table
 

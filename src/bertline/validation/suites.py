@@ -7,7 +7,8 @@ the gate's section in params.yaml; those written here are bounds of the possible
 
 import math
 
-from bertline.base.config import Documents, GateCorpus, GatePretrain, GateTask, GateTokens, Pretrain, Vocab
+from bertline.base.config import Documents, Pretrain, Vocab
+from bertline.base.gate_config import GateCorpus, GatePretrain, GateTask, GateTokens
 from bertline.validation.checks import Check, between, matches, none, one_of, rows, unique
 from bertline.validation.corpus import SCHEMA
 from bertline.validation.vocabulary import SPECIAL_TOKENS
@@ -19,6 +20,8 @@ _VOCAB = "Run `dvc repro -f vocab`"
 _PRETRAIN = "Run `dvc repro -f pretrain`"
 _TASK = "Run `dvc repro -f task`; for a task of your own, look at its files under data/sources"
 _ROW = "Correct the row in the task's source, or remove it"
+
+_NAME = r"^(?![0-9a-f]{32}$).{1,255}$"  # of a file or a package, which are short; an id is 32 digits
 
 
 def corpus_suite(options: GateCorpus, documents: Documents, count: int) -> list[Check]:
@@ -41,7 +44,7 @@ def corpus_suite(options: GateCorpus, documents: Documents, count: int) -> list[
         matches("ids_are_hashes", "documents.id", r"^[0-9a-f]{16,64}$", _DOCUMENTS),
         unique("ids_are_unique", "documents.id", _DOCUMENTS),
         matches("sources_are_given", "documents.source", r"\S", _DOCUMENTS),
-        between("sources_are_names_not_texts", "corpus.source_share", 0, 0.5, _DOCUMENTS),
+        matches("sources_are_names_not_texts", "documents.source", _NAME, _DOCUMENTS),
         between("titles_are_short", "documents.title_characters", 0, 1000, _DOCUMENTS, mostly=0.999),
         between("documents_have_sentences", "documents.sentences", documents.min_sentences, None, _DOCUMENTS),
         between("sentences_are_not_empty", "documents.empty_sentences", 0, 0, _DOCUMENTS),

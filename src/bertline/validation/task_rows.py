@@ -98,7 +98,9 @@ def _rows(path: Path, split: str, info: Mapping[str, Any], totals: _Totals) -> p
             _keep_for_shift([row for _, row in numbered], texts, kind, totals)
         for (number, row), text in zip(numbered, texts, strict=True):
             label = _count_labels(row, kind, totals.labels[split])
-            found.append({"row": f"{path.name}, line {number}", "split": split, **_describe(row, kind, text, label)})
+            found.append(
+                {"row": f"{path.name}, line {number}", "split": split, **_describe(row, kind, split, text, label)}
+            )
     totals.rows[split] = len(found)
     return pd.DataFrame(found, columns=["row", "split", *_COLUMNS])
 
@@ -130,12 +132,12 @@ _TEXT_COLUMNS = ("tags_fault", "answers_fault", "same_text", "label", "text_hash
 _COLUMNS = ("id", "fault", *_TEXT_COLUMNS, "characters", "words", "answered", "lopsided")
 
 
-def _describe(row: JsonRow, kind: str, text: str, label: str) -> dict[str, Any]:
+def _describe(row: JsonRow, kind: str, split: str, text: str, label: str) -> dict[str, Any]:
     """One row of frame rows, without what is told by comparing rows."""
     fault = form_fault(row, kind)
     text_pair = str(row.get("text_pair") or "")
     return {
-        "id": str(row.get("id", "")),
+        "id": f"{split}: {row.get('id', '')}",  # unique in its split: files of a user's may each count from 0
         "fault": fault,
         "tags_fault": tags_fault(row["words"], row["tags"]) if kind == "tagging" and not fault else "",
         "answers_fault": answers_fault(row["context"], row["answers"]) if kind == "span" and not fault else "",

@@ -42,6 +42,7 @@ def text_fault(documents: Path, split: str, tokenizer: Path, store: Offsets) -> 
     try:
         sample, count = _sample(sorted(documents.glob(f"{split}-*.parquet")))
         encode = Tokenizer.from_file(str(tokenizer))
+        encode.encode_special_tokens = True  # "[MASK]" in a text is a word in brackets, as for the encoder
     except (pa.ArrowException, OSError, KeyError) as error:
         return f"documents cannot be read: {' '.join(str(error).split())[:80]}"
     except Exception as error:  # the library raises a plain Exception
