@@ -24,6 +24,8 @@ ENCODER = "encoder"
 """What the pre-trained model is called, where the others are called by their task."""
 SCORES = "bertline.scores"
 """Tag of a version: what it scored when it was last evaluated."""
+TAKEN_DOWN = "bertline.taken_down"
+"""Tag of a version that a person took down: the version that came in its place. A person alone brings it back."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,13 @@ def scores_of(client: MlflowClient, name: str, version: str | None) -> Scores | 
 
 
 def _change(store: Store, name: str, version: str) -> Change:
-    before = make_champion(store.client, name, version)
+    """What a person asked for. The tags come first: a move that is cut short after them is not undone by `register`."""
+    client = store.client
+    client.delete_model_version_tag(name, version, TAKEN_DOWN)
+    serving = version_with(client, name, CHAMPION)
+    if serving not in (None, version):
+        client.set_model_version_tag(name, serving, TAKEN_DOWN, version)
+    before = make_champion(client, name, version)
     found = {number: scores_of(store.client, name, number) for number in (version, before) if number}
     return Change(name, version, before, {number: scores for number, scores in found.items() if scores})
 
