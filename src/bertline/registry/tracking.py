@@ -211,9 +211,7 @@ def _begin(store: Store, artifacts: Artifacts, results: str) -> str:
     return key
 
 
-def _fingerprint(
-    tags: Mapping[str, str], records: Sequence[StageRecord], params: Params, artifacts: Artifacts
-) -> str:
+def _fingerprint(tags: Mapping[str, str], records: Sequence[StageRecord], params: Params, artifacts: Artifacts) -> str:
     """One hash of all that a run holds and of where it comes from; who asked for it does not count.
 
     All of `params` is in it, for all of it is logged, and MLflow refuses to change a parameter that a run has.
