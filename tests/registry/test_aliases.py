@@ -52,6 +52,16 @@ def test_promoting_the_champion_changes_nothing(store: Store) -> None:
     assert aliases(store)[PREVIOUS] == "1"
 
 
+@pytest.mark.parametrize("typed", ["02", " 2"])
+def test_a_version_is_itself_however_it_is_typed(typed: str, store: Store) -> None:
+    """Taken for another one, the champion would have become its own predecessor, and the way back been lost."""
+    promote(store, NAME, "1")
+    promote(store, NAME, "2")
+    assert promote(store, NAME, typed).champion == "2"
+    assert aliases(store) == {CHALLENGER: "3", CHAMPION: "2", PREVIOUS: "1"}
+    assert str(rollback(store, NAME)).startswith("bertline-topic: version 1")
+
+
 def test_a_rollback_restores_the_champion_before_and_a_second_takes_the_first_back(store: Store) -> None:
     promote(store, NAME, "1")
     promote(store, NAME, "2")

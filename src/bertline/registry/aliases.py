@@ -84,8 +84,7 @@ def promote(store: Store, name: str, version: str = "") -> Change:
     """
     with exclusive_lock(store.lock, f"promoting {name}", patience=PATIENCE):
         chosen = version or _aliased(store, name, CHALLENGER, "Run the pipeline: `dvc repro`")
-        _must_exist(store, name, chosen)
-        return _change(store, name, chosen)
+        return _change(store, name, _existing(store, name, chosen))
 
 
 def rollback(store: Store, name: str) -> Change:
@@ -97,8 +96,7 @@ def rollback(store: Store, name: str) -> Change:
     with exclusive_lock(store.lock, f"rolling back {name}", patience=PATIENCE):
         fix = "Choose a version yourself: `bertline promote MODEL --version N`"
         chosen = _aliased(store, name, PREVIOUS, fix)
-        _must_exist(store, name, chosen)
-        return _change(store, name, chosen)
+        return _change(store, name, _existing(store, name, chosen))
 
 
 def model_name(params: Params, model: str) -> str:
@@ -165,9 +163,10 @@ def _aliased(store: Store, name: str, alias: str, fix: str) -> str:
     return found
 
 
-def _must_exist(store: Store, name: str, version: str) -> None:
+def _existing(store: Store, name: str, version: str) -> str:
+    """A version as MLflow writes it, which takes "01" and " 1" for 1."""
     try:
-        store.client.get_model_version(name, version)
+        return str(store.client.get_model_version(name, version).version)
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
