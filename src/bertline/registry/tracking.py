@@ -64,7 +64,7 @@ def pipeline_run(store: Store, params: Params, artifacts: Artifacts) -> Iterator
         MlflowException: the store failed; the next call with the same results goes on with this run.
     """
     with exclusive_lock(artifacts.runs / "register.lock", "registering"):
-        tags = lineage_tags(artifacts)
+        tags = lineage_tags(params, artifacts)
         records = read_stages(params, artifacts, until="register")
         key = _begin(store, artifacts, _fingerprint(tags, records, params, artifacts))
         found = next(iter(_runs(store.client, store.experiment_id, _REGISTRATION, key)), None)
@@ -166,7 +166,7 @@ def _log_parent(
     for pattern in ("scoreboard.*", "report.html"):  # MLflow's UI shows the page
         for path in sorted(artifacts.scoreboard.glob(pattern)):
             client.log_artifact(run_id, str(path), "scoreboard")
-    for path in gate_reports(artifacts):
+    for path in gate_reports(params, artifacts):
         folder = path.parent.relative_to(artifacts.gate("")).as_posix()
         client.log_artifact(run_id, str(path), f"gates/{folder}")
 
