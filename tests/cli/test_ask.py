@@ -103,6 +103,9 @@ def test_a_question_may_list_several_answers(type_in: Type, model_of: Model) -> 
         ("pair", ["a", "b", "c", "--pair", "x", "--pair", "y"], "3 × TEXT, but 2 × --pair"),
         ("classification", ["a", "--pair", "b"], "--pair makes no sense for classification. Leave it out"),
         ("classification", ["a", "--context", "b"], "--context makes no sense for classification"),
+        ("classification", ["a", "--question", "b"], "--question makes no sense for classification. Leave it out"),
+        ("pair", ["--question", "a", "--pair", "b"], "--question makes no sense for pair"),
+        ("regression", ["a", "--n-best", "3"], "--n-best makes no sense for regression. Leave it out"),
         ("classification", ["  "], "text is empty"),
     ],
 )
