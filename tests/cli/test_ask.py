@@ -1,6 +1,9 @@
 """predict, fill-mask and scoreboard: what people type, and what they read."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,6 +106,9 @@ def test_a_question_may_list_several_answers(type_in: Type, model_of: Model) -> 
         ("pair", ["a", "b", "c", "--pair", "x", "--pair", "y"], "3 × TEXT, but 2 × --pair"),
         ("classification", ["a", "--pair", "b"], "--pair makes no sense for classification. Leave it out"),
         ("classification", ["a", "--context", "b"], "--context makes no sense for classification"),
+        ("classification", ["a", "--question", "b"], "--question makes no sense for classification. Leave it out"),
+        ("pair", ["--question", "a", "--pair", "b"], "--question makes no sense for pair"),
+        ("regression", ["a", "--n-best", "3"], "--n-best makes no sense for regression. Leave it out"),
         ("classification", ["  "], "text is empty"),
     ],
 )
@@ -173,3 +179,18 @@ def test_the_scoreboard_is_shown_or_said_to_be_missing(type_in: Type, checkout: 
     (folder / "scoreboard.json").write_text('{"tasks": {\n"docs_qa": 0.5}}')
     assert "| docs_qa | 0.5 |" in type_in("scoreboard").stdout
     assert rows(type_in("scoreboard", "--json")) == [{"tasks": {"docs_qa": 0.5}}]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_a_reader_that_has_enough_ends_a_command_quietly(options: list[str], checkout: Path) -> None:
+    """As in `bertline … | head -1`."""
+    folder = Artifacts(checkout).scoreboard
+    folder.mkdir(parents=True)
+    (folder / "scoreboard.md").write_text("| task | F1 |\n")
+    (folder / "scoreboard.json").write_text('{"docs_qa": 0.5}')
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-c", "from bertline.cli import main; main()", "scoreboard", *options]
+    done = subprocess.run(command, cwd=checkout, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.stderr, done.returncode) == ("", 1)

@@ -184,6 +184,16 @@ def test_the_sqlite_store_is_opened_and_never_made(ready: Path) -> None:
     assert finding(checks.mlflow_store, "MLflow store", ready).detail.endswith("(opens)")
 
 
+def test_a_relative_address_of_the_store_starts_at_the_checkout(
+    ready: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(ready / "other.db")) as database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+    assert finding(checks.mlflow_store, "MLflow store", ready).detail == f"sqlite:///{ready}/other.db (opens)"
+
+
 def test_a_server_is_reached_or_not_and_its_password_is_never_shown(
     ready: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,16 @@ import pytest
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
-from bertline.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, SCORES, make_champion, promote, rollback
+from bertline.registry.aliases import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    SCORES,
+    TAKEN_DOWN,
+    make_champion,
+    promote,
+    rollback,
+)
 from bertline.registry.store import Store, open_store
 
 NAME = "bertline-topic"
@@ -43,6 +52,16 @@ def test_promoting_the_champion_changes_nothing(store: Store) -> None:
     assert aliases(store)[PREVIOUS] == "1"
 
 
+@pytest.mark.parametrize("typed", ["02", " 2"])
+def test_a_version_is_itself_however_it_is_typed(typed: str, store: Store) -> None:
+    """Taken for another one, the champion would have become its own predecessor, and the way back been lost."""
+    promote(store, NAME, "1")
+    promote(store, NAME, "2")
+    assert promote(store, NAME, typed).champion == "2"
+    assert aliases(store) == {CHALLENGER: "3", CHAMPION: "2", PREVIOUS: "1"}
+    assert str(rollback(store, NAME)).startswith("bertline-topic: version 1")
+
+
 def test_a_rollback_restores_the_champion_before_and_a_second_takes_the_first_back(store: Store) -> None:
     promote(store, NAME, "1")
     promote(store, NAME, "2")
@@ -76,3 +95,24 @@ def test_a_promotion_that_is_cut_short_leaves_a_champion(store: Store, monkeypat
     with pytest.raises(KeyboardInterrupt):
         make_champion(store.client, NAME, "2")
     assert aliases(store)[CHAMPION] == "1"
+
+
+def test_a_rollback_that_is_cut_short_is_not_undone_by_the_next_registration(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever call is the last one: where the champion has moved, the version it left is known as taken down."""
+    promote(store, NAME, "1")
+    promote(store, NAME, "2")
+    real = store.client.set_registered_model_alias
+
+    def cut(name: str, alias: str, version: str) -> None:
+        real(name, alias, version)
+        if alias == CHAMPION:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(store.client, "set_registered_model_alias", cut)
+    with pytest.raises(KeyboardInterrupt):
+        rollback(store, NAME)
+    assert aliases(store)[CHAMPION] == "1"
+    assert store.client.get_model_version(NAME, "2").tags[TAKEN_DOWN] == "1"
+    assert TAKEN_DOWN not in store.client.get_model_version(NAME, "1").tags

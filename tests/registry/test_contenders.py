@@ -1,5 +1,8 @@
 """What is registered of a task: the kept model with its own scores, and how much its seeds differ."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from bertline.base.artifacts import Artifacts
@@ -20,3 +23,24 @@ def test_one_seed_has_no_noise(artifacts: Artifacts, params: Params) -> None:
     write_scores(artifacts, "topic", primary=0.8)
     topic = next(one for one in contenders(params, artifacts, {}) if one.name == "bertline-topic")
     assert topic.scores.noise == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "compares"),
+    [
+        ({"mask_rate": 0.05}, False),  # fewer gaps, and so more context each: a lower loss of the same weights
+        ({"whole_word": True}, False),
+        ({"short_rate": 0.5}, False),
+        ({"sequence_length": 128}, False),
+        ({"objective": "mlm"}, False),
+        ({"batch_size": 32}, False),  # with evaluation_batches, how much text
+        ({"evaluation_batches": 4}, False),
+        ({"learning_rate": 0.01, "model": "mini", "budget": 9, "seed": 1}, True),
+    ],
+)
+def test_encoders_compare_where_their_validation_asked_the_same(
+    changed: dict[str, Any], compares: bool, artifacts: Artifacts, params: Params
+) -> None:
+    other = replace(params, pretrain=replace(params.pretrain, **changed))
+    one, two = ([*contenders(each, artifacts, {})][-1].scores.data for each in (params, other))
+    assert (one == two) is compares

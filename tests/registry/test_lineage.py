@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bertline.base.artifacts import Artifacts
+from bertline.base.config import Params
 from bertline.base.files import sha256_file, write_json, write_text
 from bertline.registry.lineage import dvc_out_md5, gate_reports, lineage_tags
 
@@ -24,7 +25,7 @@ def git(root: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_only_changes_of_code_and_configuration_make_a_commit_dirty(tmp_path: Path) -> None:
+def test_only_changes_of_code_and_configuration_make_a_commit_dirty(tmp_path: Path, params: Params) -> None:
     artifacts = Artifacts(tmp_path)
     write_json(artifacts.metrics("vocab"), {"size": 1})
     write_text(artifacts.params, "vocab: {}\n")
@@ -32,33 +33,44 @@ def test_only_changes_of_code_and_configuration_make_a_commit_dirty(tmp_path: Pa
     git(tmp_path, "add", "--all")
     git(tmp_path, "commit", "--quiet", "-m", "first")
     write_json(artifacts.metrics("vocab"), {"size": 2})  # what the pipeline writes does not count
-    tags = lineage_tags(artifacts)
+    tags = lineage_tags(params, artifacts)
     assert (tags["git.commit"], tags["git.dirty"]) == (git(tmp_path, "rev-parse", "HEAD"), "false")
     write_text(artifacts.params, "vocab: {size: 512}\n")
-    assert lineage_tags(artifacts)["git.dirty"] == "true"
+    assert lineage_tags(params, artifacts)["git.dirty"] == "true"
 
 
-def test_what_cannot_be_known_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_known_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
     monkeypatch.delenv("PREFECT__FLOW_RUN_ID", raising=False)
-    assert set(lineage_tags(Artifacts(tmp_path))) == {"bertline.version"}
+    assert set(lineage_tags(params, Artifacts(tmp_path))) == {"bertline.version"}
 
 
-def test_lock_gates_and_flow_run_are_tags(artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_gates_and_flow_run_are_tags(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch, params: Params
+) -> None:
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "a-flow-run")
     lock = artifacts.root / "dvc.lock"
     lock.write_text(LOCK)
-    tags = lineage_tags(artifacts)
+    tags = lineage_tags(params, artifacts)
     assert tags["dvc.lock.sha256"] == sha256_file(lock)
     assert tags["prefect.flow_run_id"] == "a-flow-run"
     write_json(artifacts.gate_report("gate_corpus"), {"passed": False})
-    assert lineage_tags(artifacts)["gx.report.sha256"] != tags["gx.report.sha256"]
+    assert lineage_tags(params, artifacts)["gx.report.sha256"] != tags["gx.report.sha256"]
 
 
-def test_copies_in_data_docs_are_no_gate_reports(artifacts: Artifacts) -> None:
-    before = lineage_tags(artifacts)["gx.report.sha256"]
+def test_copies_in_data_docs_are_no_gate_reports(artifacts: Artifacts, params: Params) -> None:
+    before = lineage_tags(params, artifacts)["gx.report.sha256"]
     write_json(artifacts.gate("gate_corpus") / "data_docs" / "report.json", {"passed": True})
-    assert lineage_tags(artifacts)["gx.report.sha256"] == before
-    names = [path.relative_to(artifacts.data / "gates").as_posix() for path in gate_reports(artifacts)]
+    assert lineage_tags(params, artifacts)["gx.report.sha256"] == before
+    names = [path.relative_to(artifacts.data / "gates").as_posix() for path in gate_reports(params, artifacts)]
+    assert names == ["gate_corpus/report.json", "gate_task/topic/report.json"]
+
+
+def test_gates_of_tasks_that_are_no_more_are_left_out(artifacts: Artifacts, params: Params) -> None:
+    """DVC leaves the outs of a task that params.yaml named under another preset."""
+    before = lineage_tags(params, artifacts)
+    write_json(artifacts.gate_report("gate_task/gone"), {"passed": True})
+    assert lineage_tags(params, artifacts) == before
+    names = [path.relative_to(artifacts.gate("")).as_posix() for path in gate_reports(params, artifacts)]
     assert names == ["gate_corpus/report.json", "gate_task/topic/report.json"]
 
 

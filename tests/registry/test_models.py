@@ -15,7 +15,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
 from bertline.base.files import write_text
 from bertline.base.register_config import Register
-from bertline.registry.aliases import scores_of
+from bertline.registry.aliases import promote, rollback, scores_of
 from bertline.registry.contenders import contenders
 from bertline.registry.models import Registration, register
 from bertline.registry.store import Store, open_store
@@ -153,6 +153,30 @@ def test_where_people_decide_a_model_stays_a_challenger(bench: Bench) -> None:
     assert registration.alias == "challenger"
     assert registration.verdict.reasons[-1] == "register.promote is false: a person decides"
     assert bench.aliases == {"challenger": "1"}
+
+
+def test_what_a_person_took_down_comes_back_by_a_person_alone(bench: Bench) -> None:
+    """The next registration brings the same content again when any other task was trained anew."""
+    bench.register(seed=1)
+    bench.register(seed=2, primary=0.9)
+    rollback(bench.store, NAME)
+    again = bench.register(seed=2, primary=0.9)
+    assert (again.alias, again.verdict.promote) == ("challenger", False)
+    assert again.verdict.reasons[-1].startswith("a person put version 1 in its place")
+    assert bench.aliases == {"challenger": "2", "champion": "1", "previous_champion": "2"}
+    assert bench.register(seed=3, primary=0.95).alias == "champion", "a new model is weighed as ever"
+    assert bench.register(seed=2, primary=0.99).alias == "challenger"
+    promote(bench.store, NAME, "2")
+    bench.register(seed=4, primary=1.0)
+    assert bench.register(seed=2, primary=1.0).alias == "champion", "a person brought it back"
+
+
+def test_a_version_that_a_person_put_another_before_stays_down(bench: Bench) -> None:
+    bench.register(seed=1)
+    bench.register(seed=2, primary=0.9)
+    promote(bench.store, NAME, "1")
+    assert bench.register(seed=2, primary=0.9).alias == "challenger"
+    assert bench.aliases["champion"] == "1"
 
 
 def test_two_processes_that_register_at_once_take_turns(bench: Bench) -> None:

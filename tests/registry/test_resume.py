@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import mlflow
@@ -144,3 +145,23 @@ def test_what_the_store_has_already_is_not_sent_again(
     run(TOPIC, artifacts)
     assert not {"create_run", "create_logged_model", "log_model_artifacts", "create_model_version"} & set(again.made)
     assert again.made.count("log_batch") < made.count("log_batch") / 3
+
+
+def test_a_registration_under_other_settings_does_not_go_on_with_an_unfinished_run(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow refuses to change a parameter that a run has; those of section register are on the parent run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MlflowClient, "create_registered_model", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(TOPIC, artifacts)
+    run(replace(TOPIC, register=replace(TOPIC.register, promote=False)), artifacts)
+    with open_store(artifacts, "bertline") as store:
+        runs = store.client.search_runs([store.experiment_id], order_by=["attributes.start_time"])
+        parents = [one for one in runs if "mlflow.parentRunId" not in one.data.tags]
+    ended = [(one.info.status, one.data.params["register.promote"]) for one in parents]
+    assert ended == [("KILLED", "True"), ("FINISHED", "False")]
+
+
+def _interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt

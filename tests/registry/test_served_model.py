@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import mlflow
 import pandas as pd
 import pytest
+import torch
 from mlflow.exceptions import MlflowException
 
 import bertline
@@ -73,6 +75,46 @@ def test_the_encoder_fills_masks_and_gives_vectors(load: Any, registered: Artifa
     own = FillMask(registered.pretrained)
     assert list(answered["fills"]) == [own.fill(texts[0], top=2), []]
     assert answered["embedding"].tolist() == embed(own.model.bert, own.tokenizer, texts).tolist()
+
+
+@pytest.mark.usefixtures("load")
+def test_the_encoder_computes_as_its_loader_asks(registered: Artifacts) -> None:
+    options = {"precision": "bf16", "batch_size": 1}
+    model = mlflow.pyfunc.load_model("models:/bertline-encoder@champion", model_config=options)
+    texts = ["the [MASK] of an array", TEXT]
+    with rows_of_each_pass() as seen:
+        answered = model.predict(pd.DataFrame({"text": texts}))
+    assert seen == [1, 1, 1], "a vector each, and a mask"
+    own = FillMask(registered.pretrained, precision="bf16")
+    assert list(answered["fills"]) == [own.fill(texts[0]), []]
+    vectors = embed(own.model.bert, own.tokenizer, texts, batch_size=1, precision="bf16")
+    assert answered["embedding"].tolist() == vectors.tolist()
+    exact = embed(own.model.bert, own.tokenizer, texts)
+    assert (vectors.tolist() == exact.tolist()) == (usable_precision("cpu", "bf16") == "fp32")
+
+
+@contextmanager
+def rows_of_each_pass() -> Iterator[list[int]]:
+    """How many rows each forward pass of an encoder has: of any, for a served model brings classes of its own."""
+    seen: list[int] = []
+
+    def note(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if type(module).__name__ == "BertModel":
+            seen.append(len(inputs[0]))
+
+    handle = torch.nn.modules.module.register_module_forward_pre_hook(note)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.usefixtures("load")
+@pytest.mark.parametrize("name", ["topic", "encoder"])
+def test_a_device_that_is_not_there_is_refused_when_a_model_is_loaded(name: str) -> None:
+    with pytest.raises(Exception, match="device: cuda: no CUDA device is available"):
+        mlflow.pyfunc.load_model(f"models:/bertline-{name}@champion", model_config={"device": "cuda"})
 
 
 @pytest.mark.parametrize(

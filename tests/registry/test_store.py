@@ -47,6 +47,18 @@ def test_mlflow_tracking_uri_is_respected_and_put_back(
     assert (artifacts.root / "mlflow.db").read_bytes() == before
 
 
+def test_a_relative_address_starts_at_the_checkout_wherever_one_stands(
+    artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `dvc repro` has it, which runs the stages there: `bertline promote` in a folder below is to find the same."""
+    shutil.copy(artifacts.root / "mlflow.db", artifacts.root / "other.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+    with open_store(Artifacts(Path("checkout")), "mine") as store:
+        assert store.uri == f"sqlite:///{artifacts.root}/other.db"
+    assert [path.name for path in tmp_path.iterdir()] == ["checkout"]
+
+
 def test_leaving_the_store_leaves_no_trace_in_the_environment(artifacts: Artifacts) -> None:
     with open_store(artifacts, "mine"):
         assert "MLFLOW_TRACKING_URI" in os.environ

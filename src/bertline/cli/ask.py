@@ -71,6 +71,8 @@ def predict(  # noqa: PLR0913, PLR0917  (a command has as many parameters as opt
         from bertline.inference.predictor import Predictor  # noqa: PLC0415  (torch takes seconds; --help must not)
 
         predictor = Predictor(directory, device=device, precision=precision)
+        options = {"--pair": pair, "--question": question, "--context": context, "--n-best": n_best}
+        _refuse_useless(predictor.task, [option for option, given in options.items() if given])
         inputs = make_inputs(predictor.task, [*(_read(texts or [])), *(question or [])], pair or [], context or [])
         predictions = predictor.predict(inputs, n_best=n_best)
         if as_json:
@@ -109,22 +111,26 @@ def _model_of(artifacts: Artifacts, task: str) -> Path:
     raise BertlineError(f"no fine-tuned model for a task {task!r}", where=str(there), fix=fix)
 
 
+def _refuse_useless(task: "TaskInfo", given: Sequence[str]) -> None:
+    for option in given:
+        used = task.pair if option == "--pair" else task.kind == "span"
+        if not used:
+            what, where = f"{option} makes no sense for {task.kind}", f"task {task.name}"
+            raise BertlineError(what, where=where, fix="Leave it out")
+
+
 def make_inputs(
     task: "TaskInfo", texts: Sequence[str], pairs: Sequence[str], contexts: Sequence[str]
 ) -> list[str | dict[str, str]]:
     """Bring the arguments into inputs for a Predictor (see inference/inputs.py).
 
     Raises:
-        BertlineError: the task needs what was not given, or was given what it has no use for.
+        BertlineError: the task needs what was not given.
     """
     if not texts:
         kind = "question" if task.kind == "span" else "text"
         raise BertlineError(f"no {kind} given", where=f"task {task.name}", fix=f"Add the {kind} in quotes")
     for option, given, used in (("--pair", pairs, task.pair), ("--context", contexts, task.kind == "span")):
-        if given and not used:
-            raise BertlineError(
-                f"{option} makes no sense for {task.kind}", where=f"task {task.name}", fix="Leave it out"
-            )
         if used and len(given) not in (1, len(texts)):
             what = f"{len(texts)} × TEXT, but {len(given)} × {option}"
             fix = f"Give {option} once, or once for each TEXT"

@@ -21,6 +21,7 @@ from bertline.base.config import Params
 from bertline.base.errors import BertlineError, masked
 from bertline.base.params import load_params
 from bertline.base.processor import bf16_instructions
+from bertline.registry.address import SQLITE, store_uri
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -172,7 +173,7 @@ def accelerators(root: Path) -> Iterator[Finding]:
 
 def mlflow_store(root: Path) -> Iterator[Finding]:
     """MLflow's store can be reached: looked at from outside, as nothing but registry/ speaks MLflow."""
-    address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+    address = store_uri(root)
     shown = masked(address)
     try:
         detail = _reach(address)
@@ -192,7 +193,7 @@ def _reach(address: str) -> str:
     """
     parts = urlsplit(address)
     if parts.scheme == "sqlite":
-        path = Path(address.removeprefix("sqlite:///"))
+        path = Path(address.removeprefix(SQLITE))
         if not path.exists():
             return "made by the first run"
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:

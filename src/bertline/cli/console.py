@@ -49,6 +49,8 @@ def reporting(debug: bool) -> Iterator[None]:
     """End the command with status 1 and one clear line when its work fails; with `debug`, the traceback before it."""
     try:
         yield
+    except BrokenPipeError:  # of `bertline … | head`: Typer ends the command quietly, with status 1
+        raise
     except (BertlineError, OSError) as error:
         message = one_line(error)
     except typer.Exit:

@@ -14,11 +14,13 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
+from bertline.base.config import Precision
 from bertline.inference.inputs import Input, as_rows
 from bertline.model.bert import BertModel
 from bertline.tasks.batches import CPU_TOKENS, Features
 from bertline.tasks.features import encode_rows
 from bertline.tasks.schema import TaskInfo
+from bertline.training.device import autocast
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,28 +30,39 @@ _DIGITS = 6  # beyond them a text's neighbours in its batch show
 _TEXTS = TaskInfo("embedding", "classification", (), "accuracy", ("accuracy",), pair=False, rows={}, source="")
 
 
-def embed(encoder: BertModel, tokenizer: Tokenizer, texts: Sequence[Input]) -> npt.NDArray[np.float32]:
+def embed(
+    encoder: BertModel,
+    tokenizer: Tokenizer,
+    texts: Sequence[Input],
+    *,
+    batch_size: int = _BATCH,
+    precision: Precision = "fp32",
+) -> npt.NDArray[np.float32]:
     """The mean vector of each text (a string, or {"text": …}), in their order; cut to the model's positions.
 
     Returns:
-        float32 (texts, hidden), rounded to six digits: the same whatever other texts there are.
+        float32 (texts, hidden), rounded to six digits: in fp32, the same whatever other texts there are.
 
     Raises:
         BertlineError: a text is empty, or no text; says which.
     """
     features = encode_rows(as_rows(_TEXTS, texts), _TEXTS, tokenizer, max_length=encoder.config.max_positions, stride=0)
-    return pooled_vectors(encoder, features)["mean"].round(_DIGITS).astype(np.float32)
+    vectors = pooled_vectors(encoder, features, batch_size=batch_size, precision=precision)
+    return vectors["mean"].round(_DIGITS).astype(np.float32)
 
 
 @torch.inference_mode()
-def pooled_vectors(encoder: BertModel, features: Features) -> dict[str, Floats]:
+def pooled_vectors(
+    encoder: BertModel, features: Features, *, batch_size: int = _BATCH, precision: Precision = "fp32"
+) -> dict[str, Floats]:
     """The vectors of rows by pooling, each (rows, hidden); features of text and pair tasks, an example a row."""
     device = next(encoder.parameters()).device
     found = {pooling: np.zeros((len(features), encoder.config.hidden_size)) for pooling in POOLINGS}
-    for indices in features.evaluation_batches(_BATCH, CPU_TOKENS):
+    for indices in features.evaluation_batches(batch_size, CPU_TOKENS):
         batch = features.batch(indices)
         ids, segments, mask = (torch.from_numpy(array).to(device) for array in (batch.ids, batch.segments, batch.mask))
-        hidden = encoder(ids, segments, None if batch.mask.all() else mask).double()
+        with autocast(device, precision):
+            hidden = encoder(ids, segments, None if batch.mask.all() else mask).double()
         weights = mask.double() / mask.sum(dim=1, keepdim=True)
         found["cls"][batch.rows] = hidden[:, 0].cpu().numpy()
         found["mean"][batch.rows] = torch.einsum("bs,bsh->bh", weights, hidden).cpu().numpy()

@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 
+from bertline.base.config import Device, Precision
 from bertline.base.errors import BertlineError
 from bertline.inference.vocabulary import check_vocabulary
 from bertline.model.bert import BertForPreTraining
 from bertline.model.hf import load_model
 from bertline.tokens.tokenizer import SpecialIds, load_tokenizer, read_vocab
+from bertline.training.device import autocast, find_device
 
 MASK = "[MASK]"
 _DIGITS = 6
@@ -26,15 +28,21 @@ class FillMask:
         model, tokenizer: its parts.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, device: Device = "cpu", precision: Precision = "fp32") -> None:
         """Load weights and tokenizer.
 
+        Args:
+            directory: of the model.
+            device: where to compute.
+            precision: of matrix products; with bf16, scores are less exact.
+
         Raises:
-            BertlineError: a file is missing or malformed, or the parts do not belong together.
+            BertlineError: a file is missing or malformed, the parts do not belong together, or there is no such device.
         """
+        self._device, self._precision = find_device(device), precision
         self.tokenizer = load_tokenizer(directory)
         self._vocab = read_vocab(directory)
-        self.model = load_model(BertForPreTraining, directory).eval()
+        self.model = load_model(BertForPreTraining, directory).eval().to(self._device)
         check_vocabulary(self.model.config.vocab_size, self.tokenizer, str(directory))
         self._special = SpecialIds.of(self._vocab)
 
@@ -67,9 +75,10 @@ class FillMask:
     def _guess(self, ids: list[int], place: int, top: int) -> list[tuple[float, str]]:
         room = self.model.config.max_positions - 2
         start = max(0, min(place - room // 2, len(ids) - room))
-        seen = torch.tensor([[self._special.cls, *ids[start : start + room], self._special.sep]])
-        position = torch.tensor([[place - start + 1]])
-        logits, _ = self.model(seen, torch.zeros_like(seen), None, position)
+        seen = torch.tensor([[self._special.cls, *ids[start : start + room], self._special.sep]], device=self._device)
+        position = torch.tensor([[place - start + 1]], device=self._device)
+        with autocast(self._device, self._precision):
+            logits, _ = self.model(seen, torch.zeros_like(seen), None, position)
         scores, tokens = logits[0, 0].double().softmax(-1).topk(min(top, logits.shape[-1]))
         pieces = [self._vocab[token] for token in tokens.tolist()]
         return [(round(score, _DIGITS), piece) for score, piece in zip(scores.tolist(), pieces, strict=True)]

@@ -24,6 +24,8 @@ ENCODER = "encoder"
 """What the pre-trained model is called, where the others are called by their task."""
 SCORES = "bertline.scores"
 """Tag of a version: what it scored when it was last evaluated."""
+TAKEN_DOWN = "bertline.taken_down"
+"""Tag of a version that a person took down: the version that came in its place. A person alone brings it back."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,7 @@ def promote(store: Store, name: str, version: str = "") -> Change:
     """
     with exclusive_lock(store.lock, f"promoting {name}", patience=PATIENCE):
         chosen = version or _aliased(store, name, CHALLENGER, "Run the pipeline: `dvc repro`")
-        _must_exist(store, name, chosen)
-        return _change(store, name, chosen)
+        return _change(store, name, _existing(store, name, chosen))
 
 
 def rollback(store: Store, name: str) -> Change:
@@ -95,8 +96,7 @@ def rollback(store: Store, name: str) -> Change:
     with exclusive_lock(store.lock, f"rolling back {name}", patience=PATIENCE):
         fix = "Choose a version yourself: `bertline promote MODEL --version N`"
         chosen = _aliased(store, name, PREVIOUS, fix)
-        _must_exist(store, name, chosen)
-        return _change(store, name, chosen)
+        return _change(store, name, _existing(store, name, chosen))
 
 
 def model_name(params: Params, model: str) -> str:
@@ -138,7 +138,13 @@ def scores_of(client: MlflowClient, name: str, version: str | None) -> Scores | 
 
 
 def _change(store: Store, name: str, version: str) -> Change:
-    before = make_champion(store.client, name, version)
+    """What a person asked for. The tags come first: a move that is cut short after them is not undone by `register`."""
+    client = store.client
+    client.delete_model_version_tag(name, version, TAKEN_DOWN)
+    serving = version_with(client, name, CHAMPION)
+    if serving not in (None, version):
+        client.set_model_version_tag(name, serving, TAKEN_DOWN, version)
+    before = make_champion(client, name, version)
     found = {number: scores_of(store.client, name, number) for number in (version, before) if number}
     return Change(name, version, before, {number: scores for number, scores in found.items() if scores})
 
@@ -157,9 +163,10 @@ def _aliased(store: Store, name: str, alias: str, fix: str) -> str:
     return found
 
 
-def _must_exist(store: Store, name: str, version: str) -> None:
+def _existing(store: Store, name: str, version: str) -> str:
+    """A version as MLflow writes it, which takes "01" and " 1" for 1."""
     try:
-        store.client.get_model_version(name, version)
+        return str(store.client.get_model_version(name, version).version)
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise

@@ -9,7 +9,7 @@ from pathlib import Path
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind, Params
 from bertline.base.errors import BertlineError
-from bertline.base.files import read_json, read_jsonl, sha256_directory, sha256_file
+from bertline.base.files import read_json, read_jsonl, sha256_directory, sha256_file, sha256_json
 from bertline.evaluation.metrics import GOLD_COLUMNS
 from bertline.evaluation.seeds import spread
 from bertline.registry.aliases import ENCODER
@@ -19,6 +19,11 @@ from bertline.registry.promotion import Scores
 from bertline.tasks.schema import TaskInfo
 
 FILL_MASK = "fill-mask"
+_VALIDATION = (
+    *("objective", "sequence_length", "batch_size", "evaluation_batches"),
+    *("mask_rate", "whole_word", "short_rate"),
+)
+"""Options of pre-training that its validation loss is measured with: under others the same weights have another one."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ def _encoder_contender(params: Params, artifacts: Artifacts, lineage: Mapping[st
     gain = read_json(encoded)["unigram_entropy"] - validation["mlm_loss"]
     accuracies = {name: value for name, value in validation.items() if name.endswith("accuracy") and value is not None}
     content = sha256_directory(directory)
+    measured_on = sha256_json([sha256_file(encoded), {name: getattr(params.pretrain, name) for name in _VALIDATION}])
     return Contender(
         name=f"{params.register.prefix}-{ENCODER}",
         stage="pretrain",
@@ -109,7 +115,7 @@ def _encoder_contender(params: Params, artifacts: Artifacts, lineage: Mapping[st
         pair=False,
         directory=directory,
         content=content,
-        scores=Scores("gain_over_unigram", {"gain_over_unigram": gain, **accuracies}, sha256_file(encoded)),
+        scores=Scores("gain_over_unigram", {"gain_over_unigram": gain, **accuracies}, measured_on),
         majority={"gain_over_unigram": 0.0},
         card=encoder_card(figures, gain, params, artifacts, {**lineage, "content sha256": content}),
         tags=_version_tags(content, artifacts, directory) | {"bertline.kind": FILL_MASK},

@@ -30,7 +30,9 @@ def describe(artifacts: Artifacts, flow_run: str | None) -> str:
     with open_store(artifacts, config.experiment) as store:
         found = {} if flow_run == "" else dict(_verdicts(store, flow_run))
         lines = ["| model | champion | challenger | previous champion | this run |", "|---|---|---|---|---|"]
-        for model in store.client.search_registered_models(f"name LIKE '{config.prefix}-%'"):
+        start = f"{config.prefix}-"
+        near = store.client.search_registered_models(f"name LIKE '{start}%'")  # _ and % of a prefix stand for anything
+        for model in [model for model in near if model.name.startswith(start)]:
             serving = [_version(store.client, model.name, alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)]
             lines.append(f"| {' | '.join([model.name, *serving, _decision(found.get(model.name))])} |")
         return "\n".join([*lines, "", f"MLflow store: {store.address}"])

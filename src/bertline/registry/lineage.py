@@ -8,6 +8,7 @@ from typing import Any
 
 import bertline
 from bertline.base.artifacts import Artifacts
+from bertline.base.config import Params
 from bertline.base.files import sha256_file
 from bertline.base.params import read_yaml
 
@@ -16,13 +17,13 @@ FLOW_RUN = "prefect.flow_run_id"
 _GIT_SECONDS = 20
 
 
-def lineage_tags(artifacts: Artifacts) -> dict[str, str]:
+def lineage_tags(params: Params, artifacts: Artifacts) -> dict[str, str]:
     """The tags that can be known here; what cannot be (no git, no dvc.lock) is left out."""
     found = {"bertline.version": bertline.__version__} | _git_tags(artifacts.root)
     lock = artifacts.root / "dvc.lock"
     if lock.is_file():
         found["dvc.lock.sha256"] = sha256_file(lock)
-    reports = gate_reports(artifacts)
+    reports = gate_reports(params, artifacts)
     if reports:
         lines = [f"{sha256_file(path)}  {path.relative_to(artifacts.data).as_posix()}\n" for path in reports]
         found["gx.report.sha256"] = hashlib.sha256("".join(lines).encode()).hexdigest()
@@ -32,10 +33,15 @@ def lineage_tags(artifacts: Artifacts) -> dict[str, str]:
     return found
 
 
-def gate_reports(artifacts: Artifacts) -> list[Path]:
-    """The report.json of every gate, sorted; not the copies in Data Docs, which are outside the DAG."""
-    found = artifacts.gate("").rglob("report.json")
-    return sorted(path for path in found if path.parent.name != "data_docs")
+def gate_reports(params: Params, artifacts: Artifacts) -> list[Path]:
+    """The report.json of every gate of a run, sorted.
+
+    Not the copies in Data Docs, which are outside the DAG; nor those of tasks that another params.yaml had, which stay
+    on disk.
+    """
+    of_tasks = artifacts.gate("gate_task")
+    found = [path for path in artifacts.gate("").rglob("report.json") if path.parent.name != "data_docs"]
+    return sorted(path for path in found if path.parent.parent != of_tasks or path.parent.name in params.tasks)
 
 
 def dvc_out_md5(artifacts: Artifacts, out: Path) -> str:

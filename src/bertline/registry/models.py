@@ -19,7 +19,15 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from bertline.base.errors import BertlineError
 from bertline.base.files import exclusive_lock
 from bertline.base.register_config import Register
-from bertline.registry.aliases import CHALLENGER, CHAMPION, SCORES, make_champion, scores_of, version_with
+from bertline.registry.aliases import (
+    CHALLENGER,
+    CHAMPION,
+    SCORES,
+    TAKEN_DOWN,
+    make_champion,
+    scores_of,
+    version_with,
+)
 from bertline.registry.contenders import Contender
 from bertline.registry.promotion import Scores, Verdict, decide
 from bertline.registry.served_code import importable, stage_code
@@ -103,14 +111,22 @@ def _register(
     if champion == version:
         said = _verdict_of(known, source_run) or replace(verdict, promote=False, reasons=(_CHAMPION_ALREADY,))
         return Registration(name, version, created, CHAMPION, said)
-    if not config.promote:
-        verdict = replace(
-            verdict, promote=False, reasons=(*verdict.reasons, "register.promote is false: a person decides")
-        )
+    held = _held_back(known, config)
+    if held:
+        verdict = replace(verdict, promote=False, reasons=(*verdict.reasons, held))
     client.set_model_version_tag(name, version, _VERDICT, json.dumps({"run": source_run, **verdict.as_json()}))
     if verdict.promote:
         make_champion(client, name, version)
     return Registration(name, version, created, CHAMPION if verdict.promote else CHALLENGER, verdict)
+
+
+def _held_back(version: ModelVersion, config: Register) -> str:
+    """Why a person decides, whatever the figures say; empty where the rule does."""
+    if not config.promote:
+        return "register.promote is false: a person decides"
+    if TAKEN_DOWN in version.tags:  # an unchanged model comes again whenever another one of the run was made anew
+        return f"a person put version {version.tags[TAKEN_DOWN]} in its place: a person brings it back"
+    return ""
 
 
 def _verdict_of(version: ModelVersion, source_run: str) -> Verdict | None:

@@ -26,7 +26,7 @@ class Scores:
     Attributes:
         metric: the primary metric, the one the rule weighs.
         values: metric -> value, higher is better; holds `metric`.
-        data: sha256 of what it was measured on; scores on other data do not compare.
+        data: sha256 of what it was measured on, and how; scores on other data, or taken otherwise, do not compare.
         noise: standard deviation of the primary metric over the seeds of its recipe; 0 where there is one seed.
     """
 
@@ -103,7 +103,7 @@ def _compare(challenger: Scores, champion: Scores | None, config: Register) -> t
     if champion is None:
         return True, "no champion yet: the floor decides"
     if champion.data != challenger.data or champion.metric != challenger.metric:
-        return True, "the champion was measured on other data: the two do not compare, the floor decides"
+        return True, "the champion was measured on other data or otherwise: the two do not compare, the floor decides"
     old, new = champion.primary, challenger.primary
     if math.isnan(old):
         return True, "the champion's score is unknown: the floor decides"

@@ -51,17 +51,13 @@ class ServedModel(PythonModel):
         """Load the Hugging Face directory that was logged as `hf`."""
         options = DEFAULTS | dict(context.model_config or {})
         directory = Path(context.artifacts["hf"])
-        self._top = int(options["top"])
+        device, precision = options["device"], options["precision"]
+        self._top, self._batch_size, self._precision = int(options["top"]), int(options["batch_size"]), precision
         self._model: Predictor | FillMask
         if (directory / "task.json").is_file():
-            self._model = Predictor(
-                directory,
-                device=options["device"],
-                batch_size=int(options["batch_size"]),
-                precision=options["precision"],
-            )
+            self._model = Predictor(directory, device=device, batch_size=self._batch_size, precision=precision)
         else:
-            self._model = FillMask(directory)
+            self._model = FillMask(directory, device=device, precision=precision)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: Row | None = None
@@ -82,7 +78,8 @@ class ServedModel(PythonModel):
         return pd.DataFrame([{name: answer[name] for name in columns} for answer in answers], columns=list(columns))
 
     def _of_encoder(self, model: FillMask, rows: list[Row]) -> pd.DataFrame:
-        vectors = embed(model.model.bert, model.tokenizer, rows)
+        parts = (model.model.bert, model.tokenizer, rows)
+        vectors = embed(*parts, batch_size=self._batch_size, precision=self._precision)
         fills = [model.fill(row["text"], top=self._top) if MASK in row["text"] else [] for row in rows]
         return pd.DataFrame({"embedding": vectors.tolist(), "fills": fills})
 

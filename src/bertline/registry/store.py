@@ -1,4 +1,4 @@
-"""Where MLflow keeps its records: `MLFLOW_TRACKING_URI`, else SQLite in the checkout.
+"""Where MLflow keeps its records: in the store that address.py names.
 
 The default store is `mlflow.db` with its artifacts in `mlruns/`, both beside params.yaml; `mlflow ui`, typed there,
 finds it by itself. Any SQLite store keeps its artifacts beside its database, so that checkouts which share one (the
@@ -28,8 +28,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, masked
 from bertline.base.files import exclusive_lock
+from bertline.registry.address import SQLITE, store_uri
 
-_SQLITE = "sqlite:///"
 PATIENCE = 600.0
 """Seconds to wait for another process that sets up the store, or registers a model there."""
 STORE_FAULTS = (MlflowException, SQLAlchemyError, requests.RequestException)
@@ -60,11 +60,6 @@ class Store:
         return masked(self.uri)
 
 
-def store_uri(artifacts: Artifacts) -> str:
-    """`MLFLOW_TRACKING_URI` where it is set, else SQLite in the checkout."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{artifacts.root.resolve() / 'mlflow.db'}"
-
-
 @contextmanager
 def open_store(artifacts: Artifacts, experiment: str) -> Iterator[Store]:
     """Open the store, creating schema and experiment where they are missing.
@@ -78,7 +73,7 @@ def open_store(artifacts: Artifacts, experiment: str) -> Iterator[Store]:
     Raises:
         BertlineError: the store cannot be opened or reached, or the experiment was deleted.
     """
-    uri = store_uri(artifacts)
+    uri = store_uri(artifacts.root)
     with _current_store(uri), faults_explained(uri):
         # MLflow migrates the schema at first use, without a lock: of two processes at once, one would fail.
         lock = _lock(uri)
@@ -135,7 +130,7 @@ def _kind(uri: str) -> str:
 
 
 def _sqlite_file(uri: str) -> Path | None:
-    return Path(uri.removeprefix(_SQLITE)).resolve() if uri.startswith(_SQLITE) else None
+    return Path(uri.removeprefix(SQLITE)).resolve() if uri.startswith(SQLITE) else None
 
 
 def _experiment(client: MlflowClient, name: str, location: str | None, address: str) -> str:

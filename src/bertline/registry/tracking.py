@@ -64,9 +64,9 @@ def pipeline_run(store: Store, params: Params, artifacts: Artifacts) -> Iterator
         MlflowException: the store failed; the next call with the same results goes on with this run.
     """
     with exclusive_lock(artifacts.runs / "register.lock", "registering"):
-        tags = lineage_tags(artifacts)
+        tags = lineage_tags(params, artifacts)
         records = read_stages(params, artifacts, until="register")
-        key = _begin(store, artifacts, _fingerprint(tags, records, artifacts))
+        key = _begin(store, artifacts, _fingerprint(tags, records, params, artifacts))
         found = next(iter(_runs(store.client, store.experiment_id, _REGISTRATION, key)), None)
         with _open_run(store, _run_name(tags), _source_tags(tags) | {_REGISTRATION: key}, found=found) as run:
             stages = _log_stages(store, run, records)
@@ -166,7 +166,7 @@ def _log_parent(
     for pattern in ("scoreboard.*", "report.html"):  # MLflow's UI shows the page
         for path in sorted(artifacts.scoreboard.glob(pattern)):
             client.log_artifact(run_id, str(path), "scoreboard")
-    for path in gate_reports(artifacts):
+    for path in gate_reports(params, artifacts):
         folder = path.parent.relative_to(artifacts.gate("")).as_posix()
         client.log_artifact(run_id, str(path), f"gates/{folder}")
 
@@ -211,15 +211,18 @@ def _begin(store: Store, artifacts: Artifacts, results: str) -> str:
     return key
 
 
-def _fingerprint(tags: Mapping[str, str], records: Sequence[StageRecord], artifacts: Artifacts) -> str:
-    """One hash of all that a run holds and of where it comes from; who asked for it does not count."""
+def _fingerprint(tags: Mapping[str, str], records: Sequence[StageRecord], params: Params, artifacts: Artifacts) -> str:
+    """One hash of all that a run holds and of where it comes from; who asked for it does not count.
+
+    All of `params` is in it, for all of it is logged, and MLflow refuses to change a parameter that a run has.
+    """
     origin = {key: value for key, value in tags.items() if key != FLOW_RUN}
     logged = [
         asdict(record)
         | {"files": {path.relative_to(artifacts.root).as_posix(): sha256_file(path) for path in record.files}}
         for record in records
     ]
-    return sha256_json([origin, logged])
+    return sha256_json([origin, logged, flatten_params(asdict(params))])
 
 
 def _runs(client: MlflowClient, experiment_id: str, tag: str, value: str) -> list[Run]:
