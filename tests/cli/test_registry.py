@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from bertline.base.artifacts import Artifacts
 from bertline.registry.store import open_store
 from cli.conftest import Type
@@ -19,7 +21,22 @@ def test_promote_and_rollback_by_task(checkout: Path, type_in: Type) -> None:
     assert back.output == "bertline-docs_topic: version 1 is champion, instead of 2\n"
 
 
-def test_an_unknown_model_is_one_line(type_in: Type) -> None:
+@pytest.mark.parametrize("command", ["promote", "rollback"])
+def test_a_store_that_is_not_there_is_said_and_not_made(
+    command: str, type_in: Type, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(checkout.iterdir())
+    for address in ("", "sqlite:///mistyped/folder/mlflow.db"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        wrong = type_in(command, "docs_topic")
+        assert wrong.exit_code == 1
+        assert "mlflow.db: no such store. `dvc repro` makes it; MLFLOW_TRACKING_URI names another." in wrong.stderr
+        assert sorted(checkout.iterdir()) == before
+
+
+def test_an_unknown_model_is_one_line(type_in: Type, checkout: Path) -> None:
+    with open_store(Artifacts(checkout), "bertline"):
+        pass
     wrong = type_in("rollback", "docs_topik")
     assert wrong.exit_code == 1
     assert wrong.stderr.startswith("error: MLflow store sqlite:///")

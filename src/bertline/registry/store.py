@@ -61,7 +61,7 @@ class Store:
 
 
 @contextmanager
-def open_store(artifacts: Artifacts, experiment: str) -> Iterator[Store]:
+def open_store(artifacts: Artifacts, experiment: str, *, make: bool = True) -> Iterator[Store]:
     """Open the store, creating schema and experiment where they are missing.
 
     While it is open, MLflow's own notion of the current store is this one; it is put back afterwards.
@@ -69,11 +69,16 @@ def open_store(artifacts: Artifacts, experiment: str) -> Iterator[Store]:
     Args:
         artifacts: paths; the default store lies at their root.
         experiment: name of the experiment.
+        make: a SQLite store that is not there, folders included; False: that is an error.
 
     Raises:
         BertlineError: the store cannot be opened or reached, or the experiment was deleted.
     """
     uri = store_uri(artifacts.root)
+    database = _sqlite_file(uri)
+    if database is not None and not make and not database.is_file():
+        fix = "`dvc repro` makes it; MLFLOW_TRACKING_URI names another"
+        raise BertlineError("no such store", where=f"MLflow store {uri}", fix=fix)
     with _current_store(uri), faults_explained(uri):
         # MLflow migrates the schema at first use, without a lock: of two processes at once, one would fail.
         lock = _lock(uri)
