@@ -13,10 +13,16 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
 from bertline.registry.store import Store, open_store
-from bertline.registry.tracking import log_pipeline, pipeline_run
+from bertline.registry.tracking import pipeline_run
 from registry.pipeline_state import some_params, write_scores
 
 TOPIC = some_params("topic")
+
+
+def log_pipeline(params: Params, artifacts: Artifacts) -> str:
+    """Log what the stages left behind, and no models; the id of the parent run."""
+    with open_store(artifacts, params.register.experiment) as store, pipeline_run(store, params, artifacts) as run:
+        return run.run_id
 
 
 def runs_of(store: Store) -> dict[str, Run]:

@@ -25,13 +25,13 @@ _LETTER = rf"[^\W{_IDEOGRAPH}]"
 _WORD = re.compile(rf"{_LETTER}+(?:[^\w\s()\[\]{{}};!?\"]+{_LETTER}+)*|[^\s]")
 
 
-def input_columns(task: TaskInfo) -> tuple[str, ...]:
+def input_columns(kind: str, pair: bool) -> tuple[str, ...]:
     """The keys of an input that is a mapping; tagging takes "text" in place of "words"."""
-    if task.kind == "span":
+    if kind == "span":
         return ("question", "context")
-    if task.kind == "tagging":
+    if kind == "tagging":
         return ("words",)
-    return ("text", "text_pair") if task.pair else ("text",)
+    return ("text", "text_pair") if pair else ("text",)
 
 
 def as_rows(task: TaskInfo, inputs: Sequence[Input], *, punctuation_words: bool = True) -> list[Row]:
@@ -54,7 +54,7 @@ def as_rows(task: TaskInfo, inputs: Sequence[Input], *, punctuation_words: bool 
 
 def _row(task: TaskInfo, value: object, where: str, punctuation_words: bool) -> Row:
     expected = describe_input(task)
-    columns = input_columns(task)
+    columns = input_columns(task.kind, task.pair)
     if isinstance(value, str) and task.kind != "span" and not task.pair:
         value = {"text": value}
     if not isinstance(value, Mapping):
@@ -73,8 +73,9 @@ def describe_input(task: TaskInfo) -> str:
     """What an input of the task looks like, in words, for help and errors."""
     if task.kind == "tagging":
         return f'a text, or {{"words": [a list of words]}} (task {task.name}, tagging)'
-    shape = "{" + ", ".join(f'"{column}": a text' for column in input_columns(task)) + "}"
-    plain = "a text, or " if input_columns(task) == ("text",) else ""
+    columns = input_columns(task.kind, task.pair)
+    shape = "{" + ", ".join(f'"{column}": a text' for column in columns) + "}"
+    plain = "a text, or " if columns == ("text",) else ""
     return f"{plain}{shape} (task {task.name}, {task.kind})"
 
 

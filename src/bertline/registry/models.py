@@ -19,6 +19,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from bertline.base.errors import BertlineError
 from bertline.base.files import exclusive_lock
 from bertline.base.register_config import Register
+from bertline.inference.inputs import input_columns
 from bertline.registry.aliases import (
     CHALLENGER,
     CHAMPION,
@@ -254,15 +255,13 @@ def signature_of(kind: str, pair: bool) -> ModelSignature:
         "embedding": Array(score),
         "fills": _list_of(fill),
     }
-    inputs = Schema([ColSpec(text, name) for name in input_columns(kind, pair)])
+    inputs = Schema([ColSpec(text, name) for name in _columns_in(kind, pair)])
     return ModelSignature(inputs, Schema([ColSpec(types[name], name) for name in OUTPUT_COLUMNS[kind]]))
 
 
-def input_columns(kind: str, pair: bool) -> tuple[str, ...]:
-    """The columns that a request to a kind of model must have."""
-    if kind == "span":
-        return ("question", "context")
-    return ("text", "text_pair") if pair else ("text",)
+def _columns_in(kind: str, pair: bool) -> tuple[str, ...]:
+    """The columns that a request to a kind of model must have; of tagging a text, which is to be split into words."""
+    return ("text",) if kind == "tagging" else input_columns(kind, pair)
 
 
 def _list_of(fields: Mapping[str, DataType]) -> Array:
@@ -270,7 +269,7 @@ def _list_of(fields: Mapping[str, DataType]) -> Array:
 
 
 def _example(kind: str, pair: bool) -> pd.DataFrame:
-    columns = input_columns(kind, pair)
+    columns = _columns_in(kind, pair)
     row = {column: _EXAMPLE[column] for column in columns}
     if kind == "fill-mask":
         row["text"] = row["text"].replace("mean", "[MASK]")

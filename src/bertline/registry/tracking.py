@@ -25,7 +25,7 @@ from bertline.base.config import Params
 from bertline.base.files import exclusive_lock, read_json, sha256_file, sha256_json, write_json
 from bertline.registry.lineage import FLOW_RUN, gate_reports, lineage_tags
 from bertline.registry.records import StageRecord, flatten_params, read_stages
-from bertline.registry.store import STORE_FAULTS, Store, open_store
+from bertline.registry.store import STORE_FAULTS, Store
 
 # What one request of MLflow's API may carry: 1000 entities, of which 100 parameters.
 _METRICS_A_BATCH = 900
@@ -40,19 +40,6 @@ class PipelineRun:
     run_id: str
     stages: Mapping[str, str]
     tags: Mapping[str, str]
-
-
-def log_pipeline(params: Params, artifacts: Artifacts) -> str:
-    """Log everything the stages left behind as one parent run with a nested run a stage.
-
-    Returns:
-        The id of the parent run.
-
-    Raises:
-        BertlineError: a metrics file cannot be read, or the store cannot be reached.
-    """
-    with open_store(artifacts, params.register.experiment) as store, pipeline_run(store, params, artifacts) as run:
-        return run.run_id
 
 
 @contextmanager
