@@ -30,6 +30,7 @@ from bertline.base.config import Params
 from bertline.base.errors import BertlineError, one_line
 from bertline.base.files import exclusive_lock, write_text
 from bertline.base.params import write_params
+from bertline.registry.address import store_uri
 from pipelines.graph import share_cache
 from pipelines.locks import what_to_do
 
@@ -66,10 +67,12 @@ class Worktree:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the stages must see: the worktree's code, and the checkout's MLflow store unless another one is set."""
-        store = f"sqlite:///{self.checkout / 'mlflow.db'}"
+        """What the stages must see: the worktree's code, and the checkout's MLflow store unless another one is set.
+
+        A relative SQLite address is the checkout's too: a database in the worktree would be removed with it.
+        """
         code = os.pathsep.join(filter(None, [str(self.path / "src"), os.environ.get("PYTHONPATH", "")]))
-        return {"PYTHONPATH": code, "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI") or store}
+        return {"PYTHONPATH": code, "MLFLOW_TRACKING_URI": store_uri(self.checkout)}
 
     def use(self, params: Params, heading: str) -> None:
         """Write its params.yaml, and commit it: what is registered names a commit that has its parameters."""

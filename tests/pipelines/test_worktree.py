@@ -159,6 +159,23 @@ def test_stages_run_the_code_of_the_commit_and_register_in_the_checkout(checkout
     assert tree.environment["MLFLOW_TRACKING_URI"] == f"sqlite:///{checkout.resolve()}/mlflow.db"
 
 
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ("sqlite:///mlflow.db", "sqlite:///{checkout}/mlflow.db"),  # as the README prints it
+        ("sqlite:///deep/my.db?timeout=9", "sqlite:///{checkout}/deep/my.db?timeout=9"),
+        ("sqlite:////srv/mlflow.db", "sqlite:////srv/mlflow.db"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+    ],
+)
+def test_a_relative_database_is_the_checkout_s_and_outlives_the_worktree(
+    given: str, seen: str, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+    tree = open_worktree(checkout, "run")
+    assert tree.environment["MLFLOW_TRACKING_URI"] == seen.format(checkout=checkout.resolve())
+
+
 def test_edits_that_take_no_part_are_named(checkout: Path) -> None:
     assert uncommitted(checkout) == []
     (checkout / "in").write_text("other")
