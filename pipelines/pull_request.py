@@ -50,7 +50,7 @@ def configure(root: Path, given: Mapping[str, str]) -> None:
 
 
 def propose(root: Path, branch: str, body: Path) -> bool:
-    """Commit what a run has changed, push it as a branch, and describe it.
+    """Commit what a run has changed, push it as a branch, and describe it. What failed can be tried again.
 
     Args:
         root: the checkout, in which the flow has run; its HEAD is what the result is compared with.
@@ -69,9 +69,13 @@ def propose(root: Path, branch: str, body: Path) -> bool:
     git(root, "add", "--", *(path for path in _PROPOSED if (root / path).exists()))
     if not git(root, "diff", "--cached", "--name-only"):
         return False
-    commit_staged(root, "chore: retrained\n\nWhat `dvc repro` gives for these parameters, data and code.")
-    git(root, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
     body.write_text(describe(root, base), encoding="utf-8")
+    commit_staged(root, "chore: retrained\n\nWhat `dvc repro` gives for these parameters, data and code.")
+    try:
+        git(root, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
+    except BaseException:  # with the commit there, the next try would find nothing to propose
+        git(root, "reset", "--quiet", "--soft", base)
+        raise
     return True
 
 

@@ -110,6 +110,30 @@ def test_a_remote_that_is_not_there_is_one_line(checkout: Path, tmp_path: Path) 
     assert told.stderr.startswith("pull_request: error: ") and told.stderr.count("\n") == 1
 
 
+def test_a_push_that_failed_can_be_repeated(checkout: Path, tmp_path: Path) -> None:
+    remote, away = checkout.parent / "origin.git", checkout.parent / "away.git"
+    base = run_in(checkout, "git", "rev-parse", "HEAD").stdout
+    configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
+    remote.rename(away)
+    with pytest.raises(BertlineError, match="git push"):
+        propose(checkout, "retrain/1-1", tmp_path / "body.md")
+    assert run_in(checkout, "git", "rev-parse", "HEAD").stdout == base
+    away.rename(remote)
+    assert propose(checkout, "retrain/1-1", tmp_path / "body.md")
+    assert "pretrain.seed" in (tmp_path / "body.md").read_text()
+    assert "refs/heads/retrain/1-1" in run_in(checkout, "git", "ls-remote", "--heads", "origin").stdout
+
+
+def test_a_description_that_failed_can_be_repeated(checkout: Path, tmp_path: Path) -> None:
+    configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        with pytest.raises(BertlineError, match="the server does not answer"):
+            propose(checkout, "retrain/1-1", tmp_path / "body.md")
+    assert propose(checkout, "retrain/1-1", tmp_path / "body.md")
+    assert (tmp_path / "body.md").exists()
+
+
 @pytest.mark.parametrize("variable", ["BERTLINE_PRESET", "BERTLINE_OVERRIDES", "BERTLINE_TARGETS", "BRANCH"])
 def test_no_input_of_the_script_is_run_by_its_shell(variable: str, checkout: Path) -> None:
     shutil.copytree(ROOT / ".github" / "scripts", checkout / ".github" / "scripts")
