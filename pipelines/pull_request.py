@@ -1,6 +1,7 @@
 """Retraining in CI: parameters from the environment in, a branch and the text of a pull request out.
 
-    python -m pipelines.pull_request configure             BERTLINE_PRESET and BERTLINE_OVERRIDES to params.yaml
+    python -m pipelines.pull_request configure             BERTLINE_PRESET and BERTLINE_OVERRIDES to params.yaml; looks
+                                                           at BRANCH
     python -m pipelines.flow
     python -m pipelines.pull_request propose BRANCH BODY   commit what came out, push it, write the text to BODY
 
@@ -24,7 +25,7 @@ from pipelines.settings import CURRENT, Overrides, configured
 from pipelines.worktree import commit_staged, git
 
 _PROPOSED = ("params.yaml", "dvc.lock", "data/reports")  # the rest of data/ is DVC's
-_BRANCH = re.compile(r"[a-z0-9][a-z0-9/_-]{0,99}")
+_BRANCH = re.compile(r"(?=.{1,100}$)[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
 
 
 def configure(root: Path, given: Mapping[str, str]) -> None:
@@ -33,11 +34,14 @@ def configure(root: Path, given: Mapping[str, str]) -> None:
     Args:
         root: the checkout.
         given: BERTLINE_PRESET (unset or empty: params.yaml as it stands), and BERTLINE_OVERRIDES: KEY=VALUE words,
-            quoted where a value has spaces.
+            quoted where a value has spaces. BRANCH, where the result will be pushed, is looked at here if it is set:
+            a name that is none must not come out after the training.
 
     Raises:
-        BertlineError: no such preset, or an unknown option or wrong value.
+        BertlineError: no such preset, an unknown option or wrong value, or BRANCH cannot name a branch.
     """
+    if given.get("BRANCH"):
+        _check_branch(given["BRANCH"], "BRANCH")
     preset = given.get("BERTLINE_PRESET") or CURRENT
     try:
         overrides = Overrides(more=shlex.split(given.get("BERTLINE_OVERRIDES", "")))
@@ -63,8 +67,7 @@ def propose(root: Path, branch: str, body: Path) -> bool:
     Raises:
         BertlineError: the branch cannot be named so, or git or DVC refuses.
     """
-    if not _BRANCH.fullmatch(branch):
-        raise BertlineError(f"{branch!r} cannot name a branch", where="propose", fix="Use a-z, 0-9, -, _ and /")
+    _check_branch(branch, "propose")
     base = git(root, "rev-parse", "HEAD")
     git(root, "add", "--", *(path for path in _PROPOSED if (root / path).exists()))
     if not git(root, "diff", "--cached", "--name-only"):
@@ -77,6 +80,12 @@ def propose(root: Path, branch: str, body: Path) -> bool:
         git(root, "reset", "--quiet", "--soft", base)
         raise
     return True
+
+
+def _check_branch(name: str, where: str) -> None:
+    if not _BRANCH.fullmatch(name):
+        fix = "Use a-z, 0-9, -, _ and / between them, as retrain/mine"
+        raise BertlineError(f"{name!r} cannot name a branch", where=where, fix=fix)
 
 
 def describe(root: Path, base: str) -> str:

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # What retrain.yml does between set-up and the end, on any machine: needs a git remote `origin` and a DVC remote.
-# Reads BERTLINE_PRESET, BERTLINE_OVERRIDES, BERTLINE_TARGETS, BASE, BRANCH; with GH_TOKEN it opens the pull request.
+# Reads BERTLINE_PRESET, BERTLINE_OVERRIDES, BERTLINE_TARGETS, BRANCH; with GH_TOKEN it opens the pull request, for BASE.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH="$PWD/.venv/bin:$PATH"
+: "${BRANCH:?name the branch to push, as retrain/mine}" # now: it is used once all is trained
+[ -z "${GH_TOKEN:-}" ] || : "${BASE:?name the branch that the pull request is for, as main}"
 body="${RUNNER_TEMP:-$(mktemp -d)}/pull-request.md"
 base="$(git rev-parse HEAD)"
 

@@ -136,36 +136,49 @@ def test_a_description_that_failed_can_be_repeated(checkout: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("variable", ["BERTLINE_PRESET", "BERTLINE_OVERRIDES", "BERTLINE_TARGETS", "BRANCH"])
 def test_no_input_of_the_script_is_run_by_its_shell(variable: str, checkout: Path) -> None:
-    shutil.copytree(ROOT / ".github" / "scripts", checkout / ".github" / "scripts")
-    given = {
-        "BERTLINE_PRESET": "",
-        "BERTLINE_OVERRIDES": "",
-        "BERTLINE_TARGETS": "score",
-        "BRANCH": "b",
-        "GH_TOKEN": "",
-    }
-    if variable == "BRANCH":  # looked at after the run
-        command = ("python", "-m", "pipelines.pull_request", "propose", NASTY, "body.md")
-        done = run_in(checkout, *command, PYTHONPATH=CODE)
-    else:
-        given[variable] = NASTY
-        done = run_in(checkout, ".github/scripts/retrain.sh", **given, PYTHONPATH=CODE)
+    done = retrained(checkout, **{variable: NASTY})
     assert done.returncode == 1
     said = [line for line in done.stderr.splitlines() if ": warning: " not in line]  # this checkout has no remote
     assert len(said) == 1 and ": error: " in said[0], done.stderr
     assert not list(checkout.rglob("x"))
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"BRANCH": ""}, "BRANCH: name the branch to push, as retrain/mine"),
+        ({"BRANCH": "Mine"}, "'Mine' cannot name a branch"),
+        ({"BRANCH": "a/"}, "'a/' cannot name a branch"),
+        ({"GH_TOKEN": "t", "BASE": ""}, "BASE: name the branch that the pull request is for, as main"),
+    ],
+)
+def test_where_the_result_goes_is_asked_before_anything_is_trained(
+    given: dict[str, str], said: str, checkout: Path
+) -> None:
+    before = run_in(checkout, "git", "status", "--porcelain").stdout
+    done = retrained(checkout, BERTLINE_OVERRIDES="pretrain.seed=7", **given)
+    assert done.returncode == 1
+    assert said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    (checkout / ".github").rename(checkout.parent / "scripts")
+    assert run_in(checkout, "git", "status", "--porcelain").stdout == before
+
+
+def retrained(checkout: Path, **given: str) -> subprocess.CompletedProcess[str]:
+    """What the script does in a checkout, which gets it."""
+    shutil.copytree(ROOT / ".github" / "scripts", checkout / ".github" / "scripts")
+    inputs = {"BERTLINE_PRESET": "", "BERTLINE_OVERRIDES": "", "BERTLINE_TARGETS": "score", "BRANCH": "b"}
+    environment = inputs | {"GH_TOKEN": ""} | given
+    return run_in(checkout, ".github/scripts/retrain.sh", **environment, PYTHONPATH=CODE)
+
+
 @pytest.mark.parametrize("remote", ["none", "not there", "there"])
 def test_a_dvc_remote_that_is_missing_is_named_before_all_is_trained_anew(remote: str, checkout: Path) -> None:
-    shutil.copytree(ROOT / ".github" / "scripts", checkout / ".github" / "scripts")
     store = checkout.parent / "two words"
     if remote != "none":
         run_in(checkout, "dvc", "remote", "add", "--default", "store", str(store))
     if remote == "there":
         store.mkdir()
-    given = {"BERTLINE_PRESET": "", "BERTLINE_OVERRIDES": "", "BERTLINE_TARGETS": "nothing", "BRANCH": "b"}
-    done = run_in(checkout, ".github/scripts/retrain.sh", **given, PYTHONPATH=CODE)
+    done = retrained(checkout, BERTLINE_TARGETS="nothing")
     warned = [line for line in done.stderr.splitlines() if line.startswith("retrain: warning: ")]
     said = {"none": ["no DVC remote"], "not there": [f"the DVC remote {store} is a folder that is not"], "there": []}
     assert [line for line in warned if not any(part in line for part in said[remote])] == []
