@@ -34,6 +34,7 @@ from bertline.base.errors import BertlineError, one_line
 from bertline.base.params import load_params
 from pipelines import show
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
+from pipelines.forced import Forced
 from pipelines.graph import Node, Plan, read_plan, read_plan_and_changes
 from pipelines.resources import ONE_BY_ONE, Limits, Needs, fits, hold_gpus, needs_of
 from pipelines.server import check_server
@@ -52,7 +53,7 @@ class Work:
         limits: what they may use together.
         needs: stage -> what it uses.
         settled: stages known to be up to date; DVC is not started for them.
-        force: run stages even where nothing has changed.
+        forced: run stages even where nothing has changed, except those that it knows; None: where something has.
         locks: where this machine's GPUs are locked.
     """
 
@@ -60,7 +61,7 @@ class Work:
     limits: Limits
     needs: Mapping[str, Needs]
     settled: frozenset[str]
-    force: bool
+    forced: Forced | None
     locks: Path
 
     def run(self, name: str, log: Any) -> Outcome:
@@ -71,12 +72,19 @@ class Work:
         """
         if name in self.settled:
             return Outcome.UNCHANGED
+        force = self.forced is not None and name not in self.forced.done()
+        outcome = self._run(name, log, force)
+        if force and self.forced:
+            self.forced.note(name)
+        return outcome
+
+    def _run(self, name: str, log: Any, force: bool) -> Outcome:
         wanted = self.needs[name].gpu
         if not wanted:
-            return self.runner.run(name, log, force=self.force)
+            return self.runner.run(name, log, force=force)
         try:
             with hold_gpus(self.locks, wanted, self.limits.gpu, lambda: not self.runner.stopped, log) as devices:
-                return self.runner.run(name, log, force=self.force, environment={"CUDA_VISIBLE_DEVICES": devices})
+                return self.runner.run(name, log, force=force, environment={"CUDA_VISIBLE_DEVICES": devices})
         except InterruptedError:
             raise StageFailed(f"{name}: stopped") from None
 
@@ -121,11 +129,15 @@ def pipeline(
         force: run stages even where nothing has changed.
         limits: what stages may use side by side.
     """
-    place = Place(root, root, f"pipeline-{str(runtime.flow_run.id)[:8]}", {})
+    flow_run = str(runtime.flow_run.id)
+    place = Place(root, root, f"pipeline-{flow_run[:8]}", {})
     try:
-        return bring_up_to_date(place, targets=targets or [], force=force, limits=limits)
+        state = bring_up_to_date(place, targets=targets or [], force=force, limits=limits)
     except (BertlineError, OSError) as error:
         return Failed(message=one_line(error))
+    if state.is_completed():  # a worktree takes its own with it
+        Forced.by(flow_run, root).forget()
+    return state
 
 
 def bring_up_to_date(place: Place, *, targets: list[str], force: bool, limits: Limits) -> State[Any]:
@@ -134,7 +146,7 @@ def bring_up_to_date(place: Place, *, targets: list[str], force: bool, limits: L
     Args:
         place: where.
         targets: stages, or groups of them, to stop at; none: the whole pipeline.
-        force: run stages even where nothing has changed.
+        force: run stages even where nothing has changed; a retry, those that are left.
         limits: what stages may use side by side.
 
     Raises:
@@ -144,10 +156,13 @@ def bring_up_to_date(place: Place, *, targets: list[str], force: bool, limits: L
     plan, changes = read_plan_and_changes(place.root, targets)
     params = Artifacts(place.root).params
     needs = needs_of(plan.names, load_params(params) if params.is_file() else None)
-    settled = frozenset[str]() if force else plan.up_to_date(changes)
     flow_run = str(runtime.flow_run.id)
+    forced = Forced.by(flow_run, place.root) if force else None
+    settled = plan.up_to_date(changes)
+    if forced:
+        settled &= forced.done()
     runner = StageRunner(place.root, environment={**place.environment, "PREFECT__FLOW_RUN_ID": flow_run})
-    work = Work(runner, limits, needs, settled, force, Artifacts(place.checkout).runs)
+    work = Work(runner, limits, needs, settled, forced, Artifacts(place.checkout).runs)
     show.plan(plan, changes)
     try:
         states = run_plan(plan, work)

@@ -108,7 +108,7 @@ def point(checkout: Path, run: str, start: str, task: str, overrides: Overrides,
         plan, changes = read_plan_and_changes(tree.path, [f"finetune@{task}"])
         runner = StageRunner(tree.path, environment=tree.environment)
         locks = Artifacts(checkout).runs
-        work = Work(runner, limits, needs_of(plan.names, params), plan.up_to_date(changes), False, locks)
+        work = Work(runner, limits, needs_of(plan.names, params), plan.up_to_date(changes), None, locks)
         with stopped_with_its_flow(runner):
             for stage in plan.names:
                 work.run(stage, get_run_logger().info)

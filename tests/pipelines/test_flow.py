@@ -17,6 +17,8 @@ import psutil
 import pytest
 from prefect import State, flow
 from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
+from prefect.states import Scheduled
 
 from bertline.base.params import parse_params, read_yaml, write_params
 from checkout import ROOT, run_in
@@ -111,7 +113,7 @@ class Recorder(StageRunner):
 
 
 def work_of(recorder: Recorder, plan: Plan, limits: Limits, needs: Mapping[str, Needs], locks: Path) -> Work:
-    return Work(recorder, limits, {name: Needs() for name in plan.names} | dict(needs), frozenset(), False, locks)
+    return Work(recorder, limits, {name: Needs() for name in plan.names} | dict(needs), frozenset(), None, locks)
 
 
 def run_with(
@@ -200,6 +202,43 @@ def test_targets_and_force_choose_what_runs(repo: Repo) -> None:
     wrong = run(folder, targets=["x"])
     assert wrong.is_failed()
     assert "no stage named 'x'" in str(wrong.message)
+
+
+def retried(state: State[Any], folder: Path, **options: Any) -> State[Any]:
+    """The same flow run once more, as the UI's Retry does it."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(state.state_details.flow_run_id, Scheduled(name="AwaitingRetry"), force=True)
+        flow_run = client.read_flow_run(state.state_details.flow_run_id)
+    parameters = {"root": folder, "targets": None, "force": False, "limits": Limits()} | options
+    tried: State[Any] = run_flow(pipeline, flow_run=flow_run, parameters=parameters, return_type="state")
+    return tried
+
+
+def test_a_retry_of_a_forced_run_forces_what_is_left_alone(repo: Repo) -> None:
+    folder = repo(stages(a=("", "true"), b=("a", "true"), c=("b", "[ -e allowed ]"), d=("c", "true")))
+    (folder / "allowed").touch()
+    assert run(folder).is_completed()
+    (folder / "allowed").unlink()
+    (folder / "order").unlink()
+    failed = run(folder, force=True)
+    assert failed.is_failed()
+    assert order(folder) == ["a", "b"]
+    (folder / "allowed").touch()
+    again = retried(failed, folder, force=True)
+    assert again.message == "4 stages: 2 ran, 2 up to date"
+    assert order(folder) == ["a", "b", "c", "d"]
+    assert run(folder, force=True).message == "4 stages: 4 ran, 0 up to date"
+    assert not list((folder / "data" / "runs").rglob("*forced*"))
+
+
+def test_what_a_forced_run_had_done_runs_again_where_it_was_changed_since(repo: Repo) -> None:
+    folder = repo(stages(a=("", "true"), b=("a", "[ -e allowed ]")))
+    failed = run(folder, force=True)
+    assert order(folder) == ["a"]
+    (folder / "in").write_text("other")
+    (folder / "allowed").touch()
+    assert retried(failed, folder, force=True).message == "2 stages: 2 ran, 0 up to date"
+    assert order(folder) == ["a", "a", "b"]
 
 
 ENTRY = {
