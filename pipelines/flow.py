@@ -245,7 +245,8 @@ def main() -> int:
     except ValueError:
         parser.error("--cpu must be 1 to 1024, --gpu 0 to 64")
     for number in (signal.SIGTERM, signal.SIGHUP):  # their default would leave stages and the temporary server behind
-        signal.signal(number, lambda received, _: sys.exit(128 + received))
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:  # before a server is started for it
         read_plan(arguments.root).up_to(arguments.targets or ())
         if address := PREFECT_API_URL.value():

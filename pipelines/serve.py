@@ -4,8 +4,9 @@
     python -m pipelines.serve --limit 4        up to four runs at a time on this machine
 
 A server that is started here listens on this machine alone (127.0.0.1), keeps its records in ~/.prefect (PREFECT_HOME
-sets another place), and ends with this program; its runs and their history stay. Beside it, the Data Docs of all runs
-are served, on this machine alone too. A run that is going on when this program is killed goes on to its end.
+sets another place), and ends with this program, also where its terminal is closed (nohup keeps both); its runs and
+their history stay. Beside it, the Data Docs of all runs are served, on this machine alone too. A run that is going on
+when this program is killed goes on to its end.
 """
 
 import argparse
@@ -76,7 +77,7 @@ class _Pages(SimpleHTTPRequestHandler):
 
 
 def serve_flows(limit: int) -> None:
-    """Register the deployments and run what is started, until SIGINT or SIGTERM."""
+    """Register the deployments and run what is started, until SIGINT, SIGTERM or SIGHUP."""
     # Prefect reads its settings when it is imported, and they are known only now.
     from prefect import serve  # noqa: PLC0415
     from prefect.types.entrypoint import EntrypointType  # noqa: PLC0415
@@ -114,6 +115,9 @@ def main() -> int:
     parser.add_argument("--pages-port", type=int, default=4201, metavar="PORT", help="of the Data Docs (4201)")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda received, _: sys.exit(128 + received))
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup: to go on without a terminal
+        # As SIGTERM, whose handler is Prefect's by then: the default would leave the server behind.
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     os.chdir(_CHECKOUT)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_CHECKOUT), os.environ.get("PYTHONPATH", "")]))
     try:

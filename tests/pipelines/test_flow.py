@@ -26,6 +26,7 @@ from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
 from pipelines.flow import RETRIES, Work, pipeline, run_plan
 from pipelines.graph import Node, Plan, in_order
 from pipelines.resources import Limits, Needs
+from station import wait_for
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -378,11 +379,11 @@ def test_nothing_below_a_failure_runs_however_far_below() -> None:
     assert [state.name for state in states.values()] == ["Completed", "Failed", "NotReady", "NotReady"]
 
 
-def start(folder: Path, server: str, *arguments: str) -> subprocess.Popen[str]:
+def start(folder: Path, server: str, *arguments: str, under: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     """Start the flow as a program, as a user does."""
     (folder / "in").touch()
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.flow", "--root", str(folder), *arguments],
+        [*under, sys.executable, "-m", "pipelines.flow", "--root", str(folder), *arguments],
         cwd=ROOT,
         env={**os.environ, "PREFECT_API_URL": server},
         stdout=subprocess.PIPE,
@@ -419,6 +420,18 @@ def test_a_signal_to_the_flow_alone_ends_every_process_of_its_stage(
     assert process.returncode != 0
     assert not [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
     assert order(folder) == ["a"]
+
+
+@pytest.mark.slow
+def test_a_flow_that_nohup_started_outlives_its_terminal(repo: Repo, prefect_server: str) -> None:
+    folder = repo(stages(a=("", "touch begun && while [ ! -e allowed ]; do sleep 0.1; done")))
+    process = start(folder, prefect_server, under=("nohup",))
+    wait_for((folder / "begun").exists, 120, "the stage runs")
+    process.send_signal(signal.SIGHUP)
+    time.sleep(3)  # an end would take less
+    (folder / "allowed").touch()
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, order(folder)) == (0, ["a"]), output + errors
 
 
 def test_the_program_tells_success_and_failure_by_its_exit_status_and_one_line(repo: Repo, prefect_server: str) -> None:

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -11,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 
 from checkout import ROOT, run_in
 from pipelines import serve
-from station import free_port
+from pipelines.server import healthy
+from station import free_port, wait_for
 
 
 def serving(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -77,3 +80,43 @@ def test_the_pages_of_a_server_ask_that_server(tmp_path: Path, monkeypatch: pyte
         address = serve.start_server(free_port(), stop)
         settings = json.load(urllib.request.urlopen(address.replace("/api", "/ui-settings")))
     assert settings["api_url"] == address
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("nohup", [False, True], ids=["", "nohup"])
+def test_closing_the_terminal_ends_program_and_server_unless_told_otherwise(nohup: bool, tmp_path: Path) -> None:
+    keyboard, terminal = os.openpty()
+    port = free_port()
+    command = ["setsid", "--ctty", *["nohup"] * nohup, sys.executable, "-m", "pipelines.serve"]
+    serving = subprocess.Popen(
+        [*command, "--port", str(port), "--pages-port", str(free_port())],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        | {"PREFECT_HOME": str(tmp_path), "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"},
+        stdin=terminal,
+        stdout=(tmp_path / "out").open("wb") if nohup else terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    address = f"http://127.0.0.1:{port}/api"
+    offered = f"{address}/deployments/name/rollback/local"
+    try:
+        wait_for(lambda: answers(offered), 300, "the flows are offered")
+        os.close(keyboard)
+        if nohup:
+            with pytest.raises(subprocess.TimeoutExpired):
+                serving.wait(timeout=5)
+            serving.terminate()
+        serving.wait(timeout=60)
+        wait_for(lambda: not healthy(address), 10, "the server has ended")
+    finally:
+        for each in psutil.process_iter(["environ"]):
+            if (each.info["environ"] or {}).get("PREFECT_HOME") == str(tmp_path):
+                each.kill()
+
+
+def answers(address: str) -> bool:
+    try:
+        return bool(urllib.request.urlopen(address).status == 200)
+    except OSError:
+        return False
