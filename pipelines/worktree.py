@@ -225,16 +225,20 @@ def _share(checkout: Path, path: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    """The files of a folder, and its links to folders as such: behind one may lie a corpus, or the link itself."""
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-        if path.is_file():
+        if path.is_file() or (path.is_symlink() and path.is_dir()):
             yield path
 
 
 def _link(source: Path, target: Path) -> None:
-    """The same file at another place: a hard link where the file system can, otherwise a copy."""
-    if target.exists():  # in git
+    """The same at another place: a link to a folder again; of a file a hard link if the file system can, or a copy."""
+    if target.exists() or target.is_symlink():  # in git
         return
     target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        target.symlink_to(source.resolve(), target_is_directory=True)
+        return
     try:
         os.link(source.resolve(), target)
     except OSError:

@@ -153,6 +153,34 @@ def test_checkpoints_downloads_and_own_files_are_shared_and_outlive_the_worktree
     )
 
 
+def test_folders_behind_links_are_seen_as_in_the_checkout(checkout: Path, tmp_path: Path) -> None:
+    elsewhere, sources, initial = tmp_path / "elsewhere", checkout / "data" / "sources", checkout / "data" / "initial"
+    (elsewhere / "deep").mkdir(parents=True)
+    (elsewhere / "deep" / "mine.txt").write_text("text")
+    (elsewhere / "again").symlink_to(elsewhere)  # for ever
+    (sources / "own").mkdir(parents=True)
+    (sources / "own" / "inner").symlink_to(elsewhere)
+    (sources / "outer").symlink_to("../../../elsewhere")
+    (sources / "nowhere").symlink_to("not there")
+    initial.symlink_to(elsewhere)
+    tree = open_worktree(checkout, "run")
+    for found in ("sources/own/inner", "sources/outer", "initial"):
+        assert (tree.path / "data" / found / "deep" / "mine.txt").read_text() == "text"
+    tree.use(seeded(3), "of a test")
+    tree.save()
+    assert not tree.path.exists()
+    assert (elsewhere / "deep" / "mine.txt").read_text() == "text"
+
+
+def test_a_link_that_is_in_git_stays_as_it_is(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (checkout / "data" / "initial").mkdir(parents=True)
+    (checkout / "data" / "initial" / "mine").symlink_to("../../../elsewhere")
+    commit(checkout)
+    tree = open_worktree(checkout, "run")
+    assert run_in(tree.path, "git", "status", "--porcelain").stdout == ""
+
+
 def test_stages_run_the_code_of_the_commit_and_register_in_the_checkout(checkout: Path) -> None:
     tree = open_worktree(checkout, "run")
     assert tree.environment["PYTHONPATH"].split(":")[0] == str(tree.path / "src")
