@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +23,17 @@ from pipelines import curves
 from pipelines.graph import Changes, Plan
 
 PAGES_URL = "BERTLINE_PAGES_URL"
+
+
+@dataclass(frozen=True)
+class _Run(Artifacts):
+    """The checkout, whose MLflow store a run uses, with the parameters of the run: they name experiment and prefix."""
+
+    used: Path = Path()
+
+    @property
+    def params(self) -> Path:
+        return self.used
 
 
 def plan(shown: Plan, changes: Changes) -> None:
@@ -80,7 +92,7 @@ def _result(stage: str, state: State[Any], artifacts: Artifacts, checkout: Artif
     elif name == "register":
         from bertline.registry.decisions import describe  # noqa: PLC0415  (mlflow takes seconds)
 
-        decisions(describe(checkout, str(runtime.flow_run.id)))
+        decisions(describe(_Run(checkout.root, artifacts.params), str(runtime.flow_run.id)))
 
 
 def _images(pictures: Mapping[str, str]) -> None:
