@@ -15,7 +15,7 @@ from pipelines import show
 from pipelines.flow import Place, bring_up_to_date
 from pipelines.resources import ONE_BY_ONE, Limits
 from pipelines.settings import CHECKOUT, CURRENT, NO_OVERRIDES, Overrides, PresetName, Promotion, StageName, configured
-from pipelines.worktree import Worktree, open_worktree, uncommitted
+from pipelines.worktree import Worktree, uncommitted, working_in
 
 
 @flow(name="retrain", persist_result=False)
@@ -38,21 +38,21 @@ def retrain(
         limits: what stages may use side by side.
     """
     try:
+        changed = ", ".join(f"{key}={value}" for key, value in overrides.assignments()) or "nothing changed"
         params = configured(CHECKOUT, preset, overrides, promote)
-        tree = open_worktree(CHECKOUT, run_name("retrain"))
+        with working_in(CHECKOUT, run_name("retrain")) as tree:
+            warn_of_edits()
+            try:
+                tree.use(params, f"Run {tree.name}: preset {preset}, {changed}.")
+                state = bring_up_to_date(place_of(tree), targets=targets or [], force=force, limits=limits)
+            except (BertlineError, OSError):  # before any stage: another try would end here too
+                tree.remove()
+                raise
+            if state.is_completed():
+                show.saved(tree.name, tree.save())
+            return state
     except (BertlineError, OSError) as error:
         return Failed(message=one_line(error))
-    warn_of_edits()
-    try:
-        changed = ", ".join(f"{key}={value}" for key, value in overrides.assignments()) or "nothing changed"
-        tree.use(params, f"Run {tree.name}: preset {preset}, {changed}.")
-        state = bring_up_to_date(place_of(tree), targets=targets or [], force=force, limits=limits)
-    except (BertlineError, OSError) as error:  # before any stage: another try would end here too
-        tree.remove()
-        return Failed(message=one_line(error))
-    if state.is_completed():
-        show.saved(tree.name, tree.save())
-    return state
 
 
 def run_name(flow_name: str) -> str:

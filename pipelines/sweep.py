@@ -37,7 +37,7 @@ from pipelines.resources import ONE_BY_ONE, Limits, needs_of
 from pipelines.retrain import place_of, run_name, warn_of_edits
 from pipelines.search import Option, Search
 from pipelines.settings import CHECKOUT, CURRENT, NO_OVERRIDES, Overrides, PresetName, StageName, configured
-from pipelines.worktree import open_worktree
+from pipelines.worktree import working_in
 
 FAN_OUT = "BERTLINE_FAN_OUT"
 _WATCH_SECONDS = 5.0
@@ -102,19 +102,19 @@ def point(checkout: Path, run: str, start: str, task: str, overrides: Overrides,
         Its primary metric on the validation rows; a Failed state where a stage failed or the sweep was stopped.
     """
     try:
-        tree = open_worktree(checkout, run, start)
-        params = configured(tree.path, CURRENT, overrides)
-        tree.use(params, f"Run {run}.")
-        plan, changes = read_plan_and_changes(tree.path, [f"finetune@{task}"])
-        runner = StageRunner(tree.path, environment=tree.environment)
-        locks = Artifacts(checkout).runs
-        work = Work(runner, limits, needs_of(plan.names, params), plan.up_to_date(changes), None, locks)
-        with stopped_with_its_flow(runner):
-            for stage in plan.names:
-                work.run(stage, get_run_logger().info)
-        metric = TaskInfo.read(Artifacts(tree.path).task(task)).metric
-        score = read_json(Artifacts(tree.path).metrics("finetune", task))["pretrained"]["validation"][metric]
-        tree.save()
+        with working_in(checkout, run, start) as tree:
+            params = configured(tree.path, CURRENT, overrides)
+            tree.use(params, f"Run {run}.")
+            plan, changes = read_plan_and_changes(tree.path, [f"finetune@{task}"])
+            runner = StageRunner(tree.path, environment=tree.environment)
+            locks = Artifacts(checkout).runs
+            work = Work(runner, limits, needs_of(plan.names, params), plan.up_to_date(changes), None, locks)
+            with stopped_with_its_flow(runner):
+                for stage in plan.names:
+                    work.run(stage, get_run_logger().info)
+            metric = TaskInfo.read(Artifacts(tree.path).task(task)).metric
+            score = read_json(Artifacts(tree.path).metrics("finetune", task))["pretrained"]["validation"][metric]
+            tree.save()
     except StageFailed as error:  # a state, not an exception: people need its message
         return Failed(message=str(error))
     except (BertlineError, OSError) as error:
@@ -170,18 +170,19 @@ def sweep(
         search.check()
         runner = fan_out()
         warn_of_edits()
-        base = open_worktree(CHECKOUT, run_name("sweep"))
-        base.use(params, f"Run {base.name}: what the points of a sweep share.")
-        (last,) = [node for node in read_plan(base.path).nodes if node.name == f"finetune@{task}"]
-        state = bring_up_to_date(place_of(base), targets=list(last.upstreams), force=False, limits=limits)
-        if not state.is_completed():
-            return state
+        with working_in(CHECKOUT, run_name("sweep")) as base:
+            base.use(params, f"Run {base.name}: what the points of a sweep share.")
+            (last,) = [node for node in read_plan(base.path).nodes if node.name == f"finetune@{task}"]
+            state = bring_up_to_date(place_of(base), targets=list(last.upstreams), force=False, limits=limits)
+            if not state.is_completed():
+                return state
+            start = base.save()
         at_signal = signal.getsignal(signal.SIGTERM)
         with runner:  # for the points alone: the stages above share locks and a watchdog with this process
             signal.signal(
                 signal.SIGTERM, at_signal
             )  # Ray has put its own there: a cancelled sweep would count as crashed
-            points = run_points(task, search, base.name, base.save(), limits, runner)
+            points = run_points(task, search, base.name, start, limits, runner)
         return conclude(task, points)
     except (BertlineError, OSError) as error:
         return Failed(message=one_line(error))

@@ -11,7 +11,7 @@ are not committed take no part.
 
 A finished run is saved as two commits, its parameters and its results, on the ref under which DVC keeps an experiment:
 `dvc exp show`, `dvc exp apply RUN` and `dvc exp branch RUN BRANCH` know it too. The worktree is removed then; that of a
-failed or cancelled run stays, for the next try of the same run.
+failed or cancelled run stays, for the next try of the same run. While a run goes on, it holds the lock of its name.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +100,7 @@ class Worktree:
             for shared in _SHARED:
                 (self.path / shared).unlink(missing_ok=True)  # links, which nobody must follow
             git(self.checkout, "worktree", "remove", "--force", str(self.path))
+            _lock(self.checkout, self.name).unlink(missing_ok=True)
 
 
 def open_worktree(checkout: Path, name: str, start: str = "HEAD") -> Worktree:
@@ -128,6 +129,17 @@ def open_worktree(checkout: Path, name: str, start: str = "HEAD") -> Worktree:
         _share(checkout, path)
         write_text(kept, f"{base}\n")
     return Worktree(checkout, name, base)
+
+
+@contextmanager
+def working_in(checkout: Path, name: str, start: str = "HEAD") -> Iterator[Worktree]:
+    """As `open_worktree`; until the end, nobody removes the worktree, and no other try of the run works there.
+
+    Raises:
+        BertlineError: as `open_worktree`, or somebody does.
+    """
+    with _at_work(checkout.resolve(), name):
+        yield open_worktree(checkout, name, start)
 
 
 def uncommitted(checkout: Path) -> list[str]:
@@ -208,6 +220,15 @@ def _folder(checkout: Path) -> Path:
     return Artifacts(checkout).runs / "worktrees"
 
 
+def _lock(checkout: Path, name: str) -> Path:
+    """Held by the process that works in a worktree. Beside it: over NFS, no folder with an open file can be removed."""
+    return _folder(checkout) / f"{name}.lock"
+
+
+def _at_work(checkout: Path, name: str) -> AbstractContextManager[None]:
+    return exclusive_lock(_lock(checkout, name), f"run {name!r}")
+
+
 def _one_at_a_time(checkout: Path) -> AbstractContextManager[None]:
     return exclusive_lock(Artifacts(checkout).runs / "worktrees.lock", "making or removing a worktree", patience=120)
 
@@ -277,7 +298,8 @@ def _command(arguments: argparse.Namespace) -> int:
         commit = adopt(root, arguments.run, arguments.branch)
         print(f"{arguments.branch} is at {commit[:12]}. Next: git switch {arguments.branch} && dvc checkout")
     elif arguments.run in unfinished_runs(root):
-        Worktree(root.resolve(), arguments.run, "").remove()
+        with _at_work(root.resolve(), arguments.run):
+            Worktree(root.resolve(), arguments.run, "").remove()
         print(f"{arguments.run} is removed")
     else:
         fix = f"Choose one of: {', '.join(unfinished_runs(root)) or 'there is none'}"

@@ -1,19 +1,24 @@
 """A worktree run touches nothing of the checkout, shares what may be shared, and can be adopted."""
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ruamel.yaml import YAML
 
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
-from checkout import commit, run_in
-from pipelines.worktree import adopt, git, open_worktree, saved_runs, uncommitted, unfinished_runs
+from checkout import ROOT, commit, run_in
+from pipelines.worktree import adopt, git, open_worktree, saved_runs, uncommitted, unfinished_runs, working_in
+
+if TYPE_CHECKING:
+    from prefect import State
 
 Repo = Callable[[dict[str, Any]], Path]
 STAGES = {
@@ -235,6 +240,89 @@ def test_the_command_lists_adopts_and_removes(checkout: Path) -> None:
     assert unfinished_runs(checkout) == []
     wrong = run_in(here, *base, "remove", "stuck")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+
+
+def removed(checkout: Path, run: str) -> subprocess.CompletedProcess[str]:
+    return run_in(ROOT, "python", "-m", "pipelines.worktree", "--root", str(checkout), "remove", run)
+
+
+def test_the_worktree_of_a_run_that_goes_on_is_not_removed_and_no_second_try_works_there(checkout: Path) -> None:
+    with working_in(checkout, "run") as tree:
+        tree.use(seeded(1), "of a test")
+        refused = removed(checkout, "run")
+        assert refused.returncode == 1
+        assert "run 'run' is already running: process " in refused.stderr and refused.stderr.count("\n") == 1
+        with pytest.raises(BertlineError, match="already running"), working_in(checkout, "run"):
+            pass
+        with working_in(checkout, "other") as other:
+            other.save()
+        assert tree.path.exists()
+    assert removed(checkout, "run").stdout == "run is removed\n"
+    assert [path.name for path in tree.path.parent.iterdir()] == []
+
+
+def retrained(
+    checkout: Path, stage: str, command: str, monkeypatch: pytest.MonkeyPatch, **options: Any
+) -> "State[Any]":
+    """The flow retrain in a checkout whose pipeline is one stage."""
+    from pipelines.retrain import retrain  # noqa: PLC0415  (Prefect takes seconds)
+
+    with (checkout / "dvc.yaml").open("w") as file:
+        YAML().dump({"stages": {stage: {"cmd": command}}}, file)
+    commit(checkout)
+    monkeypatch.setattr("pipelines.retrain.CHECKOUT", checkout)
+    state: State[Any] = retrain(**options, return_state=True)
+    return state
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_the_worktree_of_a_flow_cannot_be_removed_while_its_stages_run(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = checkout / "data" / "runs" / "said"
+    remove = f"python -m pipelines.worktree --root {checkout} remove $run 2> {said}; test $? = 1"
+    state = retrained(checkout, "a", f"run=$(basename $PWD); cd {ROOT}; {remove}", monkeypatch)
+    assert state.is_completed(), state.message
+    assert "is already running: process " in said.read_text()
+    assert len(saved_runs(checkout)) == 1
+    assert unfinished_runs(checkout) == []
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_the_registry_is_shown_as_the_run_s_parameters_name_it(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.client.orchestration import get_client  # noqa: PLC0415
+
+    from pipelines.settings import Overrides  # noqa: PLC0415
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    register = "import mlflow; [mlflow.MlflowClient().create_registered_model(n) for n in ('mine-x', 'bertline-x')]"
+    options = Overrides(more=["register.prefix=mine", "register.experiment=of mine"])
+    state = retrained(checkout, "register", f'python -c "{register}"', monkeypatch, overrides=options)
+    assert state.is_completed(), state.message
+    wanted = {"flow_runs": {"id": {"any_": [str(state.state_details.flow_run_id)]}}}
+    with get_client(sync_client=True) as client:
+        found = client.request("POST", "/artifacts/filter", json=wanted).json()
+    (shown,) = [artifact["data"] for artifact in found if artifact["key"] == "registry"]
+    assert "mine-x | " in shown and "bertline-x" not in shown
+    assert f"MLflow store: sqlite:///{checkout.resolve()}/mlflow.db" in shown
+
+
+def test_a_killed_run_leaves_no_lock(checkout: Path) -> None:
+    program = f"""
+import sys, time
+from pathlib import Path
+from pipelines.worktree import working_in
+with working_in(Path({str(checkout)!r}), "run"):
+    print("there", flush=True)
+    time.sleep(600)
+"""
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/src"}, stdout=-1) as run:
+        assert run.stdout and run.stdout.readline() == b"there\n"
+        refused = removed(checkout, "run")
+        run.kill()
+    assert refused.returncode == 1
+    assert removed(checkout, "run").returncode == 0
 
 
 def test_a_lock_that_a_killed_git_has_left_is_named_with_what_to_do(checkout: Path) -> None:
