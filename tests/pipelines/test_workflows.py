@@ -134,6 +134,36 @@ def test_the_smoke_job_s_steps_pass_in_a_checkout(smoke_run: Smoke, tmp_path: Pa
     assert not processes_of(checkout)
 
 
+def group(name: str, **facts: str) -> str:
+    """The concurrency group of a run; of GitHub's expressions, `${{ a }}` and `${{ a == 'b' && c || d }}` are known."""
+    known = {"github.workflow": name} | {key.replace("_", ".", 1): value for key, value in facts.items()}
+
+    def value(match: re.Match[str]) -> str:
+        choice = re.fullmatch(r"(\S+) == '(.*)' && (\S+) \|\| (\S+)", match[1])
+        if not choice:
+            return known[match[1]]
+        return known[choice[3] if known[choice[1]] == choice[2] else choice[4]]
+
+    return re.sub(r"\$\{\{ (.*?) \}\}", value, read(name)["concurrency"]["group"])
+
+
+def test_every_push_to_main_keeps_its_verdict_and_a_pull_request_has_that_of_its_last() -> None:
+    # In a group GitHub keeps one run that goes on and one that waits; it cancels any other that waits.
+    main = {"github_event_name": "push", "github_ref": "refs/heads/main"}
+    assert len({group("ci.yml", **main, github_run_id=run) for run in "123"}) == 3
+    change = {"github_event_name": "pull_request", "github_ref": "refs/pull/7/merge"}
+    assert len({group("ci.yml", **change, github_run_id=run) for run in "123"}) == 1
+    assert group("ci.yml", **change, github_run_id="1") != group(
+        "ci.yml", **(change | {"github_ref": "refs/pull/8/merge"}), github_run_id="1"
+    )
+    assert read("ci.yml")["concurrency"]["cancel-in-progress"] == "${{ github.event_name == 'pull_request' }}"
+
+
+def test_promotions_of_different_models_do_not_wait_for_each_other() -> None:
+    assert group("promote.yml", inputs_model="qa") != group("promote.yml", inputs_model="ner")
+    assert read("promote.yml")["concurrency"]["cancel-in-progress"] is False
+
+
 def test_retraining_by_a_label_is_for_branches_of_this_repository_alone() -> None:
     (job,) = read("retrain.yml")["jobs"].values()
     assert "github.event.pull_request.head.repo.full_name == github.repository" in job["if"]
