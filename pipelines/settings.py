@@ -33,7 +33,7 @@ PresetName = Annotated[
 ]
 StageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,100}$")]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]{0,199}$")]
-Version = Annotated[str, Field(pattern=r"^[0-9]{0,9}$")]
+Version = Annotated[str, Field(pattern=r"^([1-9][0-9]{0,8})?$")]
 Promotion = Literal["by the rule", "never"]
 
 _ASSIGNMENT = r"^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+=[^\x00-\x1f]{0,500}$"

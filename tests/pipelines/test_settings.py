@@ -84,6 +84,15 @@ def test_what_could_be_a_command_is_refused_before_anything_runs(nasty: str) -> 
         configured(ROOT, nasty, Overrides())
 
 
+def test_a_version_is_a_number_as_the_registry_writes_it_or_empty() -> None:
+    version = TypeAdapter(Version)
+    for right in ("", "1", "10", "999999999"):
+        assert version.validate_python(right) == right
+    for wrong in ("0", "01", "1.0", "1234567890", " 1"):
+        with pytest.raises(ValidationError):
+            version.validate_python(wrong)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"pretrain_budget": 0}, {"pretrain_learning_rate": 2}, {"finetune_epochs": "many"}, {"x": 1}]
 )
