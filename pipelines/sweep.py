@@ -65,7 +65,7 @@ def fan_out() -> TaskRunner[Any]:
     Raises:
         BertlineError: it names none, or the package for it is not installed.
     """
-    kind, _, address = os.environ.get(FAN_OUT, "threads").partition(":")
+    kind, _, address = (os.environ.get(FAN_OUT) or "threads").partition(":")
     try:
         if kind == "ray":
             from prefect_ray import RayTaskRunner  # noqa: PLC0415

@@ -101,6 +101,8 @@ def test_the_best_point_is_named_and_failed_ones_are_counted() -> None:
 def test_points_run_in_threads_unless_a_cluster_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BERTLINE_FAN_OUT", raising=False)
     assert isinstance(fan_out(), ThreadPoolTaskRunner)
+    monkeypatch.setenv("BERTLINE_FAN_OUT", "")  # as a service's settings leave it
+    assert isinstance(fan_out(), ThreadPoolTaskRunner)
     for kind in ("ray", "dask"):
         monkeypatch.setenv("BERTLINE_FAN_OUT", f"{kind}:somewhere")
         monkeypatch.setitem(sys.modules, f"prefect_{kind}", None)
