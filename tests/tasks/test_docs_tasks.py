@@ -227,7 +227,8 @@ def test_two_objects_of_one_name_have_ids_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_missing_raw_file_says_how_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(BertlineError, match=r"python-docs\.jsonl: file not found.*'python-docs:' to download\.sources, or"):
+    told = r"python-docs\.jsonl: file not found.*'python-docs:'` to download\.sources, or take"
+    with pytest.raises(BertlineError, match=told):
         built(Artifacts(tmp_path), "docs_topic")
 
 
