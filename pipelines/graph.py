@@ -24,7 +24,7 @@ from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.lock import LockError
 from dvc.repo import Repo
 
-from bertline.base.errors import BertlineError, one_line
+from bertline.base.errors import BertlineError, one_line, reason
 from pipelines.locks import what_to_do
 
 Changes = Mapping[str, tuple[str, ...]]
@@ -180,7 +180,7 @@ def _opened(root: Path) -> Iterator[Repo]:
         fix = "Run in a checkout of the project (git clone), or `dvc init`"
         raise BertlineError("not a DVC repository", where=str(root.resolve()), fix=fix) from None
     except DvcException as error:
-        problem = " ".join(str(error).split()).rstrip(".")
+        problem = reason(error)
         fix = what_to_do(problem)
         where = str(root / (".dvc" if fix else "dvc.yaml"))
         raise BertlineError(problem, where=where, fix=fix or "Correct it; `dvc dag` checks it") from None

@@ -8,6 +8,7 @@ from prefect.states import Completed, Failed
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, one_line
+from bertline.base.params import load_params
 from pipelines import show
 from pipelines.settings import CHECKOUT, ModelName, Version
 
@@ -48,7 +49,7 @@ def _shown(model: str, change: Callable[["Store", str], "Change"]) -> State[Any]
     artifacts = Artifacts(CHECKOUT)
     try:
         done = move(artifacts, model, change)
-        show.decisions(describe(artifacts, ""))
+        show.decisions(describe(artifacts, load_params(artifacts.params).register, ""))
     except (BertlineError, OSError) as error:
         return Failed(message=one_line(error))
     return Completed(message=str(done))

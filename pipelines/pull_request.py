@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, one_line
-from bertline.base.params import write_params
+from bertline.base.params import load_params, write_params
 from pipelines.settings import CURRENT, Overrides, configured
 from pipelines.worktree import commit_staged, git
 
@@ -127,7 +127,8 @@ def _folded(table: str) -> str:
 def _decisions(root: Path) -> str:
     from bertline.registry import decisions  # noqa: PLC0415  (mlflow takes seconds)
 
-    return decisions.describe(Artifacts(root), None)
+    artifacts = Artifacts(root)
+    return decisions.describe(artifacts, load_params(artifacts.params).register, None)
 
 
 def main() -> int:

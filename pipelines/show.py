@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,21 +18,11 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_json
+from bertline.base.params import load_params
 from pipelines import curves
 from pipelines.graph import Changes, Plan
 
 PAGES_URL = "BERTLINE_PAGES_URL"
-
-
-@dataclass(frozen=True)
-class _Run(Artifacts):
-    """The checkout, whose MLflow store a run uses, with the parameters of the run: they name experiment and prefix."""
-
-    used: Path = Path()
-
-    @property
-    def params(self) -> Path:
-        return self.used
 
 
 def plan(shown: Plan, changes: Changes) -> None:
@@ -92,7 +81,8 @@ def _result(stage: str, state: State[Any], artifacts: Artifacts, checkout: Artif
     elif name == "register":
         from bertline.registry.decisions import describe  # noqa: PLC0415  (mlflow takes seconds)
 
-        decisions(describe(_Run(checkout.root, artifacts.params), str(runtime.flow_run.id)))
+        config = load_params(artifacts.params).register  # of the run; the store is that of the checkout
+        decisions(describe(checkout, config, str(runtime.flow_run.id)))
 
 
 def _images(pictures: Mapping[str, str]) -> None:

@@ -121,7 +121,7 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(corpus: Corpus) -> None:
 
 def test_micro_batches_are_the_rows_in_order(corpus: Corpus) -> None:
     batch = source_of(corpus).batch(0)
-    parts = list(batch.split(4))
+    parts = list(batch.micro_batches(batch.ids.numel() / 4))
     assert [len(part.ids) for part in parts] == [8] * 4
     assert torch.equal(torch.cat([part.targets for part in parts]), batch.targets)
 

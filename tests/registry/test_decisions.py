@@ -6,7 +6,6 @@ import pytest
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
-from bertline.base.params import write_params
 from bertline.registry.decisions import describe
 from bertline.registry.store import open_store
 
@@ -15,10 +14,9 @@ from bertline.registry.store import open_store
 def test_models_of_another_prefix_are_not_listed_whatever_signs_a_prefix_has(
     prefix: str, other: str, artifacts: Artifacts, params: Params
 ) -> None:
-    write_params(artifacts.params, replace(params, register=replace(params.register, prefix=prefix)), "Test.")
     with open_store(artifacts, "bertline") as store:
         for each in (prefix, other):
             store.client.create_registered_model(f"{each}-topic")
-    page = describe(artifacts, "")
+    page = describe(artifacts, replace(params.register, prefix=prefix), "")
     assert f"| {prefix}-topic |" in page
     assert other not in page

@@ -385,7 +385,7 @@ BAD = [
     ("classification", "a.csv", "text,label\nx,1\ny\n", "a.csv, line 3: 1 fields under 2 headings"),
     ("classification", "a.csv", 'text,label\nx,1\n"y,2\nz,3\n', "a.csv, line 3: a quote opens here and never closes"),
     ("classification", "a.csv", 'text,label\n"a"b,1\n', "a.csv, line 2: malformed row"),
-    ("classification", "a.csv", b"text,label\n\xff,1\n", "a.csv, line 2: not valid UTF-8"),
+    ("classification", "a.csv", b"text,label\n\xff,1\n", "a.csv, line 2: not UTF-8"),
     ("classification", "a.csv", 'text,label\n"one\ntwo",1\n"a ""b\nc"",2\nz,3\n', "a.csv, line 4: a quote opens here"),
     ("classification", "a.csv", 'text,label\n"x,"1"\n"y","2"\n"z","3"\n', "a.csv, line 2: malformed row"),
     ("classification", "a.csv", '"text","label"\n"x","1"\n"y\n,"2"\n"z","3"\n', "a.csv, line 3: malformed row"),

@@ -1,5 +1,6 @@
 """Errors for people: what is wrong, where, and what to do about it, on one line."""
 
+import codecs
 import errno
 import re
 from functools import partial
@@ -26,6 +27,11 @@ class BertlineError(Exception):
         return f"{self.where}: {self.what}. {self.fix}."
 
 
+def reason(error: BaseException, most: int = 300) -> str:
+    """What an exception says, on one line and without a full stop; of a long text the first `most` characters."""
+    return " ".join(str(error).split())[:most].rstrip(".")
+
+
 def one_line(error: BaseException) -> str:
     """What a person is told of a BertlineError, an OSError, or any exception that a full disk has caused."""
     if disk_is_full(error):
@@ -35,9 +41,16 @@ def one_line(error: BaseException) -> str:
         message = str(error)
     else:
         place = getattr(error, "filename", None) or "input or output"
-        what = getattr(error, "strerror", None) or " ".join(str(error).split())[:300]
+        what = getattr(error, "strerror", None) or reason(error)
         message = f"{place}: {what}. Check the path and its permissions."
     return masked(message)
+
+
+def not_utf8(error: UnicodeDecodeError, where: str) -> BertlineError:
+    """What to say of a text that is no UTF-8; bytes that begin as UTF-16 does are called so."""
+    wide = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    fix = f"Convert it to UTF-8, for example with `iconv -f {'utf-16' if wide else 'latin1'} -t utf-8`"
+    return BertlineError(f"not UTF-8 ({error.reason})", where=where, fix=fix)
 
 
 def disk_is_full(error: BaseException | None) -> bool:

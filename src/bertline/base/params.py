@@ -17,7 +17,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from bertline.base.config import Finetune, Params
-from bertline.base.errors import BertlineError, masked
+from bertline.base.errors import BertlineError, masked, reason
 from bertline.base.files import write_text
 
 _WIDTH = 4096
@@ -41,8 +41,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         fix = "Run in a checkout of the project, or write it with `bertline preset use quickstart`"
         raise BertlineError("file not found", where=str(path), fix=fix) from None
     except (YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise BertlineError(f"not valid YAML ({problem})", where=str(path), fix="Correct the line") from None
+        raise BertlineError(f"not valid YAML ({reason(error)})", where=str(path), fix="Correct the line") from None
     if not isinstance(value, dict | None):
         raise BertlineError("not a mapping of sections", where=str(path), fix="Write `section:` and its options")
     return value or {}

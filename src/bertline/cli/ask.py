@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Device, Precision
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, not_utf8
 from bertline.base.params import load_params
 from bertline.cli.console import Debug, Json, Root, console, find_root, print_json, reporting
 
@@ -88,8 +88,7 @@ def _read(texts: Sequence[str]) -> list[str]:
     try:  # bytes: in a locale like C.UTF-8, sys.stdin lets what is not UTF-8 pass
         lines = [line.decode().strip() for line in sys.stdin.buffer]
     except UnicodeDecodeError as error:
-        fix = "Convert it to UTF-8, for example with `iconv -f latin1 -t utf-8`"
-        raise BertlineError(f"not UTF-8 ({error.reason})", where="standard input", fix=fix) from None
+        raise not_utf8(error, "standard input") from None
     return [line for line in lines if line]
 
 

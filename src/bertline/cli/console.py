@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bertline.base.errors import BertlineError, masked, one_line
+from bertline.base.errors import BertlineError, masked, one_line, reason
 
 Root = Annotated[
     Path | None,
@@ -56,7 +56,7 @@ def reporting(debug: bool) -> Iterator[None]:
     except typer.Exit:
         raise
     except Exception as error:
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        what = f"{type(error).__name__}: {reason(error)}"
         message = f"internal error, {what}. Run it again with --debug and report it."
     else:
         return

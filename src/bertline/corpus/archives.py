@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, reason
 from bertline.corpus.addresses import is_name
-from bertline.corpus.compression import COMPRESSED, DAMAGED, open_compressed
+from bertline.corpus.compression import COMPRESSED, DAMAGED, ending, open_compressed
 
 RATIO = 100  # an archive may unpack to this many times its size; text is compressed 3 to 20 times
 SMALL = 64 << 20  # bytes that any archive may unpack to
@@ -146,7 +146,7 @@ def decompress(path: Path, name: str, target: Path, *, limit: int) -> int:
     size = path.stat().st_size
     allowed = limit or min(max(RATIO * size, SMALL), LARGE)
     made = _Folder(target.parent, allowed, lambda _: True)
-    with _explained(name, target, allowed, size), open_compressed(path, PurePosixPath(name).suffix) as stream:
+    with _explained(name, target, allowed, size), open_compressed(path, ending(PurePosixPath(name))) as stream:
         made.write(stream, target)
     return made.bytes
 
@@ -167,7 +167,7 @@ def _explained(name: str, target: Path, allowed: int, size: int) -> Iterator[Non
             raise BertlineError(str(error), where=name, fix="Pack it anew, or take another archive") from None
         wrong = isinstance(error, OSError) and error.errno is None  # what bz2 and gzip say of bad data
         if wrong or isinstance(error, (*DAMAGED, tarfile.TarError, zipfile.BadZipFile, ValueError, OverflowError)):
-            raise Damaged(f"damaged ({' '.join(str(error).split())})", where=name, fix="Fetch it again") from None
+            raise Damaged(f"damaged ({reason(error)})", where=name, fix="Fetch it again") from None
         raise
 
 

@@ -11,7 +11,7 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Any, cast
 
 import zstandard
@@ -69,7 +69,12 @@ _OPENERS: Mapping[str, Callable[[Path, str], Any]] = {
 COMPRESSED = tuple(_OPENERS)
 
 
+def ending(path: PurePath) -> str:
+    """The last suffix of a name in small letters, as those of COMPRESSED are; "" where there is none."""
+    return path.suffix.lower()
+
+
 def open_compressed(path: Path, suffix: str = "") -> IO[bytes]:
     """Open a file for reading, decompressed as `suffix` says (by default its own); any other is read as it is."""
-    opener = _OPENERS.get((suffix or path.suffix).lower())
+    opener = _OPENERS.get(suffix or ending(path))
     return cast(IO[bytes], opener(path, "rb") if opener else path.open("rb"))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol, TypeVar
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, reason
 from bertline.base.workers import Workers
 
 Item = TypeVar("Item")
@@ -60,7 +60,7 @@ def _on_ray() -> Spread:
         _knock(os.environ.get("RAY_ADDRESS", ""))
         ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, configure_logging=False)
     except (OSError, RuntimeError) as error:
-        problem = " ".join(str(error).split())[:200]
+        problem = reason(error, 200)
         fix = "Check RAY_ADDRESS and `ray status`"
         raise BertlineError(f"no Ray cluster ({problem})", where=where, fix=fix) from None
 

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, reason
 from bertline.base.files import sha256_file
 from bertline.corpus.addresses import HUB
 from bertline.corpus.kept import Expected, Kept, State
@@ -99,7 +99,7 @@ def _client(url: str) -> httpx.Client:
         return httpx.Client(timeout=httpx.Timeout(STALL, connect=CONNECT), auth=credentials)
     except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
         variables = "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR"
-        what = f"a proxy or a file of certificates cannot be used ({' '.join(str(error).split()).rstrip('.')})"
+        what = f"a proxy or a file of certificates cannot be used ({reason(error)})"
         fix = "Correct or unset the one that is wrong; for a proxy by SOCKS, `pip install 'httpx[socks]'`"
         raise BertlineError(what, where=f"one of {variables}", fix=fix) from None
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, reason
 
 SPLITS = ("train", "validation")
 SCHEMA = pa.schema(
@@ -135,5 +135,4 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
         with pq.ParquetFile(path) as file:
             yield file
     except (pa.ArrowInvalid, KeyError, OSError) as error:
-        problem = " ".join(str(error).split())
-        raise BertlineError(f"not a whole corpus file ({problem})", where=str(path), fix=_REMAKE) from None
+        raise BertlineError(f"not a whole corpus file ({reason(error)})", where=str(path), fix=_REMAKE) from None

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from bertline.base.errors import BertlineError
-from bertline.corpus.compression import COMPRESSED, DAMAGED, open_compressed
+from bertline.base.errors import BertlineError, not_utf8, reason
+from bertline.corpus.compression import COMPRESSED, DAMAGED, ending, open_compressed
 from bertline.tasks.docs import RAW_FILE
 
 BY_NAME = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
@@ -35,12 +35,11 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     except FileNotFoundError:
         raise BertlineError("file not found", where=str(path), fix="Run `dvc repro download`") from None
     except DAMAGED as error:
-        problem = " ".join(str(error).split())
-        raise BertlineError(f"damaged ({problem})", where=str(path), fix="Fetch the file again") from None
+        raise BertlineError(f"damaged ({reason(error)})", where=str(path), fix="Fetch the file again") from None
     except OSError as error:
-        if error.errno is not None or path.suffix.lower() != ".bz2":
+        if error.errno is not None or ending(path) != ".bz2":
             raise
-        raise BertlineError(f"damaged ({error})", where=str(path), fix="Fetch the file again") from None
+        raise BertlineError(f"damaged ({reason(error)})", where=str(path), fix="Fetch the file again") from None
 
 
 def decoded(path: Path) -> Iterator[str]:
@@ -71,19 +70,11 @@ def decoded(path: Path) -> Iterator[str]:
             line += block.count(b"\n")
 
 
-def not_utf8(error: UnicodeDecodeError, where: str) -> BertlineError:
-    """What to say of bytes that are no UTF-8."""
-    wide = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    fix = f"Convert the file to UTF-8, for example with `iconv -f {'utf-16' if wide else 'latin1'} -t utf-8`"
-    return BertlineError(f"not UTF-8 ({error.reason})", where=where, fix=fix)
-
-
 def kind(path: Path) -> str:
     """How a file is read: python-docs, jsonl, parquet, wikiextractor, book or text."""
     if path.name == RAW_FILE:
         return "python-docs"
-    plain = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
-    suffix = plain.suffix.lower()
+    suffix = ending(path.with_suffix("") if ending(path) in COMPRESSED else path)
     if suffix in BY_NAME:
         return BY_NAME[suffix]
     with opened(path) as stream:

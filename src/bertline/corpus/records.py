@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, not_utf8, reason
 from bertline.base.files import parse_json
-from bertline.corpus.compression import COMPRESSED
-from bertline.corpus.raw_files import not_utf8, opened
+from bertline.corpus.compression import COMPRESSED, ending
+from bertline.corpus.raw_files import opened
 from bertline.tasks.arrow import check_columns
 
 MAX_DOCUMENT = 1_000_000  # characters; a longer document goes on in the next one
@@ -95,7 +95,7 @@ def read_parquet(path: Path) -> Iterator[Document]:
     Raises:
         BertlineError: the file is damaged, or has no column of texts; names the columns it has.
     """
-    if path.suffix.lower() in COMPRESSED:
+    if ending(path) in COMPRESSED:
         fix = "Unpack it; Parquet is compressed inside"
         raise BertlineError("a Parquet file may not be compressed as a whole", where=str(path), fix=fix)
     try:
@@ -110,8 +110,7 @@ def read_parquet(path: Path) -> Iterator[Document]:
     except FileNotFoundError:
         raise BertlineError("file not found", where=str(path), fix="Run `dvc repro download`") from None
     except (pa.ArrowException, OSError) as error:
-        problem = " ".join(str(error).split())[:200]
-        raise BertlineError(f"damaged ({problem})", where=str(path), fix="Fetch the file again") from None
+        raise BertlineError(f"damaged ({reason(error, 200)})", where=str(path), fix="Fetch the file again") from None
 
 
 def _values(batch: pa.RecordBatch, columns: list[str], where: str) -> Iterator[tuple[Any, ...]]:
@@ -119,7 +118,7 @@ def _values(batch: pa.RecordBatch, columns: list[str], where: str) -> Iterator[t
     try:
         return zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
     except UnicodeDecodeError as error:
-        raise BertlineError(f"not UTF-8 ({error.reason})", where=where, fix="Write the texts as UTF-8") from None
+        raise not_utf8(error, where) from None
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -26,7 +26,7 @@ from bertline.base.errors import BertlineError
 from bertline.base.files import atomic_file, sha256_directory, sha256_file, write_jsonl
 from bertline.corpus.addresses import below_mirror, expand, is_fixed, is_name, local_name, scheme, url, where
 from bertline.corpus.archives import Damaged, archive_stem, decompress, unpack
-from bertline.corpus.compression import COMPRESSED
+from bertline.corpus.compression import COMPRESSED, ending
 from bertline.corpus.http import Unavailable, download, shown
 from bertline.corpus.kept import Expected, Kept, keep, link
 from bertline.corpus.python_docs import package_versions, parse_selection, read_docstrings
@@ -36,8 +36,6 @@ from bertline.corpus.readers import MANIFEST
 MIRROR_VARIABLE = "BERTLINE_MIRROR"
 FORMATS = (".txt", ".text", *BY_NAME)
 _WIKI_EXTRACTOR = re.compile(r"wiki_\d+")  # its files have no suffix
-
-_NO_PATTERN = ", and no pattern: name the folder, or one entry a file"
 
 Entry = dict[str, Any]
 
@@ -126,9 +124,9 @@ def _fetch_one(source: Source, directory: Path, places: Places) -> Entry:
         if origin.is_dir():
             return _copy_folder(source, origin, directory)
         if not origin.is_file():
-            fix = "Check the path; it is relative to the checkout" + _NO_PATTERN * bool(
-                set("{*?") & set(source.address)
-            )
+            fix = "Check the path; it is relative to the checkout"
+            if set("{*?") & set(source.address):
+                fix += ", and no pattern: name the folder, or one entry a file"
             raise BertlineError(f"no file or folder {origin}", where=where(source.address), fix=fix)
         found = sha256_file(origin)
         _check(source, found, origin.stat().st_size)
@@ -172,7 +170,7 @@ def _put(source: Source, found: _Found, directory: Path, name: PurePosixPath) ->
     """Bring a file into the directory: unpacked, linked or copied."""
     stem = archive_stem(name.name) if source.unpack != "nothing" else ""
     suffixes = {"nothing": (), "archives": (".zst",), "all": COMPRESSED}[source.unpack]
-    packed = not stem and name.suffix.lower() in suffixes
+    packed = not stem and ending(name) in suffixes
     path = _free(source, directory, name.with_name(stem) if stem else name.with_suffix("") if packed else name)
     row = _row(source, path.relative_to(directory), found.sha256, found.path.stat().st_size)
     try:

@@ -92,8 +92,11 @@ class Batch:
         found = torch.where(self.weights > 0, self.targets, self.ids.gather(1, self.positions))
         return self.ids.scatter(1, self.positions, found)
 
-    def split(self, parts: int) -> Iterator["Batch"]:
-        """The same rows in `parts` equal micro-batches."""
+    def micro_batches(self, tokens: float) -> Iterator["Batch"]:
+        """The same rows in equal parts: as few as keep each within `tokens`, a row being one at least."""
+        rows, length = self.ids.shape
+        fitting = (parts for parts in range(1, rows + 1) if rows % parts == 0 and rows * length / parts <= tokens)
+        parts = next(fitting, rows)
         columns = [getattr(self, item.name).chunk(parts) for item in fields(self)]
         return (Batch(*tensors) for tensors in zip(*columns, strict=True))
 

@@ -24,6 +24,7 @@ from bertline.model.bert import BertForPreTraining
 from bertline.model.packing import Packing, pack
 from bertline.pretraining.examples import Batch
 from bertline.pretraining.objective import objective_sums, total_loss
+from bertline.pretraining.plan import tokens_at_once
 from bertline.pretraining.randomness import DROPOUT, seed_of
 from bertline.training import checkpoint
 from bertline.training.averaging import WeightAverage
@@ -129,7 +130,7 @@ class Learner:
 
     def ready(self, batch: Batch) -> list[Batch]:
         """Its micro-batches, laid out as the model takes them; a background thread may do it."""
-        parts = list(batch.split(self.micro_batches(batch)))
+        parts = list(batch.micro_batches(tokens_at_once(self.config, self.world.size)))
         if self.config.packed:
             parts = [replace(part, mask=pack(part.padding)) for part in parts]
         return [part.pin_memory() for part in parts] if self.device.type == "cuda" else parts
@@ -139,14 +140,6 @@ class Learner:
         if self.config.compile and isinstance(part.mask, Packing):
             torch._dynamo.mark_dynamic(part.mask.places, 0)
         return part
-
-    def micro_batches(self, batch: Batch) -> int:
-        """Into how many parts a batch is cut: as few as keep each within the tokens of one of the main part."""
-        rows, length = batch.ids.shape
-        processes = max(self.world.size, self.config.processes)  # one alone may replay what several have trained
-        most = self.config.batch_size * self.config.sequence_length / (self.config.accumulation * processes)
-        fitting = (parts for parts in range(1, rows + 1) if rows % parts == 0 and rows * length / parts <= most)
-        return next(fitting, rows)
 
     def leave(self) -> None:
         """Let go of the other processes: what reduces gradients must go before the group that it speaks through."""

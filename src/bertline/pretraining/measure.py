@@ -17,6 +17,7 @@ import torch
 from bertline.base.config import Pretrain
 from bertline.pretraining.examples import Batch, ExampleSource
 from bertline.pretraining.objective import SUMS, Means, means, objective_sums
+from bertline.pretraining.plan import tokens_at_once
 from bertline.training.distributed import World
 
 Interrupted = Callable[[], bool]
@@ -53,12 +54,13 @@ def measure(
             when it says yes.
     """
     network.eval()
+    most = tokens_at_once(config, world.size)
     device = next(network.parameters()).device
     sums = torch.zeros(config.evaluation_batches, len(SUMS), dtype=torch.float64)
     for step in range(config.evaluation_batches):
         if interrupted():
             return None
-        for part in source.batch(step, world.rank, world.size).split(config.accumulation):
+        for part in source.batch(step, world.rank, world.size).micro_batches(most):
             sums[step] += objective_sums(network, part.to(device), config.precision).double().cpu()
     sums = world.sum(sums.to(device)).cpu()
     made = means(sums.sum(dim=0).tolist(), pairs=source.pairs)
@@ -90,12 +92,12 @@ def _intervals(sums: npt.NDArray[np.float64], *, pairs: bool) -> Intervals:
 
 
 def _masked_one_by_one(source: ExampleSource, config: Pretrain, world: World) -> Iterator[Batch]:
-    """This process's rows for pseudo-perplexity, so many at a time as in training.
+    """This process's rows for pseudo-perplexity, as many at a time as in training.
 
     Every ordinary token of the first `perplexity_sequences` is masked by itself, in a sequence of its own (Salazar et
     al. 2020, "Masked language model scoring"). All processes get as many batches: their last ones may be empty.
     """
-    most = max(config.batch_size // (config.accumulation * world.size), 1)
+    most = max(int(tokens_at_once(config, world.size)) // config.sequence_length, 1)
     for first in range(0, config.perplexity_sequences, config.batch_size):
         some = source.batch(first // config.batch_size).rows(slice(config.perplexity_sequences - first))
         ordinary = torch.from_numpy(source.pieces.ordinary)[some.unmasked()]

@@ -103,6 +103,15 @@ class Plan:
         return stage.tokens + (step - stage.first) * stage.tokens_per_step
 
 
+def tokens_at_once(config: Pretrain, processes: int) -> float:
+    """Tokens that a process may have in a micro-batch: those of one of the main part.
+
+    Args:
+        processes: that run; one alone may replay what several have trained, and then keeps to what each of these had.
+    """
+    return config.batch_size * config.sequence_length / (config.accumulation * max(processes, config.processes))
+
+
 def _shares(config: Pretrain) -> Iterator[tuple[float, tuple[int, int]]]:
     """Share of the budget, and (batch size, sequence length), of each stage."""
     ramp = config.ramp_share if config.ramp_from else 0.0

@@ -18,6 +18,7 @@ from torch import Tensor
 from bertline.base.files import read_jsonl
 from bertline.pretraining.cross_entropy import cross_entropy
 from bertline.pretraining.examples import Batch
+from bertline.pretraining.plan import tokens_at_once
 from bertline.pretraining.trainer import Trainer
 from bertline.training.device import autocast
 
@@ -97,7 +98,7 @@ def _learning_rates(trainer: Trainer) -> Callable[[], float]:
 @torch.no_grad()
 def _losses(trainer: Trainer, batch: Batch) -> Tensor:
     trainer.model.eval()
-    parts = batch.split(trainer.learner.micro_batches(batch))
+    parts = batch.micro_batches(tokens_at_once(trainer.config, trainer.world.size))
     return torch.cat([_losses_of(trainer, part.to(trainer.device)).cpu() for part in parts])
 
 

@@ -8,7 +8,7 @@ from mlflow.artifacts import load_dict
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.params import load_params
+from bertline.base.register_config import Register
 from bertline.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, scores_of, version_with
 from bertline.registry.store import Store, open_store
 
@@ -16,17 +16,17 @@ _VERDICTS = "verdicts"
 _NEWEST = 200  # runs that are looked at: more than a pipeline run has stages
 
 
-def describe(artifacts: Artifacts, flow_run: str | None) -> str:
+def describe(artifacts: Artifacts, config: Register, flow_run: str | None) -> str:
     """The verdicts of a run and the state of the registry, in Markdown.
 
     Args:
-        artifacts: the checkout, whose params.yaml names experiment and prefix.
+        artifacts: the checkout, where the store is unless MLFLOW_TRACKING_URI says another.
+        config: section `register` of the run: experiment and prefix.
         flow_run: id of the Prefect flow run whose verdicts are wanted; None: those of the last run; "": none.
 
     Raises:
         BertlineError: the store cannot be reached.
     """
-    config = load_params(artifacts.params).register
     with open_store(artifacts, config.experiment) as store:
         found = {} if flow_run == "" else dict(_verdicts(store, flow_run))
         lines = ["| model | champion | challenger | previous champion | this run |", "|---|---|---|---|---|"]

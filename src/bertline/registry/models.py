@@ -16,7 +16,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, Object, Property, Schema
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, reason
 from bertline.base.files import exclusive_lock
 from bertline.base.register_config import Register
 from bertline.inference.inputs import input_columns
@@ -233,7 +233,7 @@ def _save_model(scratch: Path, contender: Contender, logged: LoggedModel) -> Pat
         try:
             mlflow.pyfunc.load_model(str(path)).predict(example)
         except Exception as error:  # whatever the model's own code raises
-            problem = " ".join(str(error).split())[:300].rstrip(".")
+            problem = reason(error)
             fix = f"Make it anew: dvc repro -f -s {contender.stage}"
             raise BertlineError(f"does not answer ({problem})", where=str(contender.directory), fix=fix) from error
     return path

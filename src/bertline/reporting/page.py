@@ -31,13 +31,6 @@ _PRETRAINING = {
     "pseudo_perplexity": "Pseudo-perplexity",
     "learning_rate": "Learning rate",
 }
-_TUNED_STARTS = (
-    "pretrained",
-    "from_random",
-    "tuned",
-    "transfer",
-    "checkpoint",
-)  # those with curves, in the order of the colours
 _LABELS = 16  # of a confusion matrix; the rarer ones are taken together
 _OTHERS = "(others)"
 _NOTES = {
@@ -136,10 +129,9 @@ def _pretraining(training: Rows, validation: Rows) -> list[tuple[str, Markup]]:
 
 
 def _finetuning(curve: Rows, metric: str) -> list[tuple[str, Markup]]:
-    """Loss on training and validation rows, and the score on validation rows, from every start."""
-    starts = [(place, start, COLUMNS[start]) for place, start in enumerate(_TUNED_STARTS)]
+    """Loss on training and validation rows, and the score on validation rows, from every start that has curves."""
     losses, scores = list[Series](), list[Series]()
-    for place, start, title in starts:
+    for place, (start, title) in enumerate(COLUMNS.items()):  # what has no points is not drawn
         losses.append(Series(f"{title}, training", _points(curve, f"{start}_loss", "epoch"), place))
         held_out = _points(curve, f"{start}_validation_loss", "epoch")
         losses.append(Series(f"{title}, validation", held_out, place, dashed=True))

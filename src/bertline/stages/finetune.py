@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Finetune, Params
+from bertline.base.config import Params
 from bertline.base.files import atomic_directory, write_json, write_json_rows, write_text
 from bertline.base.stage import main
 from bertline.evaluation.predictions import write_predictions
@@ -33,19 +33,18 @@ def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
             directory = artifacts.root / config.baseline_checkpoint
             checkpoint = load_checkpoint(artifacts.task(task), directory, config)
         starts = run_all(runs, material, config, checkpoint)
-        metrics = _write(starts, material, artifacts, config, params.tasks[task].data.builder)
+        metrics = _write(starts, material, artifacts, params)
         runs.discard()
     return metrics
 
 
-def _write(
-    starts: Sequence[Start], material: Material, artifacts: Artifacts, config: Finetune, builder: str
-) -> dict[str, Any]:
+def _write(starts: Sequence[Start], material: Material, artifacts: Artifacts, params: Params) -> dict[str, Any]:
     info = material.data.task
     task = info.name
+    config = params.finetune_for(task)
     with atomic_directory(artifacts.finetuned(task)) as directory:
         shutil.copytree(starts[0].kept.model, directory, dirs_exist_ok=True)
-        write_text(directory / "README.md", finetuned_card(starts, config, builder))
+        write_text(directory / "README.md", finetuned_card(starts, config, params.tasks[task].data.builder))
     features, chosen = frozen_baseline(material, config)
     with atomic_directory(artifacts.predictions(task, "finetune")) as directory:
         keep_predictions(starts, directory, {"features": 0} if features else {})

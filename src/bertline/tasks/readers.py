@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, not_utf8
 from bertline.base.files import numbered_jsonl
 from bertline.tasks.arrow import check_columns, dataset_records, parquet_records
 from bertline.tasks.conll import conll_records
@@ -43,9 +43,8 @@ def read_records(path: Path, shown: str, split: str) -> list[Record]:
     """
     try:
         records = list(dataset_records(path, shown, split) if path.is_dir() else _reader(path, shown)(path, shown))
-    except UnicodeDecodeError:
-        fix = "Save the file as UTF-8"
-        raise BertlineError("not valid UTF-8", where=f"{shown}, line {_undecodable(path)}", fix=fix) from None
+    except UnicodeDecodeError as error:
+        raise not_utf8(error, f"{shown}, line {_undecodable(path)}") from None
     if not records:
         raise BertlineError("no rows", where=shown, fix="Fill the file, or correct the path in params.yaml")
     return records
@@ -60,12 +59,13 @@ def _reader(path: Path, shown: str) -> Callable[[Path, str], Iterator[Record]]:
         ".conll": _conll,
         ".json": squad_records,
     }
-    if path.suffix.lower() not in readers:
+    read = readers.get(path.suffix.lower())
+    if not read:
         fix = f"Convert it to one of: {', '.join(readers)}"
         raise BertlineError(f"files of type {path.suffix or 'without suffix'} are not read", where=shown, fix=fix)
     if not path.is_file():
         raise BertlineError("file not found", where=shown, fix="Put it there, or correct the path in params.yaml")
-    return readers[path.suffix.lower()]
+    return read
 
 
 def _undecodable(path: Path) -> int:

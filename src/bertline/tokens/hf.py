@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, reason
 from bertline.base.files import read_json
 from bertline.tokens.tokenizer import (
     CONFIG,
@@ -141,8 +141,7 @@ def _read_vocab(path: Path) -> dict[str, int]:
     try:
         return WordPiece.read_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception
-        problem = " ".join(str(error).split())
-        raise BertlineError(f"not a vocabulary ({problem})", where=str(path), fix=_CHOOSE) from None
+        raise BertlineError(f"not a vocabulary ({reason(error)})", where=str(path), fix=_CHOOSE) from None
 
 
 def _in_order(places: Mapping[str, int], path: Path) -> list[str]:

@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, reason
 from bertline.base.files import atomic_directory, read_json, sha256_file, write_json
 
 META = "meta.json"
@@ -98,8 +98,7 @@ def _map(path: Path) -> NDArray[Any]:
     except FileNotFoundError:
         raise BertlineError("file not found", where=str(path), fix=_REMAKE) from None
     except (ValueError, EOFError) as error:
-        problem = " ".join(str(error).split())
-        raise BertlineError(f"not a whole .npy file ({problem})", where=str(path), fix=_REMAKE) from None
+        raise BertlineError(f"not a whole .npy file ({reason(error)})", where=str(path), fix=_REMAKE) from None
     return array
 
 

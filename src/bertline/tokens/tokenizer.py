@@ -19,7 +19,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, reason
 from bertline.base.files import read_json, write_json, write_text
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # ids 0 to 4 in what we train; see SpecialIds
@@ -140,8 +140,7 @@ def parse_tokenizer(path: Path, fix: str = _REMAKE) -> Tokenizer:
     except FileNotFoundError:
         raise BertlineError("file not found", where=str(path), fix=fix) from None
     except Exception as error:  # tokenizers raises bare Exception for a malformed file
-        problem = " ".join(str(error).split())
-        raise BertlineError(f"not a tokenizer ({problem})", where=str(path), fix=fix) from None
+        raise BertlineError(f"not a tokenizer ({reason(error)})", where=str(path), fix=fix) from None
 
 
 def read_vocab(directory: Path) -> list[str]:

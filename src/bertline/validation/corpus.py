@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bertline.base.errors import reason
 from bertline.validation.document_statistics import Totals, describe
 from bertline.validation.frames import EXAMPLES, Frame, as_text, first, summary
 from bertline.validation.language import function_word_pattern
@@ -68,7 +69,7 @@ def _read_shard(
             if shard["columns"] == SCHEMA:
                 parts = [describe(batch, split, language, totals) for batch in _batches(file)]
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        shard["fault"] = " ".join(str(error).split())[:120]
+        shard["fault"] = reason(error, 120)
     return shard, parts
 
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from bertline.base.errors import reason
 from bertline.validation.frames import shorten
 
 _GROUPS, _DOCUMENTS = 8, 16  # row groups of a split, spread over all; documents of each, its first
@@ -44,9 +45,9 @@ def text_fault(documents: Path, split: str, tokenizer: Path, store: Offsets) -> 
         encode = Tokenizer.from_file(str(tokenizer))
         encode.encode_special_tokens = True  # "[MASK]" in a text is a word in brackets, as for the encoder
     except (pa.ArrowException, OSError, KeyError) as error:
-        return f"documents cannot be read: {' '.join(str(error).split())[:80]}"
+        return f"documents cannot be read: {reason(error, 80)}"
     except Exception as error:  # the library raises a plain Exception
-        return f"tokenizer.json cannot be loaded: {' '.join(str(error).split())[:80]}"
+        return f"tokenizer.json cannot be loaded: {reason(error, 80)}"
     missing = max(count - (len(store.documents) - 1), 0)
     starts = store.sentences[store.documents]  # of each document among the ids, and the end
     lacking = [text for place, text in sample if not _found(_ids(encode, text), place, missing, store.ids, starts)]

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, reason
 from bertline.base.files import read_json, sha256_file
 from bertline.validation.frames import Frame, first, summary
 from bertline.validation.text_of_tokens import Offsets, text_fault
@@ -95,7 +95,7 @@ class _Store:
         try:
             array: NDArray[Any] = np.load(self.directory / name, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            self.faults.append(f"{name}: {' '.join(str(error).split())[:80]}")
+            self.faults.append(f"{name}: {reason(error, 80)}")
             return np.zeros(0, np.int64)
         return array
 

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, reason
 from bertline.base.files import read_json, sha256_file
 from bertline.validation.frames import Frame, summary
 from bertline.validation.vocabulary import read_entries
@@ -53,7 +53,7 @@ def _weights(directory: Path) -> tuple[pd.DataFrame, str]:
         for path in paths:
             rows += [_row(name, value) for name, value in _tensors(path)]
     except (SafetensorError, OSError, TypeError) as error:
-        fault = f"{path.name}: {' '.join(str(error).split())[:80]}"
+        fault = f"{path.name}: {reason(error, 80)}"
     columns = ["weight", "shape", "parameters", "fault"]
     return pd.DataFrame(rows, columns=columns), fault or ("" if paths else "no *.safetensors")
 
