@@ -29,6 +29,7 @@ from bertline.base.config import Pretrain
 from bertline.base.errors import BertlineError
 from bertline.base.files import atomic_directory, read_json, write_json
 from bertline.base.params import load_params
+from bertline.cli.presets import load_preset
 from bertline.evaluation.metrics import score
 from bertline.finetuning.material import load_material
 from bertline.finetuning.trainer import finetune
@@ -140,7 +141,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="runs of each number of threads (--speed)")
     parser.add_argument("--out", type=Path, help="JSON file of the study")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
-    parser.add_argument("--model", default="tiny", help="size by name (--study)")
+    parser.add_argument("--preset", metavar="NAME", help="whose recipe to follow, not the defaults (--study)")
+    parser.add_argument("--model", help="shape, as tiny or 2/256; without, that of the recipe (--study)")
     parser.add_argument("--steps", type=int, default=1000, help="of each pre-training (--study)")
     parser.add_argument("--points", type=int, default=10, help="evaluations of each pre-training (--study)")
     parser.add_argument("--seed", type=int, default=0, help="the first one (--study), or that of --speed")
@@ -213,10 +215,13 @@ def study(options: argparse.Namespace) -> None:
     Raises:
         BertlineError: the file holds a study with other settings.
     """
-    config = Pretrain(
-        model=options.model,
+    recipe = load_preset(Path(), options.preset).params.pretrain if options.preset else Pretrain()
+    config = replace(
+        recipe,
+        model=options.model or recipe.model,
         embedding_init="normal",
         budget=options.steps,
+        budget_unit="steps",
         evaluate_every=max(1, options.steps // options.points),
         threads=options.threads,
     )
