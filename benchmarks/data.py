@@ -21,7 +21,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.trainers import WordPieceTrainer
 from transformers import AutoTokenizer
 
-from benchmarks.machine import spread, write_result
+from benchmarks.machine import FailedError, for_people, spread, write_result
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Encode, Vocab
 from bertline.base.download_config import Download, Source
@@ -59,7 +58,7 @@ def measured(command: Sequence[str], **environment: str) -> dict[str, Any]:
     """Run a program; its wall and CPU seconds and peak memory over all of its processes, and the last line it printed.
 
     Raises:
-        RuntimeError: it failed.
+        FailedError: it failed.
     """
     started = time.monotonic()
     seconds: dict[int, float] = {}
@@ -73,7 +72,7 @@ def measured(command: Sequence[str], **environment: str) -> dict[str, Any]:
         output.seek(0)
         said = output.read().strip()
     if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said[-3000:]}")
+        raise FailedError(f"{' '.join(command)} ended with {process.returncode}:\n{said[-3000:]}")
     return {"seconds": wall, "cpu_seconds": sum(seconds.values()), "peak_bytes": peak, "said": said.splitlines()[-1]}
 
 
@@ -156,7 +155,7 @@ def tokens_per_word(root: Path, tokenizer: Any) -> float:
 
 
 def prepare(root: Path, options: argparse.Namespace) -> None:
-    """params.yaml of the scratch checkout, and its tasks; a share of the corpora is every so-manieth document."""
+    """params.yaml of the scratch checkout, and its tasks; a share of the corpora is taken evenly over them."""
     params = load_params(PRESET)
     sources = [Source(f"mirror:derived/{name}", licence="as published") for name in options.corpora]
     params = replace(
@@ -170,9 +169,9 @@ def prepare(root: Path, options: argparse.Namespace) -> None:
     (root / "data" / "sources").mkdir(parents=True)
     if options.megabytes < ALL:
         run_stage(root, "download")
-        step = ALL // options.megabytes
+        share, documents = options.megabytes, enumerate(read_documents(root / "data" / "raw"))
         with (root / "data" / "sources" / "share.txt").open("w", encoding="utf-8") as out:
-            for document in islice(read_documents(root / "data" / "raw"), 0, None, step):
+            for document in (some for n, some in documents if (n + 1) * share // ALL > n * share // ALL):
                 out.write("\n".join(document.paragraphs) + "\n\n")
         params = replace(params, download=Download([Source("file:data/sources/share.txt")]))
         write_params(root / "params.yaml", params, "Benchmark.")
@@ -184,7 +183,7 @@ def check(root: Path) -> dict[str, Any]:
     """Bytes for 1 to 5 workers, five fresh processes, and ids beside those of `tokenizers`, sentence by sentence.
 
     Raises:
-        RuntimeError: something differs.
+        FailedError: something differs.
     """
     artifacts = Artifacts(root)
     digests = set()
@@ -193,7 +192,7 @@ def check(root: Path) -> dict[str, Any]:
             run_stage(root, stage, **{VARIABLE: workers})
         digests.add((sha256_directory(artifacts.vocab), sha256_directory(artifacts.tokens(""))))
     if len(digests) != 1:
-        raise RuntimeError("the number of workers changed the bytes")
+        raise FailedError("the number of workers changed the bytes")
     tokenizer = load_tokenizer(artifacts.vocab)
     tokenizer.encode_special_tokens = True
     compared = 0
@@ -202,7 +201,7 @@ def check(root: Path) -> dict[str, Any]:
         for part in sentences_of(root, split):
             for encoding in tokenizer.encode_batch_fast(part.to_pylist(), add_special_tokens=False):
                 if not np.array_equal(store.ids[store.sentences[at] : store.sentences[at + 1]], encoding.ids):
-                    raise RuntimeError(f"{split}, sentence {at}: other ids than those of tokenizers")
+                    raise FailedError(f"{split}, sentence {at}: other ids than those of tokenizers")
                 at += 1
         compared += at
     return {"workers": WORKERS, "same_bytes": True, "sentences_compared": compared, "same_ids": True}
@@ -260,7 +259,7 @@ def show(result: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=int, default=46, help="of text; 464: all")
+    parser.add_argument("--megabytes", type=int, default=46, help=f"of text, from 1; {ALL}: all")
     parser.add_argument("--corpora", nargs="+", default=CORPORA, help="names below derived/ in BERTLINE_MIRROR")
     parser.add_argument("--language", default="en")
     parser.add_argument("--size", type=int, default=32768, help="entries of the vocabulary")
@@ -271,6 +270,8 @@ def main() -> None:
     parser.add_argument("--peer", choices=("trainer", "map"), help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if not 1 <= options.megabytes <= ALL:
+        parser.error(f"--megabytes must be from 1 to {ALL}")
     if options.peer:
         print(json.dumps({"trainer": peer_trainer, "map": peer_map}[options.peer](options.root, options)))
         return
@@ -283,4 +284,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with for_people("data"):
+        main()

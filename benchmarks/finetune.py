@@ -2,7 +2,7 @@
 
     python -m benchmarks.finetune --peer                # everything, three rounds; see results/finetune-PRECISION.json
     python -m benchmarks.finetune --peer --jobs squad_44 --tokens 500000   # one, on fewer rows; other results stay
-    python -m benchmarks.finetune --jobs rte            # ours alone, on one task
+    python -m benchmarks.finetune --jobs rte            # ours alone, on one task; results/finetune-PRECISION-ours.json
 
 Both sides start from the same directory (a BERT in Hugging Face format: --model, or random weights of a named shape
 with a vocabulary learned from the tasks' texts) and train on the same rows with the same epochs, batch, maximum length,
@@ -21,7 +21,6 @@ import json
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from typing import Any
 from benchmarks.finetune_inputs import JOBS, WARM_UP, Job, finetuned_directory, model_directory, rows_of, write_inputs
 from benchmarks.machine import (
     KEEP_FREED_MEMORY,
+    for_people,
     in_new_process,
     in_words,
     peak_memory,
@@ -147,8 +147,11 @@ def predict_ours(inputs: Path, job: Job, config: Finetune) -> dict[str, Any]:
 
 
 def compare(options: argparse.Namespace, inputs: str) -> None:
-    """Measure every job in turn, print what comes out, and write the result."""
-    jobs = {}
+    """Measure every job in turn, and print and write what comes out after each."""
+    hidden = ("inputs", "side", "seed", "jobs", "model")
+    settings = {key: value for key, value in vars(options).items() if key not in hidden}
+    settings["model"] = options.model.name if options.model else None
+    result = f"finetune-{usable_precision('cpu', 'bf16')}" + ("" if options.peer else "-ours")
     sides = ("ours", *PEERS) if options.peer else ("ours",)
     rounds: dict[str, list[dict[str, dict[str, Any]]]] = {name: [] for name in options.jobs}
     for seed in range(options.rounds):
@@ -156,13 +159,10 @@ def compare(options: argparse.Namespace, inputs: str) -> None:
             rounds[name].append({side: _measure_apart(inputs, name, side, seed) for side in sides})
             _, train, scored = rows_of(Path(inputs), JOBS[name])
             rows = {"train_rows": len(train), "scored_rows": len(scored)}
-            jobs[name] = rows | summarize(rounds[name])
-            print(f"round {seed + 1}\n{describe_job(name, jobs[name])}", flush=True)
-    hidden = ("inputs", "side", "seed", "jobs")
-    settings = {key: value for key, value in vars(options).items() if key not in hidden and not isinstance(value, Path)}
-    made = {name: {"settings": settings} | job for name, job in jobs.items()}
-    name = f"finetune-{usable_precision('cpu', 'bf16')}"
-    print(f"written: {write_result(name, {'jobs': read_result(name).get('jobs', {}) | made})}")
+            job = {"settings": settings | {"rounds": seed + 1}} | rows | summarize(rounds[name])
+            print(f"round {seed + 1}\n{describe_job(name, job)}", flush=True)
+            path = write_result(result, {"jobs": read_result(result).get("jobs", {}) | {name: job}})
+    print(f"written: {path}")
 
 
 def _measure_apart(inputs: str, name: str, side: str, seed: int) -> dict[str, Any]:
@@ -199,5 +199,5 @@ def describe_job(name: str, job: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
+    with for_people("finetune"):
         main()

@@ -9,7 +9,6 @@ the published development rows.
 
 import argparse
 import csv
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,9 +19,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmarks.machine import write_result
+from benchmarks.machine import for_people, write_result
 from bertline.base.artifacts import Artifacts
-from bertline.base.errors import BertlineError
 from bertline.base.files import read_json
 from bertline.evaluation.scoreboard import BEYOND, COLUMNS, render_spread
 from pipelines.graph import check_lock, read_plan_and_changes
@@ -40,10 +38,8 @@ def main() -> None:
     parser.add_argument("checkout", type=Path)
     parser.add_argument("name", help="of the preset, and of the result")
     options = parser.parse_args()
-    try:  # figures of stages that do not belong together are figures of nothing
-        check_lock(read_plan_and_changes(options.checkout, ["report"])[1])
-    except BertlineError as error:
-        sys.exit(f"glue: error: {error}")
+    # Figures of stages that do not belong together are figures of nothing.
+    check_lock(read_plan_and_changes(options.checkout, ["report"])[1])
     artifacts = Artifacts(options.checkout)
     found = gather(artifacts, options.name)
     print(f"written: {write_result(options.name, found)}")
@@ -179,4 +175,5 @@ def _draw_matrix(axes: Axes, task: str, pairs: list[list[Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with for_people("glue"):
+        main()

@@ -7,11 +7,12 @@
 The parts, in their order: the machine and its ceilings; exactness against fp32 on the CPU; speed, for shapes, eager or
 compiled, padded or packed; a real training, one that SIGTERM interrupts and that is resumed, and whether both end with
 the same weights. The result is written after each part, so that a kill loses nothing; a part has a time limit, and what
-no time is left for is skipped and said so. The exit status is 1 if anything was wrong.
+no time is left for is skipped and said so. With --only, what DIR has of other parts stays. The exit status is 1 if
+anything was wrong.
 
 Timed are whole optimizer steps as the trainer takes them, copies to the GPU and the wait for its sums included, on
 batches of real text, deterministic, AdamW, without dropout. `tokens` count padding, `real` do not. `MFU` counts the
-operations on real tokens, over the best matrix product measured in the same run.
+operations on real tokens and needed predictions, over the best matrix product measured in the same run.
 """
 
 import argparse
@@ -145,6 +146,9 @@ class Report:
         self.path, self.only, self.ends = path, only, time.monotonic() + seconds
         self.parts: dict[str, Any] = {}
         self.wrong: list[str] = []
+        if only and path.is_file():
+            earlier = json.loads(path.read_text(encoding="utf-8"))
+            self.parts, self.wrong = earlier["parts"], earlier["wrong"]
 
     def part(
         self,
@@ -158,6 +162,7 @@ class Report:
         """Do a part of at most `limit` seconds, unless fewer than `least` are left; an optional one may fail."""
         if self.only and not any(fnmatch(name, pattern) for pattern in self.only):
             return
+        self.wrong = [other for other in self.wrong if other != name]
         left = self.ends - time.monotonic()
         started = time.monotonic()
         if left < min(least, limit):
@@ -487,12 +492,13 @@ def speed(
 @contextmanager
 def circumstances(case: Case) -> Iterator[None]:
     """FlexAttention in the place of PyTorch's fused kernels, or freedom from determinism, for a while."""
+    before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(case.deterministic)
     try:
         with mock.patch.object(attention, "_attend_fused", _attend_flex) if case.layout == "flex" else nullcontext():
             yield
     finally:
-        torch.use_deterministic_algorithms(True)
+        torch.use_deterministic_algorithms(before)
 
 
 def _attend_flex(query: Tensor, key: Tensor, value: Tensor, mask: Any, _dropout: float) -> Tensor:
@@ -510,7 +516,8 @@ def speeds(case: Case, config: BertConfig, batches: list[Batch], median: float) 
     """Tokens and operations a second from milliseconds a step."""
     predictions = batches[0].positions.shape[1]
     lengths = torch.cat([batch.mask.sum(1) for batch in batches]).tolist()
-    useful = statistics.mean(flops_of_sequence(config, length, predictions) for length in lengths) * case.rows
+    needed = torch.cat([batch.weights.sum(1).int() for batch in batches]).tolist()
+    useful = statistics.mean(flops_of_sequence(config, *each) for each in zip(lengths, needed, strict=True)) * case.rows
     return {
         "milliseconds": median,
         "tokens_per_second": case.rows * case.length / median * 1e3,
@@ -581,10 +588,9 @@ def recipe(device: torch.device, tiny: bool) -> Pretrain:
     else:
         small = {"model": "small", "sequence_length": 128, "batch_size": 256, "budget": 600, "threads": 8}
     every = int(small["budget"]) // 5
-    packed = {"packed": True} if "packed" in {item.name for item in fields(Pretrain)} else {}
     return Pretrain(
         **small,
-        **packed,
+        packed=True,
         device=device.type,
         learning_rate=1e-3,
         embedding_init="normal",

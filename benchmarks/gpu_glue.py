@@ -13,22 +13,26 @@ them and the curve, written after pre-training and at the end of a part.
 
 import argparse
 import json
+import os
+import platform
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Finetune, Pretrain
+from bertline.base.config import Finetune, Pretrain, SecondPhase
+from bertline.base.errors import BertlineError, one_line, reason
 from bertline.base.files import atomic_directory, read_jsonl, write_json
 from bertline.base.gate_config import GatePretrain
+from bertline.base.tune_config import Tune
 from bertline.evaluation.metrics import score
 from bertline.evaluation.seeds import spread
 from bertline.finetuning.material import load_material
@@ -42,11 +46,13 @@ from bertline.tokens.usage import unigram_entropy
 
 PRESET = Path(__file__).parents[1] / "pipelines" / "presets" / "glue-h200.yaml"
 STARTS = ("pretrained", "from_random")
+PARTS = {"second_phase": SecondPhase, "tune": Tune}  # options that are groups of options
+Section = TypeVar("Section", Pretrain, Finetune, GatePretrain)
 GLUE = ("cola", "sst2", "mrpc", "stsb", "rte", "wnli")
 
 
-def main() -> int:
-    """Read the command line; do what there is time for."""
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=Path(), help="holds data/tokens, data/vocab and data/tasks")
     parser.add_argument("--out", type=Path, required=True, help="a directory for gpu_glue.json")
@@ -56,17 +62,27 @@ def main() -> int:
     parser.add_argument("--set", nargs="+", default=[], metavar="SECTION.OPTION=VALUE", help="other options to change")
     parser.add_argument("--tasks", nargs="+", help="some of the tasks, in this order")
     parser.add_argument("--only", help=argparse.SUPPRESS)  # a process of its own: "pretrain", or a task
-    options = parser.parse_args()
-    ends = time.monotonic() + options.seconds - time.process_time()  # what starting has taken, about
-    sections = recipe(options)
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """Do what there is time for."""
+    options = read_options(sys.argv[1:])
+    try:
+        return work(options, time.monotonic() + options.seconds - time.process_time())  # what starting has taken, about
+    except (BertlineError, OSError) as error:
+        sys.exit(f"gpu_glue: error: {one_line(error)}")
+
+
+def work(options: argparse.Namespace, ends: float) -> int:
+    """All of this part, or in a process of its own one thing of it; the exit status."""
+    sections, config, tasks = recipe(options)
     if options.only == "pretrain":
-        gate = GatePretrain(**sections.get("gate_pretrain", {}))
-        pretrain(Artifacts(options.root), Pretrain(**sections["pretrain"]), gate.min_gain_over_unigram)
+        gate = section(GatePretrain, sections, "gate_pretrain")
+        pretrain(Artifacts(options.root), config, gate.min_gain_over_unigram)
         return 0
     if options.only:
-        own = sections["tasks"][options.only].get("finetune", {})
-        config = Finetune(**sections["finetune"] | own)
-        finetune_task(Artifacts(options.root), options.out, options.only, config)
+        finetune_task(Artifacts(options.root), options.out, options.only, tasks[options.only])
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
     codes = in_parts(options, sections, ends)
@@ -74,16 +90,57 @@ def main() -> int:
     return max(codes)
 
 
-def recipe(options: argparse.Namespace) -> dict[str, Any]:
-    """The preset's sections, with what the command line changes."""
-    sections: dict[str, Any] = yaml.safe_load(options.preset.read_text(encoding="utf-8"))
+def recipe(options: argparse.Namespace) -> tuple[dict[str, Any], Pretrain, dict[str, Finetune]]:
+    """The preset's sections, with what the command line changes; what they say of pre-training and of each task.
+
+    Raises:
+        BertlineError: there is no such option, value or task.
+    """
+    given = yaml.safe_load(options.preset.read_text(encoding="utf-8"))
+    sections: dict[str, Any] = {"pretrain": {}, "finetune": {}, "tasks": {}} | given
     if options.minutes:
         sections["pretrain"] |= {"budget": options.minutes, "budget_unit": "minutes"}
     for change in options.set:
-        name, _, value = change.partition("=")
-        section, _, option = name.partition(".")
-        sections[section][option] = yaml.safe_load(value)
-    return sections
+        name, given_one, value = change.partition("=")
+        title, _, option = name.partition(".")
+        if not (given_one and option):
+            fix = "Write SECTION.OPTION=VALUE, as pretrain.learning_rate=0.0003"
+            raise BertlineError("names no option and value", where=f"--set {change}", fix=fix)
+        sections.setdefault(title, {})[option] = value_of(value)
+    for task in options.tasks or ():
+        if task not in sections["tasks"]:
+            fix = f"Choose among {', '.join(sections['tasks'])}"
+            raise BertlineError("the preset has no such task", where=f"--tasks {task}", fix=fix)
+    tasks = {
+        name: section(Finetune, {"finetune": sections["finetune"] | task.get("finetune", {})}, "finetune")
+        for name, task in sections["tasks"].items()
+    }
+    return sections, section(Pretrain, sections, "pretrain"), tasks
+
+
+def value_of(text: str) -> Any:
+    """A value of the command line; JSON knows 3e-4, which to PyYAML is text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return yaml.safe_load(text)
+
+
+def section(kind: type[Section], sections: Mapping[str, Any], title: str) -> Section:
+    """The options of a section, checked here, as a GPU node may have no pydantic.
+
+    Raises:
+        BertlineError: one does not exist, or its value is none.
+    """
+    given, known = sections.get(title, {}), {item.name for item in fields(kind)}
+    for name in given:
+        if name not in known:
+            fix = "Take one of those in src/bertline/base/config.py"
+            raise BertlineError("there is no such option", where=f"{title}.{name}", fix=fix)
+    try:
+        return kind(**{name: PARTS[name](**value) if name in PARTS else value for name, value in given.items()})
+    except (TypeError, ValueError) as error:
+        raise BertlineError(reason(error), where=title, fix="Change it in the preset, or by --set") from error
 
 
 def tasks_of(options: argparse.Namespace, sections: Mapping[str, Any]) -> list[str]:
@@ -146,6 +203,8 @@ def finetune_task(artifacts: Artifacts, out: Path, task: str, config: Finetune) 
     """Make the runs of a task, and write the scores of each as it is done."""
     info, rows = TaskInfo.read(artifacts.task(task)), read_rows(artifacts.task(task), "test")
     scores: dict[str, dict[str, Any]] = {start: {} for start in STARTS}
+    written, kept = out / f"{task}.json", set((artifacts.runs / "finetune" / task).glob("*"))
+    before = json.loads(written.read_text(encoding="utf-8")) if written.is_file() else {}
     with Runs(artifacts.runs / "finetune" / task) as runs:
         material = load_material(artifacts.task(task), artifacts.pretrained, config)
         for name in STARTS:
@@ -154,15 +213,19 @@ def finetune_task(artifacts: Artifacts, out: Path, task: str, config: Finetune) 
                 begun = time.perf_counter()
                 run = runs.train(material, replace(config, seed=seed), encoder=encoder, title=f"{task} {name} {seed}")
                 found = score(info, rows, list(read_jsonl(run.predictions("test"))))
-                scores[name][str(seed)] = {**found, "seconds": time.perf_counter() - begun}
-                write_json(out / f"{task}.json", {"metric": info.metric, "rows": len(rows), **scores})
+                seconds = time.perf_counter() - begun
+                if run.directory in kept:  # by an earlier part, which knows how long it took
+                    seconds = before.get(name, {}).get(str(seed), {}).get("seconds")
+                scores[name][str(seed)] = {**found, "seconds": seconds}
+                write_json(written, {"metric": info.metric, "rows": len(rows), **scores})
 
 
 def write_summary(options: argparse.Namespace, sections: Mapping[str, Any]) -> None:
     """DIR/gpu_glue.json, and a table for people."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     recorded = Artifacts(options.root).runs / "pretrain.json"
-    found: dict[str, Any] = {"device": device, "torch": torch.__version__}
+    found: dict[str, Any] = {"device": device, "cores": len(os.sched_getaffinity(0))}
+    found |= {"python": platform.python_version(), "torch": torch.__version__}
     found |= {"recipe": {name: sections[name] for name in ("pretrain", "finetune")}}
     found["pretrain"] = json.loads(recorded.read_text(encoding="utf-8")) if recorded.is_file() else None
     tasks, lines = {}, [f"{'task':12} {'metric':20} {'from':12} median (least to most, seeds)"]

@@ -11,10 +11,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
+
+from bertline.base.errors import BertlineError, one_line
 
 Result = TypeVar("Result")
 RESULTS = Path(__file__).parent / "results"
@@ -22,6 +25,23 @@ RESULTS = Path(__file__).parent / "results"
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 _LEAST_SECONDS = 5.0
 _PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "numpy", "scipy")
+
+
+class FailedError(RuntimeError):
+    """A program that a benchmark ran has failed, or what it checks does not hold."""
+
+
+@contextmanager
+def for_people(name: str) -> Iterator[None]:
+    """End a benchmark that cannot go on with one clear message and status 1, one that Ctrl-C ends with 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except FailedError as error:
+        sys.exit(f"{name}: error: {error}")
+    except (BertlineError, OSError) as error:
+        sys.exit(f"{name}: error: {one_line(error)}")
 
 
 def describe() -> dict[str, Any]:
@@ -82,13 +102,13 @@ def in_new_process(
     """Run `python -m module …`, with some variables set, and read the JSON object in the last line that it prints.
 
     Raises:
-        RuntimeError: it failed; with the end of what it said.
+        FailedError: it failed.
     """
     command = [sys.executable, "-m", module, *arguments]
     variables = {**os.environ, **(environment or {})}
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     if ended.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stderr[-3000:]}")
+        raise FailedError(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stderr[-3000:]}")
     found: dict[str, Any] = json.loads(ended.stdout.strip().splitlines()[-1])
     return found
 

@@ -14,6 +14,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.machine import for_people
+from bertline.base.errors import BertlineError
+
 NAMES = {"default": "with the warm start", "normal": "from random embeddings"}
 
 
@@ -28,6 +31,10 @@ def main() -> None:
     mpl.rcParams["svg.hashsalt"] = "bertline"  # the same study, the same bytes
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
+    for name in options.variants:
+        if name not in study["variants"]:
+            fix = f"Name some of {', '.join(study['variants'])} with --variants"
+            raise BertlineError(f"has no variant {name!r}", where=str(options.study), fix=fix)
     variants = {name: list(study["variants"][name].values()) for name in options.variants}
     # All variants train the same model: a step costs them the same, whatever else the machine did in one or the other.
     a_step = min(row["seconds"] / row["validation"][-1]["step"] for rows in variants.values() for row in rows)
@@ -46,4 +53,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with for_people("plots"):
+        main()

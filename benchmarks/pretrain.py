@@ -1,7 +1,8 @@
 """Pre-training speed on the CPU, ours beside Hugging Face's Trainer, in turn, each run in a process of its own.
 
     python -m benchmarks.pretrain --peer    # every shape, three rounds; writes results/pretrain-bf16-32x128.json
-    python -m benchmarks.pretrain --shapes tiny    # ours alone
+    python -m benchmarks.pretrain --peer --shapes tiny    # one; other results stay
+    python -m benchmarks.pretrain --shapes tiny    # ours alone; writes results/pretrain-bf16-32x128-ours.json
 
 Both train the same shape on the same sequences: BertForPreTraining with both objectives, bf16 autocast (fp32 on both
 sides where the processor has no bf16: there Trainer takes hundreds of times as long in it), AdamW fused, gradient norm
@@ -9,7 +10,8 @@ clipped at 1, a linear schedule, 15 % of the tokens masked anew at every use. Th
 (SDPA), and with the fastest settings that NOTES.md tells of (torch.compile, eager attention, a process for its batches,
 and a glibc that keeps freed memory, as our trainer asks of it). It finds its sequences laid out in memory. Times are
 from the end of the warm-up to the end of the last step, on both sides all that lies between: batches, and our log;
-compilation, loading and start are not.
+compilation, loading and start are not. Tokens a second and MFU count padding, on both sides. The result is written
+after each shape.
 """
 
 import argparse
@@ -19,16 +21,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from benchmarks.machine import KEEP_FREED_MEMORY, in_new_process, in_words, peak_memory, spread, write_result
+from benchmarks.machine import (
+    KEEP_FREED_MEMORY,
+    for_people,
+    in_new_process,
+    in_words,
+    peak_memory,
+    read_result,
+    spread,
+    write_result,
+)
+from benchmarks.pretrain_inputs import TOKENS, corpus, made_up
 from bertline.base.config import Pretrain
-from bertline.base.files import sha256_file
 from bertline.base.shapes import shape_of
 from bertline.model.bert import BertConfig
 from bertline.pretraining.examples import ExampleSource
@@ -37,8 +46,6 @@ from bertline.pretraining.plan import Plan
 from bertline.pretraining.progress import flops_of_sequence, measure_peak
 from bertline.pretraining.randomness import TRAINING
 from bertline.pretraining.trainer import Trainer
-from bertline.tokens.store import TokenBatch, TokenStore, write_store
-from bertline.tokens.tokenizer import SPECIAL_TOKENS, VOCAB, read_vocab, write_tokenizer
 from bertline.training.device import usable_precision
 
 STEPS = {"tiny": (20, 80), "mini": (6, 24), "small": (4, 12)}  # of the warm-up, and those that are timed
@@ -59,7 +66,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--sequence-length", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--tokens", type=Path, default=Path("data/tokens/train"), help="a token store")
+    parser.add_argument("--tokens", type=Path, help=f"a token store; else {TOKENS}, or random words where that is not")
     parser.add_argument("--vocab", type=Path, default=Path("data/vocab"), help="its vocabulary")
     parser.add_argument("--side", choices=["ours", *PEERS], help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -71,19 +78,25 @@ def main() -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Measure every shape in turn, print a table, and write the result."""
-    rows: dict[str, dict[str, Any]] = {}
+    """Measure every shape in turn, print a table, and write the result after each."""
+    sides = ("ours", *PEERS) if options.peer else ("ours",)
+    precision, settings = usable_precision("cpu", "bf16"), settings_of(options)
+    name = f"pretrain-{precision}-{options.batch_size}x{options.sequence_length}" + ("" if options.peer else "-ours")
     for shape in options.shapes:
-        rounds = []
-        for _ in range(options.rounds):
-            sides = ("ours", *PEERS) if options.peer else ("ours",)
-            rounds.append({side: _measure_apart(options, shape, side) for side in sides})
-        rows[shape] = summarize(rounds)
-        print(describe_row(shape, rows[shape]), flush=True)
-    settings = {key: value for key, value in vars(options).items() if not isinstance(value, Path)}
-    precision = usable_precision("cpu", "bf16")
-    result = {"settings": settings, "precision": precision, "shapes": rows}
-    print(f"written: {write_result(f'pretrain-{precision}-{options.batch_size}x{options.sequence_length}', result)}")
+        rounds = [{side: _measure_apart(options, shape, side) for side in sides} for _ in range(options.rounds)]
+        row = {"settings": settings} | summarize(rounds)
+        print(describe_row(shape, row), flush=True)
+        shapes = read_result(name).get("shapes", {}) | {shape: row}
+        print(f"written: {write_result(name, {'precision': precision, 'shapes': shapes})}", flush=True)
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What a shape is measured with, and on what text: how large the vocabulary is, a step's time depends on."""
+    hidden = ("peer", "shapes", "side")
+    given = {key: value for key, value in vars(options).items() if key not in hidden and not isinstance(value, Path)}
+    with corpus(options) as (store, vocabulary, _):
+        text = "random words" if made_up(options) else f"{len(store.ids):,} tokens of a store"
+        return given | {"tokens": text, "vocabulary": len(vocabulary)}
 
 
 def _measure_apart(options: argparse.Namespace, shape: str, side: str) -> dict[str, Any]:
@@ -123,25 +136,6 @@ def describe_row(shape: str, row: dict[str, Any]) -> str:
         if name.startswith("ratio"):
             lines.append(f"  {name.replace('_', ' ')}: {in_words(ratio, '.2f')}")
     return "\n".join(lines)
-
-
-@contextmanager
-def corpus(options: argparse.Namespace) -> Iterator[tuple[TokenStore, list[str], Path]]:
-    """The token store, its vocabulary and the tokenizer's directory; text of random words where there is none."""
-    if (options.tokens / "meta.json").exists():
-        yield TokenStore.open(options.tokens), read_vocab(options.vocab), options.vocab
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        vocab, tokens = Path(folder) / "vocab", Path(folder) / "tokens"
-        vocab.mkdir()
-        vocabulary = [*SPECIAL_TOKENS, *(f"word{number}" for number in range(8192 - len(SPECIAL_TOKENS)))]
-        write_tokenizer(vocabulary, vocab, lowercase=True)
-        random = np.random.default_rng(0)
-        sentences = random.integers(5, 40, size=60_000)
-        ids = len(SPECIAL_TOKENS) + random.zipf(1.2, size=int(sentences.sum())) % (8192 - len(SPECIAL_TOKENS))
-        batch = TokenBatch(ids.astype(np.uint32), sentences.astype(np.int64), np.full(3000, 20), words=len(ids))
-        write_store(tokens, [batch], vocab_size=8192, vocab_sha256=sha256_file(vocab / VOCAB), unknown_id=1)
-        yield TokenStore.open(tokens), vocabulary, vocab
 
 
 def recipe(options: argparse.Namespace, shape: Any, steps: int, window: int) -> Pretrain:
@@ -297,5 +291,5 @@ class _Clock:
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
+    with for_people("pretrain"):
         main()

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import read_result, write_result
+from benchmarks.machine import for_people, read_result, write_result
 from bertline.base.config import Pretrain
 from bertline.pretraining.trainer import Trainer
 from bertline.tokens.store import TokenStore
@@ -89,4 +89,5 @@ def train(config: Pretrain, options: argparse.Namespace) -> tuple[float, Trainer
 
 
 if __name__ == "__main__":
-    main()
+    with for_people("shapes"):
+        main()

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.machine import describe, in_new_process, in_words, peak_memory, spread, write_result
+from benchmarks.machine import describe, for_people, in_new_process, in_words, peak_memory, spread, write_result
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Pretrain
 from bertline.base.errors import BertlineError
@@ -290,4 +290,5 @@ def pretrain(trainer: Trainer, variant: Variant | None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    with for_people("warm_start"):
+        main()

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks import gpu_glue
+from bertline.base.config import Finetune, Pretrain, SecondPhase
+
 ROOT = Path(__file__).parents[2]
 Run = tuple[Path, subprocess.CompletedProcess[str]]
 
@@ -36,6 +39,48 @@ def summary(root: Path) -> dict[str, Any]:
     return found
 
 
+def options_of(tmp_path: Path, preset: str, *arguments: str) -> tuple[Pretrain, dict[str, Finetune]]:
+    """What the script trains with, by its command line."""
+    file = ROOT / "pipelines" / "presets" / f"{preset}.yaml"
+    given = gpu_glue.read_options(["--out", str(tmp_path), "--preset", str(file), *arguments])
+    return gpu_glue.recipe(given)[1:]
+
+
+def test_every_preset_is_a_recipe_with_its_parts_and_what_it_leaves_out(tmp_path: Path) -> None:
+    for preset in sorted(path.stem for path in (ROOT / "pipelines" / "presets").glob("*.yaml")):
+        options_of(tmp_path, preset)
+    pretrain, finetune = options_of(tmp_path, "glue-cpu")
+    assert pretrain.second_phase == SecondPhase(share=0.15, sequence_length=128, batch_size=32)
+    assert finetune["cola"].tune.learning_rates == [0.0005, 0.001, 0.0015, 0.003]
+    assert options_of(tmp_path, "quickstart")[0] == Pretrain()
+
+
+def test_numbers_are_numbers_however_they_are_written(tmp_path: Path) -> None:
+    pretrain, _ = options_of(
+        tmp_path, "glue-h200", "--set", "pretrain.learning_rate=3e-4", "pretrain.schedule=cosine", "pretrain.packed=no"
+    )
+    assert (pretrain.learning_rate, pretrain.schedule, pretrain.packed) == (0.0003, "cosine", False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "pretrain.learning_rates=1"], "learning_rates"),
+        (["--set", "learning_rate"], "SECTION.OPTION=VALUE"),
+        (["--set", "pretrain.dropout=2"], "dropout"),
+        (["--set", "finetune.epochs=0"], "epochs"),
+        (["--tasks", "cola", "sts-b"], "sts-b"),
+    ],
+)
+def test_a_slip_of_the_command_line_is_told_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu_glue.py", "--out", str(tmp_path), *arguments])
+    with pytest.raises(SystemExit, match=said) as ended:
+        gpu_glue.main()
+    assert str(ended.value.code).startswith("gpu_glue: error: ")
+
+
 @pytest.mark.slow
 def test_what_a_part_leaves_undone_the_next_one_does_and_the_one_after_has_nothing_to_do(root: Path) -> None:
     first = part(root, 0.1)
@@ -56,7 +101,10 @@ def test_what_a_part_leaves_undone_the_next_one_does_and_the_one_after_has_nothi
     assert len(runs) == 4
     topic = [json.loads(path.read_text(encoding="utf-8")) for path in runs if "docs_topic" in path.parts]
     assert [len(history["losses"]) for history in topic] == [2, 2], "64 rows in batches of 32: its own one epoch"
+    seconds = {task: scores["pretrained"]["0"]["seconds"] for task, scores in found["tasks"].items()}
     assert part(root, 300).returncode == 0
+    again = summary(root)["tasks"]
+    assert seconds == {task: scores["pretrained"]["0"]["seconds"] for task, scores in again.items()}
     assert runs == {path: path.stat().st_mtime_ns for path in runs}
 
 

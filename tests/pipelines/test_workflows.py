@@ -164,6 +164,23 @@ def test_promotions_of_different_models_do_not_wait_for_each_other() -> None:
     assert read("promote.yml")["concurrency"]["cancel-in-progress"] is False
 
 
+def test_no_retraining_that_was_asked_for_is_dropped_for_another_or_for_another_label() -> None:
+    asked = {"github_event_name": "workflow_dispatch", "github_ref": "refs/heads/main", "github_event.label.name": ""}
+    assert len({group("retrain.yml", **asked, github_run_id=run) for run in "123"}) == 3
+    change = {"github_event_name": "pull_request", "github_ref": "refs/pull/7/merge"}
+    labels = [
+        group("retrain.yml", **change, **{"github_event.label.name": label}, github_run_id=run)
+        for run, label in (("1", "retrain"), ("2", "documentation"), ("3", "retrain"))
+    ]
+    assert labels[0] == labels[2] != labels[1], "the same branch is not trained twice at once"
+
+
+def test_the_data_docs_that_a_retraining_keeps_have_their_index() -> None:
+    (steps,) = (job["steps"] for job in read("retrain.yml")["jobs"].values())
+    kept = steps[-1]["with"]["path"].split()
+    assert {"data/gates/index.html", "data/gates/**/data_docs/"} <= set(kept)
+
+
 def test_retraining_by_a_label_is_for_branches_of_this_repository_alone() -> None:
     (job,) = read("retrain.yml")["jobs"].values()
     assert "github.event.pull_request.head.repo.full_name == github.repository" in job["if"]
