@@ -98,6 +98,13 @@ def test_the_page_has_all_that_was_measured() -> None:
         assert shown in text, shown
 
 
+def test_no_sign_of_markdown_is_left_in_what_the_page_explains() -> None:
+    """Its legend and remarks are those of scoreboard.md."""
+    said = re.sub(r"<style>.*?</style>", "", page(), flags=re.DOTALL)
+    assert "<code>transfer</code>" in said
+    assert not re.findall(r"`|\*\w|\w\*", said)
+
+
 def test_the_page_fetches_nothing_and_runs_nothing() -> None:
     tags = Tags(page())
     assert not tags.open

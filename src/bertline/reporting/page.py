@@ -31,6 +31,8 @@ _PRETRAINING = {
     "pseudo_perplexity": "Pseudo-perplexity",
     "learning_rate": "Learning rate",
 }
+# The starts with curves, in the order of the colours.
+_TUNED_STARTS = ("pretrained", "from_random", "tuned", "transfer", "checkpoint")
 _LABELS = 16  # of a confusion matrix; the rarer ones are taken together
 _OTHERS = "(others)"
 _NOTES = {
@@ -101,8 +103,9 @@ def _scores(board: Figures) -> Figures:
 
 
 def _marked(text: str) -> Markup:
-    """Markdown's **bold** and *emphasis* as HTML; all else is text."""
-    bold = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", str(escape(text)))
+    """Markdown's `code`, **bold** and *emphasis* as HTML; all else is text."""
+    code = re.sub(r"`(.+?)`", r"<code>\1</code>", str(escape(text)))
+    bold = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", code)
     return Markup(re.sub(r"\*(.+?)\*", r"<em>\1</em>", bold))
 
 
@@ -129,9 +132,10 @@ def _pretraining(training: Rows, validation: Rows) -> list[tuple[str, Markup]]:
 
 
 def _finetuning(curve: Rows, metric: str) -> list[tuple[str, Markup]]:
-    """Loss on training and validation rows, and the score on validation rows, from every start that has curves."""
+    """Loss on training and validation rows, and the score on validation rows, from every start."""
     losses, scores = list[Series](), list[Series]()
-    for place, (start, title) in enumerate(COLUMNS.items()):  # what has no points is not drawn
+    for place, start in enumerate(_TUNED_STARTS):
+        title = COLUMNS[start]
         losses.append(Series(f"{title}, training", _points(curve, f"{start}_loss", "epoch"), place))
         held_out = _points(curve, f"{start}_validation_loss", "epoch")
         losses.append(Series(f"{title}, validation", held_out, place, dashed=True))
