@@ -12,6 +12,7 @@ which is no public interface of DVC: this is the only file that touches it, and 
 
 import argparse
 import difflib
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +32,7 @@ Changes = Mapping[str, tuple[str, ...]]
 """Stage -> what has changed of it since dvc.lock was written, in words; a stage without changes is not in it."""
 
 _NAMED = 3  # changes of a stage on its line
+_NO_SECTION = re.compile(r"\.foreach' in '[^']*': Could not find '(\w+)'")
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,10 @@ def _opened(root: Path) -> Iterator[Repo]:
         raise BertlineError("not a DVC repository", where=str(root.resolve()), fix=fix) from None
     except DvcException as error:
         problem = reason(error)
+        section = _NO_SECTION.search(problem)
+        if section:
+            fix = f"Write `{section[1]}: {{}}` there, or its entries"
+            raise BertlineError(f"no section {section[1]!r}", where=str(root / "params.yaml"), fix=fix) from None
         fix = what_to_do(problem)
         where = str(root / (".dvc" if fix else "dvc.yaml"))
         raise BertlineError(problem, where=where, fix=fix or "Correct it; `dvc dag` checks it") from None

@@ -1,5 +1,7 @@
 """Files are whole or absent; locks name their holder; JSON is the same bytes for the same value."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -61,6 +63,44 @@ def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
             (temporary / name / "file").write_text(name)
     assert [file.name for file in path.iterdir()] == ["second"]
     assert os.listdir(tmp_path) == ["out"]
+
+
+def test_what_a_killed_process_had_begun_is_removed_by_the_next_and_what_a_living_one_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "out [1]"
+    begin = """
+        import sys, time
+        from pathlib import Path
+        from bertline.base.files import atomic_directory
+        with atomic_directory(Path(sys.argv[1])) as temporary:
+            (temporary / "a").write_text(sys.argv[2])
+            print("begun", flush=True)
+            sys.stdin.read()
+        """
+    killed, living = (python(begin, path, text, stdin=subprocess.PIPE) for text in ("killed", "living"))
+    for child in (killed, living):
+        assert child.stdout is not None and child.stdout.readline() == "begun\n"
+    assert len(os.listdir(tmp_path)) == 2
+    killed.kill()
+    killed.communicate()
+    with atomic_directory(path) as temporary:
+        (temporary / "a").write_text("next")
+    assert len(os.listdir(tmp_path)) == 2
+    living.communicate("")
+    assert living.returncode == 0
+    assert (path / "a").read_text() == "living"
+    assert os.listdir(tmp_path) == ["out [1]"]
+
+
+def test_a_directory_is_written_where_the_file_system_locks_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EBADF, "as NFS says of a directory")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    test_a_directory_is_replaced_whole(tmp_path)
 
 
 def test_a_full_disk_in_mid_write_leaves_nothing_half_written(tmp_path: Path) -> None:

@@ -137,6 +137,13 @@ def test_a_broken_dvc_yaml_is_one_line(repo: Repo) -> None:
     assert "\n" not in str(raised.value)
 
 
+def test_a_section_that_params_yaml_lacks_and_dvc_yaml_goes_through_is_named_with_what_to_write(repo: Repo) -> None:
+    folder = repo({})
+    (folder / "dvc.yaml").write_text("stages:\n  transfer:\n    foreach: ${transfer}\n    do: {cmd: 'true'}\n")
+    with pytest.raises(BertlineError, match=r"params\.yaml: no section 'transfer'\. Write `transfer: \{\}` there"):
+        read_plan(folder)
+
+
 CHAIN = in_order(["a", "b", "c", "d"], {"a": set(), "b": {"a"}, "c": {"b"}, "d": {"a"}})
 
 

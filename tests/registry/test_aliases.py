@@ -116,3 +116,26 @@ def test_a_rollback_that_is_cut_short_is_not_undone_by_the_next_registration(
     assert aliases(store)[CHAMPION] == "1"
     assert store.client.get_model_version(NAME, "2").tags[TAKEN_DOWN] == "1"
     assert TAKEN_DOWN not in store.client.get_model_version(NAME, "1").tags
+
+
+def test_a_rollback_that_is_cut_between_the_aliases_says_which_version_it_was_going_to(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """previous_champion then is the champion itself, and a second try had called it the champion already."""
+    promote(store, NAME, "1")
+    promote(store, NAME, "2")
+    real = store.client.set_registered_model_alias
+
+    def cut(name: str, alias: str, version: str) -> None:
+        real(name, alias, version)
+        if alias == PREVIOUS:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(store.client, "set_registered_model_alias", cut)
+        rollback(store, NAME)
+    assert aliases(store) == {CHALLENGER: "3", CHAMPION: "2", PREVIOUS: "2"}
+    with pytest.raises(BertlineError, match=r"cut short on the way to version 1\. .*`bertline promote .* --version 1`"):
+        rollback(store, NAME)
+    promote(store, NAME, "1")
+    assert aliases(store) == {CHALLENGER: "3", CHAMPION: "1", PREVIOUS: "2"}

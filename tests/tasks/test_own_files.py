@@ -403,6 +403,15 @@ BAD = [
     ("classification", "a.csv", "id,text,label\n1,x,1\n1,y,2\n", "line 3: id '1' occurs twice"),
     ("classification", "a.jsonl", '{"text": 5, "label": "x"}\n', "a.jsonl, line 1: text is 5, not a text"),
     ("classification", "a.jsonl", "{\n", "line 1: not valid JSON"),
+    ("classification", "a.jsonl", "[\n{}]\n", "(char 2)). Write one whole JSON object a line."),
+    ("classification", "a.csv", "text;label\nx;1\n", "a.csv, line 1: the one heading 'text;label' has ';' where ','"),
+    ("classification", "a.csv", "text\tlabel\nx\t1\n", "a.csv, line 1: the one heading 'text\\tlabel' has '\\t'"),
+    (
+        "classification",
+        "a.tsv",
+        "text,label\nx,1\n",
+        "has ',' where '\\t' is read. Write it with commas (.csv) or tabs",
+    ),
     ("classification", "a.csv", CSV.replace("yes", "no"), "training rows have the one label 'no', this one"),
     ("regression", "a.csv", "text,label\nx,1\ny,much\n", "a.csv, line 3: label 'much' is not a number"),
     ("regression", "a.csv", "text,label\nx,1\ny,nan\n", "a.csv, line 3: label nan is not a number"),
@@ -416,6 +425,12 @@ BAD = [
     ("span", "a.json", squad(answers=[{"text": "Ada", "answer_start": 0}]), "question q1: answer 'Ada' is not at"),
     ("span", "a.json", '{"data": [{}]}', "not in the form of SQuAD"),
     ("span", "a.json", "[]", "not in the form of SQuAD"),
+    (
+        "classification",
+        "a.json",
+        '[{"text": "x", "label": 1}]',
+        "; rows of another form go into .jsonl, an object a line",
+    ),
 ]
 
 

@@ -1,6 +1,7 @@
 """gate_task: what it says, and what tells shifted labels and swapped columns; its faults are in test_faults.py."""
 
 import random
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 
@@ -55,6 +56,15 @@ def test_the_leak_allowed_is_an_option(clean_copy: Artifacts) -> None:
     )
 
 
+def test_a_text_of_a_hundred_thousand_characters_passes_where_that_is_allowed(clean_copy: Artifacts) -> None:
+    """A book in one row is no fault for whoever has books: the bound is an option, and the message names it."""
+    tasks.row(text="word " * 30_000)(clean_copy, "topics")
+    with pytest.raises(BertlineError, match=r"texts_are_of_normal_length failed.*raise gate_task\.max_characters"):
+        gate_task.run(PARAMS, clean_copy, "topics")
+    allowed = replace(PARAMS.gate_task, max_characters=200_000)
+    assert gate_task.run(replace(PARAMS, gate_task=allowed), clean_copy, "topics")
+
+
 def test_labels_that_words_tell_nothing_of_are_not_said_to_be_shifted() -> None:
     texts = [hashed_words(f"nothing {n * 7919 % 997}") for n in range(500)]
     labels = [("a", "b")[n * 31 % 101 % 2] for n in range(500)]
@@ -71,6 +81,21 @@ def test_contrary_twins_are_not_said_to_be_shifted() -> None:
     draw.shuffle(twins)
     texts, labels = zip(*rows, *twins, strict=True)
     assert label_shift(texts, labels) <= 0
+
+
+def test_labels_of_hundreds_of_kinds_are_told_in_little_memory_and_shifted_ones_are_found() -> None:
+    """By 16,384 words, 600 kinds of label had taken 1.4 GB."""
+    draw = random.Random(5)
+    labels = [str(draw.randrange(600)) for _ in range(2400)]
+    texts = [hashed_words(f"about{label} like{label} number{draw.randrange(4000)}") for label in labels]
+    tracemalloc.start()
+    try:
+        own, shifted = label_shift(texts, labels), label_shift(texts[1:], labels[:-1])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert own <= 0 < shifted
+    assert peak < 60e6
 
 
 def test_an_unseen_word_is_known_by_its_shape() -> None:

@@ -5,6 +5,7 @@ neighbour, flushed to disk, and renamed; then the directory is flushed, so that 
 """
 
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -46,10 +47,11 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield an empty temporary directory beside `path`; on success it takes the place of `path`, whole.
 
     What stood at `path` stays until the new content is complete and on disk. It is then set aside, as
-    `.NAME.RANDOM.old/NAME`, for the instant in which the new takes its place.
+    `.NAME.RANDOM.old/NAME`, for the instant in which the new takes its place. What a process that was killed had
+    begun for `path` is removed first.
     """
     _make_directory(path.parent)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+    temporary, handle = _begin(path)
     try:
         yield temporary
         temporary.chmod(0o755)
@@ -65,6 +67,34 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             shutil.rmtree(retired)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        os.close(handle)
+
+
+def _begin(path: Path) -> tuple[Path, int]:
+    """A temporary directory for `path`, and an open handle that locks it as long as somebody writes there."""
+    parent = os.open(path.parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # network file systems lock no directories: what was begun there stays
+            fcntl.flock(parent, fcntl.LOCK_EX)  # nobody is between making one and locking it
+            _remove_begun(path)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+        handle = os.open(temporary, os.O_RDONLY)
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        return temporary, handle
+    finally:
+        os.close(parent)
+
+
+def _remove_begun(path: Path) -> None:
+    """Remove the temporary directories for `path` that no living process writes to."""
+    for begun in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        handle = os.open(begun, os.O_RDONLY)
+        try:
+            if begun.is_dir() and _try_lock(handle):
+                shutil.rmtree(begun, ignore_errors=True)
+        finally:
+            os.close(handle)
 
 
 def _make_directory(path: Path) -> None:
@@ -121,7 +151,7 @@ def parse_json(text: str | bytes, where: str, fix: str) -> Any:
 
 def read_json(path: Path) -> Any:
     """Read one JSON value, a byte order mark before it or not; a missing or malformed file is a BertlineError."""
-    fix = "write it anew"
+    fix = "Write it anew"
     try:
         return parse_json(path.read_text(encoding="utf-8-sig"), str(path), fix)
     except FileNotFoundError:
@@ -146,9 +176,9 @@ def numbered_jsonl(path: Path) -> Iterator[tuple[int, JsonRow]]:
             if not line.strip():
                 continue
             where = f"{path}, line {number}"
-            row = parse_json(line, where, "correct the line")
+            row = parse_json(line, where, "Write one whole JSON object a line")
             if not isinstance(row, dict):
-                raise BertlineError("not a JSON object", where=where, fix="write one object a line")
+                raise BertlineError("not a JSON object", where=where, fix="Write one object a line")
             yield number, row
 
 
@@ -204,7 +234,7 @@ def exclusive_lock(path: Path, purpose: str, *, patience: float = 0.0) -> Iterat
         yield
 
 
-def _try_lock(handle: IO[str]) -> bool:
+def _try_lock(handle: IO[str] | int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -91,12 +91,17 @@ def rollback(store: Store, name: str) -> Change:
     """Make the champion before this one the champion again; a second rollback takes the first one back.
 
     Raises:
-        BertlineError: there is no such model, or no champion before this one.
+        BertlineError: there is no such model, no champion before this one, or a move that was cut short has lost it.
     """
     with exclusive_lock(store.lock, f"rolling back {name}", patience=PATIENCE):
         fix = "Choose a version yourself: `bertline promote MODEL --version N`"
-        chosen = _aliased(store, name, PREVIOUS, fix)
-        return _change(store, name, _existing(store, name, chosen))
+        chosen = _existing(store, name, _aliased(store, name, PREVIOUS, fix))
+        aim = store.client.get_model_version(name, chosen).tags.get(TAKEN_DOWN)
+        if aim and chosen == version_with(store.client, name, CHAMPION):  # only between the two aliases of a move
+            what = f"{name}: the last move was cut short on the way to version {aim}"
+            fix = f"Complete it, `bertline promote {name} --version {aim}`, or choose another version"
+            raise BertlineError(what, where=f"MLflow store {store.address}", fix=fix)
+        return _change(store, name, chosen)
 
 
 def model_name(params: Params, model: str) -> str:

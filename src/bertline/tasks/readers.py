@@ -27,6 +27,7 @@ from bertline.tasks.squad import squad_records
 
 Record = tuple[str, dict[str, Any]]
 _FIELD_LIMIT = 1 << 30  # characters; csv's own limit of 131,072 is below a long document
+_SEPARATORS = ";\t,|"  # spreadsheets of many countries write the first of them
 _FIELD = re.compile(r'(?P<quoted>"[^"]*(?:""[^"]*)*(?P<closed>"(?=[,\r\n]|\Z))?)|[^,\r\n]*')
 
 
@@ -98,7 +99,7 @@ def _table(path: Path, shown: str, *, delimiter: str, quoting: Any) -> Iterator[
             header: list[str] = []
             for fields in reader:
                 if fields and not header:
-                    check_columns(fields, f"{shown}, line {line}")
+                    _check_heading(fields, delimiter, f"{shown}, line {line}")
                 elif fields:
                     yield f"{shown}, line {line}", _record(header, fields, f"{shown}, line {line}", quoting)
                 header = header or fields
@@ -110,6 +111,15 @@ def _table(path: Path, shown: str, *, delimiter: str, quoting: Any) -> Iterator[
         raise BertlineError(what, where=f"{shown}, line {opened}", fix=fix) from None
     finally:
         csv.field_size_limit(before)
+
+
+def _check_heading(fields: Sequence[str], delimiter: str, where: str) -> None:
+    """Refuse two columns of one name, and one column that another separator would make several."""
+    check_columns(fields, where)
+    other = next((sign for sign in _SEPARATORS if sign in fields[0]), "")
+    if len(fields) == 1 and other:
+        what = f"the one heading {fields[0]!r} has {other!r} where {delimiter!r} is read"
+        raise BertlineError(what, where=where, fix="Write it with commas (.csv) or tabs (.tsv)")
 
 
 def _open_quote(path: Path, first: int) -> tuple[int, bool]:

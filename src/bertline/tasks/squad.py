@@ -44,6 +44,7 @@ def squad_records(path: Path, shown: str) -> Iterator[Record]:
                     )
     except (KeyError, TypeError, AttributeError) as error:
         fix = "Write it as SQuAD: data[].paragraphs[].{context, qas[].{id, question, answers}}"
+        fix += "; rows of another form go into .jsonl, an object a line"
         raise BertlineError(f"not in the form of SQuAD ({error!r})", where=where, fix=fix) from None
 
 

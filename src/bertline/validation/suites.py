@@ -156,6 +156,7 @@ def pretrain_suite(options: GatePretrain, recipe: Pretrain) -> list[Check]:
 def task_suite(options: GateTask, kind: str) -> list[Check]:
     """gate_task@T: between task@T and finetune@T; the expectations follow the kind of the task."""
     more_rows = "Add rows, or lower gate_task.min_rows"
+    longer = "Look whether a quote was left open; cut the text, or raise gate_task.max_characters"
     leak = "Remove these rows from the training split: the score would be of memory, not of skill"
     return [
         none("splits_can_be_read", "splits.fault", _TASK),
@@ -166,7 +167,7 @@ def task_suite(options: GateTask, kind: str) -> list[Check]:
         none("test_is_not_in_train", "rows.in_train", leak, mostly=1 - options.max_leaked_share),
         none("texts_are_unique", "rows.copy_of", _ROW, mostly=1 - options.max_duplicate_share, severity="warning"),
         none("copies_agree", "rows.other_label", _ROW, mostly=0.99, severity="warning"),
-        between("texts_are_of_normal_length", "rows.characters", 1, 100_000, _ROW),
+        between("texts_are_of_normal_length", "rows.characters", 1, options.max_characters, longer),
         between("markup_is_gone", "task.markup_share", 0, options.max_markup_share, _TASK),
         between("encoding_is_intact", "task.mojibake_share", 0, options.max_mojibake_share, _TASK),
         *_by_kind(options, kind),
