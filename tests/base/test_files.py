@@ -93,6 +93,23 @@ def test_what_a_killed_process_had_begun_is_removed_by_the_next_and_what_a_livin
     assert os.listdir(tmp_path) == ["out [1]"]
 
 
+def test_a_directory_may_be_written_inside_one_that_is_being_written(tmp_path: Path) -> None:
+    nested = """
+        import sys
+        from pathlib import Path
+        from bertline.base.files import atomic_directory
+        with atomic_directory(Path(sys.argv[1])) as outer, atomic_directory(outer / "inner") as inner:
+            (inner / "a").write_text("b")
+        """
+    writer = python(nested, tmp_path / "out")
+    try:
+        assert writer.wait(timeout=30) == 0
+    finally:
+        writer.kill()
+        writer.communicate()
+    assert (tmp_path / "out" / "inner" / "a").read_text() == "b"
+
+
 def test_a_directory_is_written_where_the_file_system_locks_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

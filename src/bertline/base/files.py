@@ -72,29 +72,28 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 def _begin(path: Path) -> tuple[Path, int]:
     """A temporary directory for `path`, and an open handle that locks it as long as somebody writes there."""
-    parent = os.open(path.parent, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # network file systems lock no directories: what was begun there stays
-            fcntl.flock(parent, fcntl.LOCK_EX)  # nobody is between making one and locking it
-            _remove_begun(path)
+    _remove_begun(path)
+    while True:
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
-        handle = os.open(temporary, os.O_RDONLY)
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        return temporary, handle
-    finally:
-        os.close(parent)
+        with suppress(FileNotFoundError):  # another writer took it for one that nobody holds, before it was locked
+            handle = os.open(temporary, os.O_RDONLY)
+            with suppress(OSError):  # network file systems lock no directories: what is begun there stays
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if temporary.exists():
+                return temporary, handle
+            os.close(handle)
 
 
 def _remove_begun(path: Path) -> None:
     """Remove the temporary directories for `path` that no living process writes to."""
     for begun in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        handle = os.open(begun, os.O_RDONLY)
-        try:
-            if begun.is_dir() and _try_lock(handle):
-                shutil.rmtree(begun, ignore_errors=True)
-        finally:
-            os.close(handle)
+        with suppress(OSError):  # it was finished meanwhile, or cannot be locked
+            handle = os.open(begun, os.O_RDONLY)
+            try:
+                if begun.is_dir() and _try_lock(handle):
+                    shutil.rmtree(begun, ignore_errors=True)
+            finally:
+                os.close(handle)
 
 
 def _make_directory(path: Path) -> None:
