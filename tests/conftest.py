@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from bertline.base.artifacts import Artifacts
@@ -30,6 +31,9 @@ os.environ |= {
     "HF_HUB_OFFLINE": "1",
 }
 
+# A property is no stopwatch: beside other work, one example may take longer than Hypothesis's 200 ms.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 _LONGEST_FIRST = ("test_end_to_end", "validation/test_faults", "pipelines/", "pretraining/", "stages/")
 """Where the long modules are: begun last, one of them would keep a single worker busy at the end."""
