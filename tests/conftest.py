@@ -52,6 +52,15 @@ def _one_thread() -> None:
         sys.modules["torch"].set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _small_peak() -> None:
+    """A pre-training measures the machine's speed for a second or two, which no test is about but that of it."""
+    if "torch" in sys.modules:
+        from bertline.pretraining import progress  # noqa: PLC0415  (imports torch)
+
+        progress._PEAK_SIZE["cpu"] = 256
+
+
 @pytest.fixture(scope="session")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of the tiny pre-trained encoder of toy_tasks.py."""
