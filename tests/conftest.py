@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from bertline.base.artifacts import Artifacts
@@ -30,6 +31,9 @@ os.environ |= {
     "HF_HUB_OFFLINE": "1",
 }
 
+# A property is no stopwatch: beside other work, one example may take longer than Hypothesis's 200 ms.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 _LONGEST_FIRST = ("test_end_to_end", "validation/test_faults", "pipelines/", "pretraining/", "stages/")
 """Where the long modules are: begun last, one of them would keep a single worker busy at the end."""
@@ -46,6 +50,15 @@ def _one_thread() -> None:
     """Tests run side by side, a worker a core; and a test's sums must not hang on the number of cores."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_peak() -> None:
+    """A pre-training measures the machine's speed for a second or two, which no test is about but that of it."""
+    if "torch" in sys.modules:
+        from bertline.pretraining import progress  # noqa: PLC0415  (imports torch)
+
+        progress._PEAK_SIZE["cpu"] = 256
 
 
 @pytest.fixture(scope="session")

@@ -94,6 +94,12 @@ def test_the_interval_of_an_accuracy_is_that_of_scipy() -> None:
     assert ours == pytest.approx((theirs.low, theirs.high), abs=0.005)
 
 
+def test_a_label_that_a_draw_has_not_drawn_lowers_no_macro_f1() -> None:
+    rows = [{"id": str(n), "text": "x", "label": "rare" if n == 0 else "ab"[n % 2]} for n in range(60)]
+    found = intervals(task_of("classification", rows), rows, [{"label": row["label"]} for row in rows])
+    assert found["f1_macro"] == (1, 1)  # in a third of the draws nothing is rare
+
+
 def test_the_intervals_of_one_right_row_are_points() -> None:
     rows = rows_of("classification", 1)
     found = intervals(task_of("classification", rows), rows, [{"label": rows[0]["label"]}])

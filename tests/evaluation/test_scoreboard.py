@@ -78,6 +78,12 @@ def test_a_baseline_that_wins_is_said_to(scoreboard: dict[str, Any]) -> None:
     assert scoreboard["tasks"]["zebra"]["ahead"] == []
 
 
+def test_a_baseline_that_does_as_well_is_not_said_to_be_better() -> None:
+    board = make_scoreboard(stages(), {"apple": "span"}, {"apple": evaluated((0.5, 0.4, 0.6), (0.4, 0.3, 0.5), 0.5)})
+    assert board["tasks"]["apple"]["ahead"] == []
+    assert "Better than" not in render_scoreboard(board)
+
+
 def test_the_model_that_is_kept_stands_with_its_interval(scoreboard: dict[str, Any]) -> None:
     assert scoreboard["tasks"]["zebra"]["kept"] == {"seed": 2, "score": 0.8, "interval": pytest.approx([0.78, 0.83])}
     _, kept = render_scoreboard(scoreboard).split("## The models that are kept\n")

@@ -106,6 +106,11 @@ def test_a_threshold_gives_the_score_that_it_promises_even_where_questions_tie()
     assert squad_scores(golds, answers)["f1"] == found.score == 0.75
 
 
+def test_where_saying_nothing_does_as_well_nothing_is_said() -> None:
+    found = best_thresholds([["x"], []], ["x", "y"], [2.0, -3.0])["f1"]
+    assert (found.value, found.score) == (-4.0, 0.5)
+
+
 def test_where_nothing_should_be_answered_the_threshold_is_below_every_question() -> None:
     found = best_thresholds([[], []], ["x", "y"], [-3.0, 2.0])["f1"]
     assert found.value < -3

@@ -1,5 +1,7 @@
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,6 +148,20 @@ def test_a_loss_that_is_not_finite_stops_the_training(prepare: Prepare, monkeypa
         finetune(prepare("span"), SHAPE, SHORT)
 
 
+def test_a_loss_that_was_finite_for_long_stops_the_training_all_the_same(
+    prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[float] = []
+
+    def late(*arguments: Any) -> torch.Tensor:
+        taken.append(1.0 if len(taken) < 25 else math.inf)
+        return batch_loss(*arguments) * taken[-1]
+
+    monkeypatch.setattr(trainer, "batch_loss", late)
+    with pytest.raises(BertlineError, match=r"step 28: the loss is (inf|nan)"):
+        finetune(prepare("classification"), SHAPE, replace(SHORT, epochs=8))
+
+
 def test_sequences_longer_than_the_encoder_are_refused(prepare: Prepare) -> None:
     with pytest.raises(BertlineError, match="max_length is 65, and the encoder has 64 positions"):
         finetune(prepare("pair"), SHAPE, replace(SHORT, max_length=65))
@@ -233,7 +249,10 @@ def test_question_and_padding_cannot_be_the_answer(prepare: Prepare) -> None:
     tempting = start.clone()
     tempting[torch.from_numpy(batch.offsets[:, :, 0] < 0)] = 100.0
     tempting[:, 0] = 0.0
-    assert torch.equal(batch_loss("span", (start, start), batch), batch_loss("span", (tempting, tempting), batch))
+    loss = batch_loss("span", (start, start), batch)
+    assert torch.equal(loss, batch_loss("span", (tempting, tempting), batch))
+    possible = 1 + (batch.offsets[:, 1:, 0] >= 0).sum(axis=1)  # [CLS] is no answer; each is as likely here
+    torch.testing.assert_close(loss, torch.from_numpy(np.log(possible)).mean().float())
 
 
 def test_dropout_seeds_do_not_repeat() -> None:

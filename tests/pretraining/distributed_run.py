@@ -10,6 +10,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from bertline.base.config import SecondPhase
+from bertline.pretraining import progress
 from bertline.pretraining.measure import Measured
 from bertline.pretraining.trainer import Trainer
 from bertline.tokens.store import TokenStore
@@ -19,6 +20,7 @@ from pretraining.interrupted_run import CONFIG
 
 
 def main() -> None:
+    progress._PEAK_SIZE["cpu"] = 256  # as in conftest.py
     stores, run, options = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
     phase = SecondPhase(**options.pop("second_phase", {}))
     exact = replace(CONFIG, precision="fp32", dropout=0.0, budget=12, log_every=1, evaluate_every=6)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bertline.base.config import Pretrain
+from bertline.pretraining import progress
 from bertline.pretraining.trainer import Trainer
 from bertline.tokens.store import TokenStore
 from bertline.tokens.tokenizer import SPECIAL_TOKENS
@@ -46,6 +47,7 @@ def struck_at(step: int, signal_number: int) -> type[Trainer]:
 
 
 if __name__ == "__main__":
+    progress._PEAK_SIZE["cpu"] = 256  # as in conftest.py
     stores, run, signal_number, step = sys.argv[1:]
     with open_run(Path(stores), Path(run), kind=struck_at(int(step), int(signal_number))) as trainer:
         trainer.train()

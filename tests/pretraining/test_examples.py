@@ -172,6 +172,30 @@ def test_words_of_more_pieces_than_there_is_room_for_are_passed_over(tmp_path: P
         assert not inside[places[begins]].any() and not inside[places[ends] + 1].any()
 
 
+def test_a_short_sequence_grows_until_the_words_about_it_fit(tmp_path: Path) -> None:
+    documents = [[list(range(SPECIALS + 24 * number, SPECIALS + 24 * number + 12))] * 9 for number in range(4)]
+    words = [f"{'##' if place % 12 else ''}w{place}" for place in range(24 * 4)]  # of twelve pieces each
+    store = make_store(tmp_path, documents, SPECIALS + len(words))
+    source = source_of((store, [*SPECIAL_TOKENS, *words]), replace(CONFIG, objective="mlm", short_rate=0.99))
+    for step in range(5):
+        batch = source.batch(step)
+        assert set((batch.mask.sum(dim=1) - 2).tolist()) <= {12, 24, 36}, "nothing but whole words"
+
+
+def test_a_segment_that_is_cut_keeps_a_quarter_of_the_room(tmp_path: Path) -> None:
+    store, vocabulary = place_store(tmp_path, [[7, 15, 11] * 5] * 20, inside=0.0)
+    source = source_of((store, vocabulary), replace(CONFIG, short_rate=0.0))
+    least, shortest = source.room(48) // 4, [48, 48]
+    for step in range(20):
+        batch = source.batch(step)
+        for row in range(32):
+            first, second = segments_of(batch, row)
+            for place, (segment, bound) in enumerate(((first, first[0]), (second, second[-1] + 1))):
+                if bound not in store.sentences:
+                    shortest[place] = min(shortest[place], len(segment))
+    assert min(shortest) >= least and max(shortest) < 48, "both are cut, and neither to less"
+
+
 def test_full_sequences_are_filled_and_a_tenth_is_shorter(tmp_path: Path) -> None:
     corpus = place_store(tmp_path, [[7, 15, 11] * 5] * 20)
     full = source_of(corpus, replace(CONFIG, short_rate=0.0))
@@ -204,12 +228,13 @@ def test_every_epoch_visits_each_slot_once(tokens: int, stride: int, seed: int, 
     assert (gaps <= stride).all()
 
 
-def test_epochs_differ_in_order(corpus: Corpus) -> None:
+def test_epochs_differ_in_order_and_in_where_their_sequences_begin(corpus: Corpus) -> None:
     source = source_of(corpus)
     text, room = source.texts[48], source.room(48)
     slots = -(-text.tokens // room)
     first, second = (slot_places(text, epoch * slots + np.arange(slots), room, 0) for epoch in (0, 1))
     assert not np.array_equal(np.argsort(first), np.argsort(second))
+    assert not set(first.tolist()) & set(second.tolist())  # nor do they begin at the same tokens
     assert permute(np.arange(slots), slots, 1).shape == (slots,)
 
 

@@ -145,6 +145,15 @@ def test_whole_words_are_masked_wholly_or_not_at_all_and_fill_the_count(pieces: 
     assert not np.array_equal(single.positions, masked.positions)
 
 
+def test_a_word_that_began_before_the_sequence_is_asked_for_as_what_is_there_of_it(pieces: Pieces) -> None:
+    """As of a word that is longer than any sequence: its pieces alone stand between the special tokens."""
+    inside = np.flatnonzero(pieces.continuation)
+    special = pieces.special
+    ids = np.array([[special.cls, inside[0], inside[1], special.sep, pieces.replacements[0], special.sep]])
+    masked = mask(pieces, ids, np.array([6]), rate=0.5, whole_word=True)
+    assert masked.positions[masked.weights > 0].tolist() == [1, 2, 4]
+
+
 def test_a_sequence_of_unknown_tokens_only_asks_for_nothing(pieces: Pieces) -> None:
     special = pieces.special
     ids = np.array([[special.cls, special.unk, special.unk, special.sep]])

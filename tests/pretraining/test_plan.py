@@ -1,6 +1,7 @@
 """Ramps, phases and budgets as arithmetic on the step."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -73,6 +74,14 @@ def test_sequences_grow_at_the_first_step_of_a_longer_stage_and_nowhere_else(rec
 def test_a_second_phase_of_shorter_sequences_is_no_growth() -> None:
     plan = Plan.of(Pretrain(sequence_length=128, budget=20, second_phase=SecondPhase(share=0.5, sequence_length=64)))
     assert not any(plan.lengthened(step) for step in range(30))
+
+
+@pytest.mark.parametrize(("budget", "unit"), [(1, "steps"), (100, "tokens")])
+def test_a_budget_too_small_for_its_stages_gives_each_of_them_a_step(budget: float, unit: Any) -> None:
+    phase = SecondPhase(share=0.1, sequence_length=256, batch_size=4)
+    plan = Plan.of(Pretrain(batch_size=64, ramp_from=8, budget=budget, budget_unit=unit, second_phase=phase))
+    assert [stage.first for stage in plan.stages] == [0, 1, 2, 3, 4] and plan.steps == 5
+    assert [plan.stage(step).batch_size for step in range(5)] == [8, 16, 32, 64, 4]
 
 
 def test_the_clock_leaves_the_number_of_steps_open() -> None:

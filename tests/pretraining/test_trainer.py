@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ import torch
 from bertline.base.config import Pretrain, SecondPhase
 from bertline.base.errors import BertlineError
 from bertline.pretraining import trainer as room
+from bertline.pretraining.examples import Batch
 from bertline.pretraining.measure import Measured
 from bertline.pretraining.plan import Plan
 from bertline.pretraining.trainer import Trainer, fingerprint
 from bertline.training.checkpoint import optimizer_tensors
 from pretraining.interrupted_run import CONFIG, open_run, struck_at
-from pretraining.tiny_corpus import topic_store
+from pretraining.tiny_corpus import place_store, random_lengths, topic_store
 
 State = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], list[Any], list[Any], Any]
 
@@ -314,8 +315,22 @@ def test_the_fingerprint_follows_what_the_result_depends_on(stores: Path, tmp_pa
     assert name() == name(checkpoint_every=7)
     assert len({name(), name(seed=1), name(learning_rate=0.5), name(threads=2)}) == 4
     trainer = open_run(stores, tmp_path)
-    altered = replace(trainer.store, meta=trainer.store.meta | {"vocab_sha256": "1"})
-    assert fingerprint(CONFIG, altered, trainer.store) != name()
+    changes: list[dict[str, Any]] = [{"vocab_sha256": "1"}, {"sha256": {}}, {"sources": [["other", 60]]}]
+    for changed in changes:
+        altered = replace(trainer.store, meta=trainer.store.meta | changed)
+        assert name() not in (fingerprint(CONFIG, altered, trainer.store), fingerprint(CONFIG, trainer.store, altered))
+
+
+def test_a_run_is_measured_on_every_document_once_whatever_it_is_trained_on(tmp_path: Path) -> None:
+    for seed, split in enumerate(("train", "validation")):
+        place_store(tmp_path / split, random_lengths(30, seed=seed), sources=[("few", 3), ("many", 27)])
+    plain, often = (
+        open_run(tmp_path, tmp_path / "run", replace(CONFIG, upsample=upsample)) for upsample in ({}, {"few": 5})
+    )
+    for name, source in plain.measured.items():
+        batches = (source.batch(0), often.measured[name].batch(0))
+        assert all(torch.equal(*(getattr(batch, item.name) for batch in batches)) for item in fields(Batch)), name
+    assert not torch.equal(plain.source.batch(0).ids, often.source.batch(0).ids)
 
 
 def test_a_gpu_that_is_not_there_is_asked_for_in_vain(stores: Path, tmp_path: Path) -> None:

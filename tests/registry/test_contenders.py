@@ -25,6 +25,16 @@ def test_one_seed_has_no_noise(artifacts: Artifacts, params: Params) -> None:
     assert topic.scores.noise == 0
 
 
+def test_scores_on_other_rows_do_not_compare_though_the_right_answers_are_the_same(
+    artifacts: Artifacts, params: Params
+) -> None:
+    rows = artifacts.report("evaluate", "topic") / "predictions.jsonl"
+    before = next(contenders(params, artifacts, {})).scores.data
+    rows.write_text(rows.read_text().replace('"id": "topic-', '"id": "other-'))
+    assert "other-" in rows.read_text()
+    assert next(contenders(params, artifacts, {})).scores.data != before
+
+
 @pytest.mark.parametrize(
     ("changed", "compares"),
     [

@@ -24,7 +24,8 @@ def scores(value: float, data: str = "rows", noise: float = 0.0) -> Scores:
     [
         (0.90, None, 0.50, True, "no champion yet"),
         (0.51, None, 0.50, False, "floor asks +0.0200: failed"),
-        (0.52, None, 0.50, True, "floor asks +0.0200: passed"),  # exactly the floor, inexact in binary
+        (0.52, None, 0.50, True, "floor asks +0.0200: passed"),  # exactly the floor: in binary a little more
+        (0.82, None, 0.80, True, "floor asks +0.0200: passed"),  # and a little less
         (0.90, 0.80, 0.50, True, "+0.1000 from the champion's 0.8000"),
         (0.80, 0.80, 0.50, True, "+0.0000 from the champion's"),
         (0.795, 0.80, 0.50, True, "-0.0050 is allowed: passed"),  # exactly the tolerance
@@ -54,6 +55,13 @@ def test_a_champion_measured_on_other_rows_is_not_compared() -> None:
     verdict = decide(scores(0.6), scores(0.9, data="other rows"), {"f1": 0.5}, CONFIG)
     assert verdict.promote
     assert "other data" in verdict.reasons[1]
+
+
+def test_a_champion_that_was_weighed_by_another_metric_is_not_compared() -> None:
+    champion = Scores("accuracy", {"accuracy": 0.9, "f1": 0.9}, "rows")
+    verdict = decide(scores(0.6), champion, {"f1": 0.5}, CONFIG)
+    assert verdict.promote
+    assert "do not compare" in verdict.reasons[1]
 
 
 def test_a_missing_primary_metric_never_promotes() -> None:

@@ -135,6 +135,16 @@ def test_lamb_steps_each_tensor_by_a_share_of_its_own_size():
     torch.testing.assert_close(large.detach(), torch.full((4,), 90.0))
 
 
+def test_lamb_moves_biases_and_norms_by_the_rate_alone_whatever_their_size(model):
+    for parameter in model.parameters():
+        torch.nn.init.constant_(parameter, 3.0)
+        parameter.grad = torch.ones_like(parameter)
+    make_optimizer(model, "lamb", learning_rate=0.1, weight_decay=0.0).step()
+    for key, parameter in model.named_parameters():
+        moved = 0.1 if key.endswith("bias") or "norm" in key else 0.1 * 3.0
+        torch.testing.assert_close(parameter.detach(), torch.full_like(parameter, 3.0 - moved))
+
+
 def test_a_closure_of_lamb_computes_the_loss_and_its_gradients():
     parameter = torch.nn.Parameter(torch.tensor([3.0]))
     optimizer = Lamb([parameter], lr=0.1)
