@@ -216,7 +216,7 @@ def test_a_single_compressed_file_can_be_decompressed(tmp_path: Path, suffix: st
         decompress(path, path.name, target, limit=100)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.binary(max_size=20_000), min_size=1, max_size=4), st.integers(1, 70_000))
 def test_zstandard_frames_read_the_same_in_blocks_of_any_size(
     tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], size: int
@@ -231,7 +231,7 @@ def test_zstandard_frames_read_the_same_in_blocks_of_any_size(
 NAMES = st.lists(st.sampled_from(["a", "b", "..", ".", "", "c.txt", "\\", "C:", "\n", "\udc80", "\u3000"]), min_size=1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from([".zip", ".tar"]), st.lists(NAMES.map("/".join), min_size=1, max_size=4))
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_whatever_the_names_nothing_is_written_outside(

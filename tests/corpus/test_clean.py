@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bertline.corpus.clean import normalise, readable
@@ -99,7 +99,6 @@ def test_a_docstring_of_every_kind_of_markup_becomes_prose() -> None:
     }
 
 
-@settings(deadline=None)
 @given(
     st.text(
         st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(list("`*_:.|<>[]()=-~^\n\n  >\\"))),
@@ -117,7 +116,6 @@ def test_no_docstring_breaks_the_cleaning(text: str) -> None:
         readable(split_sentences(normalise(paragraph), "en"))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=100))
 @example("a\x00\u0301")
 @example("\x85 \u2028")
@@ -163,7 +161,6 @@ def test_sentences_end_where_people_end_them() -> None:
     assert split_sentences("我们来了。好的！是吗？", "zh") == ["我们来了。", "好的！", "是吗？"]
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300).map(normalise), st.sampled_from(["en", "de", "zh", "nonsense"]))
 def test_sentences_hold_all_of_a_paragraph(text: str, language: str) -> None:
     assert "".join(split_sentences(text, language)).replace(" ", "") == text.replace(" ", "")

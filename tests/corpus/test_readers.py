@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bertline.base.errors import BertlineError
@@ -68,7 +68,6 @@ def test_a_line_of_50_megabytes_is_read_in_bounded_memory(tmp_path: Path) -> Non
     assert len(sizes) > 50
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["", "a b", "c" * 50, "d " * 40, "é"]), max_size=12), st.sampled_from(["\n", "\r\n"]))
 def test_no_character_is_lost_by_cutting(tmp_path_factory: pytest.TempPathFactory, lines: list[str], end: str) -> None:
     path = tmp_path_factory.mktemp("read") / "text.txt"

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bertline.evaluation.entities import Entity, entities, entity_scores
@@ -47,7 +47,6 @@ def chunk_starts(before: str, now: str) -> bool:
     return now[0] == "B" or before[0] == "O" or before[2:] != now[2:]
 
 
-@settings(deadline=None)
 @given(pairs)
 def test_entity_scores_equal_conlleval(sequences: list[list[tuple[str, str]]]) -> None:
     gold = [[true for true, _ in sequence] for sequence in sequences]

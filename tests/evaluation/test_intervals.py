@@ -74,7 +74,7 @@ def test_every_draw_is_scored_as_the_rows_that_were_drawn(kind: Any, monkeypatch
     assert {name: low for name, (low, _) in found.items()} == pytest.approx(expected, abs=2e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sampled_from(KINDS), st.integers(5, 60), st.integers(0, 100))
 def test_every_metric_has_an_interval_that_its_seed_repeats(kind: Any, count: int, seed: int) -> None:
     rows = rows_of(kind, count)

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, rankdata, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
@@ -24,7 +24,6 @@ numbers = st.one_of(st.integers(-5, 5).map(float), st.floats(-1e6, 1e6))
 
 
 @pytest.mark.filterwarnings("ignore:A single label")
-@settings(deadline=None)
 @given(label_pairs)
 def test_classification_scores_equal_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     gold, predicted = zip(*pairs, strict=True)
@@ -34,7 +33,6 @@ def test_classification_scores_equal_scikit_learn(pairs: list[tuple[str, str]]) 
     assert scores["matthews"] == pytest.approx(matthews_corrcoef(gold, predicted))
 
 
-@settings(deadline=None)
 @given(label_pairs)
 def test_f1_of_one_label_equals_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     gold, predicted = ([label == "a" for label in side] for side in zip(*pairs, strict=True))
@@ -63,7 +61,6 @@ def test_matthews_of_two_classes_is_the_textbook_formula() -> None:
     assert classification_scores(gold, predicted)["matthews"] == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(numbers, numbers), min_size=3, max_size=60))
 def test_correlations_equal_scipy(pairs: list[tuple[float, float]]) -> None:
     gold, predicted = (np.array(side) for side in zip(*pairs, strict=True))

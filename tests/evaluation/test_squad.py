@@ -3,7 +3,7 @@ import string
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bertline.evaluation.squad import answer_scores, best_thresholds, normalise_answer, squad_scores
@@ -30,7 +30,6 @@ def official(gold: str, prediction: str) -> tuple[float, float]:
     return exact, 2 * precision * recall / (precision + recall)
 
 
-@settings(deadline=None)
 @given(st.lists(texts, min_size=1, max_size=3), texts)
 def test_answer_scores_equal_the_official_script(golds: list[str], prediction: str) -> None:
     accepted = [gold for gold in golds if normalise_answer(gold)] or [""]  # as its get_raw_scores
@@ -85,7 +84,6 @@ def official_threshold(
 questions = st.tuples(st.booleans(), texts.filter(normalise_answer), texts.filter(normalise_answer), st.floats(0, 1))
 
 
-@settings(deadline=None)
 @given(st.lists(questions, min_size=1, max_size=30, unique_by=lambda question: question[3]))
 def test_thresholds_equal_the_official_search(drawn: list[tuple[bool, str, str, float]]) -> None:
     has_answer, answers, spans, nulls = (list(column) for column in zip(*drawn, strict=True))

@@ -65,7 +65,7 @@ def decode(rows: list[dict[str, str]], features: Features, inference: InferenceS
     return decoder.finish()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(2, 30), st.booleans(), st.integers(0, 2**32 - 1))
 def test_the_n_best_answers_are_different_verbatim_and_ranked(
     words: int, n_best: int, unanswerable: bool, seed: int
@@ -87,7 +87,7 @@ def test_the_n_best_answers_are_different_verbatim_and_ranked(
             assert listed[0] == single
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_a_text_that_stands_there_several_times_takes_the_place_of_no_other_answer(seed: int) -> None:
     rows = [{"question": "which animal ?", "context": "cat cat cat red dog"}]
@@ -98,7 +98,7 @@ def test_a_text_that_stands_there_several_times_takes_the_place_of_no_other_answ
     assert many["n_best"][0] == single
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_the_threshold_on_the_null_difference_decides_whether_there_is_an_answer(words: int, seed: int) -> None:
     rows, features = span_features(words)
@@ -118,7 +118,7 @@ def test_a_prediction_without_unanswerable_rows_says_nothing_of_them() -> None:
     assert set(decode(rows, features, InferenceSettings(LENGTH, STRIDE), 0)[0]) == {"answer", "start", "end", "score"}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 8), st.booleans(), st.integers(0, 2**32 - 1))
 def test_the_answer_is_the_best_of_all_spans_of_all_windows(
     words: int, most: int, unanswerable: bool, seed: int

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bertline.base.errors import BertlineError
@@ -9,7 +9,6 @@ from toy_tasks import toy_task
 TAGGING, _ = toy_task("tagging")
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1), st.booleans())
 def test_the_words_of_a_text_stand_where_their_spans_say(text: str, punctuation: bool) -> None:
     if not text.strip():

@@ -64,7 +64,7 @@ def test_padding_before_a_token_is_refused():
         pack(torch.tensor([[True, False, True]]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(masks(), st.integers(1, 6), st.booleans())
 def test_every_sequence_attends_to_itself_alone(mask, parts, in_bf16):
     packing, kind = pack(mask, parts), torch.bfloat16 if in_bf16 else torch.float32

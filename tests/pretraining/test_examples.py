@@ -84,7 +84,7 @@ PLANS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(plan=PLANS, seed=st.integers(0, 2**32), world=st.sampled_from([2, 4, 8]), data=st.data())
 def test_any_step_and_rank_gives_its_batch_directly(
     corpus: Corpus, plan: Pretrain, seed: int, world: int, data: st.DataObject
@@ -337,7 +337,7 @@ def rearranged(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return (made, entries), torch.from_numpy(place)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     step=st.integers(0, 10**9),
     objective=st.sampled_from(["mlm+nsp", "mlm"]),

@@ -66,7 +66,7 @@ sentences = st.lists(st.integers(0, SPECIALS + 5), min_size=1, max_size=8)
 some_documents = st.lists(st.lists(sentences, min_size=1, max_size=3), min_size=1, max_size=4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     documents=some_documents,
     weights=st.sampled_from([(1,), (2, 1), (60, 30, 20, 15, 12)]),

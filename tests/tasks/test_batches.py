@@ -16,7 +16,7 @@ def features_of(lengths: list[int]) -> Features:
 
 
 @given(st.lists(st.integers(2, 64), min_size=1, max_size=200), st.integers(1, 17), st.integers(0, 3), st.integers(0, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_an_epoch_takes_every_example_once_in_an_order_that_repeats(
     lengths: list[int], batch_size: int, seed: int, epoch: int
 ) -> None:

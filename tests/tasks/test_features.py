@@ -19,7 +19,7 @@ from bertline.tasks.schema import TaskInfo
 UNKNOWN, CLS, SEP = 1, 2, 3
 TEXT = st.text(st.characters(codec="utf-8"), max_size=60)
 WORDS = st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=12), min_size=1, max_size=60)
-fast = settings(max_examples=60, deadline=None)
+fast = settings(max_examples=60)
 
 
 def task(kind: Kind, *labels: str) -> TaskInfo:

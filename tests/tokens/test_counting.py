@@ -26,7 +26,7 @@ def expected(sentences: list[str], *, lowercase: bool) -> Counter[str]:
     return Counter(word for text in sentences for word, _ in splitter.pre_tokenize_str(normaliser.normalize_str(text)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(texts, max_size=6), st.booleans())
 def test_words_are_counted_as_bert_cuts_them(sentences: list[str], lowercase: bool) -> None:
     counted = count_words(sentences, lowercase=lowercase)

@@ -42,7 +42,7 @@ def encoded(encoder: Encoder, sentences: list[str]) -> list[list[int]]:
     return parts
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(sentences=st.lists(texts, max_size=5))
 @example(["the\x1cquick", "a\u0301 \u0301b", "[MASK] the [CLS]", "", " ", "x" * 101, "中文the"])
 def test_ids_equal_those_of_the_tokenizers_library(tokenizer_directory: Path, sentences: list[str]) -> None:
@@ -50,7 +50,7 @@ def test_ids_equal_those_of_the_tokenizers_library(tokenizer_directory: Path, se
     assert encoded(Encoder(tokenizer), sentences) == [reference(tokenizer, sentence) for sentence in sentences]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(batches=st.lists(st.lists(texts, max_size=4), max_size=4), limit=st.sampled_from([0, 3, 20]))
 def test_ids_do_not_depend_on_batches_or_on_what_is_remembered(
     tokenizer_directory: Path, batches: list[list[str]], limit: int
@@ -75,7 +75,7 @@ def test_a_megabyte_without_a_space_is_encoded(tokenizer_directory: Path) -> Non
     assert encoded(Encoder(tokenizer), [text]) == [reference(tokenizer, text)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(words=st.lists(st.sampled_from(["the", "quick", "brown", "fox", "lazy", "dog", "tokenize"]), min_size=1))
 def test_known_words_come_back_when_decoded(tokenizer_directory: Path, words: list[str]) -> None:
     tokenizer = load_tokenizer(tokenizer_directory)

@@ -62,7 +62,7 @@ def pair(
     return taken_over(directory, root / "ours"), AutoTokenizer.from_pretrained(directory)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=texts, second=texts.filter(bool))  # to transformers an empty second text is none
 @example("the [MASK] Café quick[SEP]ly", "[unused7] [UNK] CAFÉ")
 def test_ids_are_those_of_autotokenizer_on_the_directory(

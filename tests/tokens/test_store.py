@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bertline.base.errors import BertlineError
@@ -37,7 +37,6 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "train"
 
 
-@settings(deadline=None)
 @given(documents=corpora, cut=st.integers(0, 8))
 def test_documents_come_back_however_they_were_batched(
     tmp_path_factory: pytest.TempPathFactory, documents: Corpus, cut: int

@@ -55,7 +55,7 @@ def test_frequent_words_are_entries_of_their_own_and_rare_ones_are_pieces() -> N
     assert tokenizer.encode("tokenizebra", add_special_tokens=False).tokens[0].startswith("token")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.text(st.sampled_from("abcdeéß中ü1,.- "), max_size=30), min_size=1, max_size=8))
 def test_nothing_that_it_was_trained_on_becomes_unknown(sentences: list[str]) -> None:
     words = count_words(sentences, lowercase=True)

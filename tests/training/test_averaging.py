@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import nn
@@ -25,7 +25,6 @@ def layer(values: Sequence[float]) -> nn.Linear:
     return made
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(weights, min_size=4, max_size=4), min_size=1, max_size=30))
 def test_the_average_is_the_arithmetic_mean(snapshots: list[list[float]]) -> None:
     average, model = WeightAverage(), layer([0.0] * 4)
@@ -40,7 +39,6 @@ def test_the_average_is_the_arithmetic_mean(snapshots: list[list[float]]) -> Non
     assert ((found - wanted.mean(dim=0)).abs() <= bound + 1e-30).all()
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(weights, min_size=4, max_size=4), min_size=1, max_size=8), st.integers(0, 8))
 def test_an_average_that_is_saved_and_restored_is_the_same_to_the_last_bit(
     snapshots: list[list[float]], interrupted: int

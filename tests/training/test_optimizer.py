@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bertline.model.bert import BertConfig, BertForPreTraining
@@ -83,7 +83,6 @@ def lamb_by_the_paper(weights, gradients, *, lr, decay, adapt, eps=1e-6):
     return course
 
 
-@settings(deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 5), min_size=1, max_size=4),
     lr=st.floats(1e-4, 0.5),
