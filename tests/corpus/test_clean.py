@@ -137,12 +137,15 @@ def test_joiners_that_spell_words_are_kept_and_marks_of_direction_are_not() -> N
         ("Compute the mean of an array.", ""),
         ("axis : int, optional", ""),
         ("Yes it", "sentences_short"),
+        ("Yes it is", ""),
         ("Read more at https://example.org today.", "sentences_address"),
         (r"It is \frac{1}{n} of the sum.", "sentences_formula"),
         ("result = model.fit(data) first", "sentences_code"),
         ("Call the f(x=1) with it", "sentences_code"),
         ("1 2 3 [4, 5] {6: 7} 8.0 9.5 x", "sentences_symbols"),
         ("Word " * 500, "sentences_long"),
+        ("Word " * 399 + "Words", ""),  # of 2,000 characters
+        ("Word " * 399 + "Words.", "sentences_long"),
     ],
 )
 def test_sentences_that_do_not_read_as_language_are_dropped_and_counted(sentence: str, rule: str) -> None:

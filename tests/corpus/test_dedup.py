@@ -90,6 +90,13 @@ def test_signatures_estimate_the_similarity() -> None:
     assert np.std(errors) < 0.06
 
 
+@pytest.mark.parametrize(("equal", "found"), [(96, 0), (95, -1)])
+def test_as_similar_as_the_threshold_is_nearly_the_same(equal: int, found: int) -> None:
+    matrix = np.arange(2 * 128, dtype=np.uint32).reshape(2, 128)
+    matrix[1, :equal] = matrix[0, :equal]
+    assert near_duplicates(matrix, 0.75, np.ones(2, bool)).tolist() == [-1, found]
+
+
 def test_chains_of_near_copies_end_at_an_earlier_document_that_stays() -> None:
     draw = random.Random(2)
     words = [draw.choice(WORDS) for _ in range(400)]

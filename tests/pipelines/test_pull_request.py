@@ -3,16 +3,16 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from bertline.base.errors import BertlineError
 from bertline.base.params import load_params, write_params
 from checkout import ROOT, commit, run_in
-from pipelines.pull_request import configure, propose
+from pipelines.pull_request import configure, main, propose
 from pipelines.settings import NO_OVERRIDES, configured
 
 Smoke = tuple[Path, subprocess.CompletedProcess[str]]
@@ -38,10 +38,13 @@ def bare_remote(checkout: Path) -> Path:
     return remote
 
 
-@pytest.fixture
-def checkout(repo: Callable[[dict[str, Any]], Path]) -> Path:
-    """A small pipeline that has run, in git, with a remote."""
-    folder = repo(STAGES)
+@pytest.fixture(scope="module")
+def template(empty_repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small pipeline that has run, in git."""
+    folder = tmp_path_factory.mktemp("template") / "repo"
+    shutil.copytree(empty_repo, folder)
+    with (folder / "dvc.yaml").open("w") as file:
+        YAML().dump({"stages": STAGES}, file)
     (folder / ".dvc" / "config").write_text("")
     shutil.copy(ROOT / ".gitignore", folder)
     shutil.copytree(ROOT / "pipelines" / "presets", folder / "pipelines" / "presets")
@@ -49,6 +52,13 @@ def checkout(repo: Callable[[dict[str, Any]], Path]) -> Path:
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     assert run_in(folder, "dvc", "repro").returncode == 0
     commit(folder)
+    return folder
+
+
+@pytest.fixture
+def checkout(template: Path, tmp_path: Path) -> Path:
+    """A copy of it, with a remote."""
+    folder = Path(shutil.copytree(template, tmp_path / "repo", symlinks=True))
     bare_remote(folder)
     return folder
 
@@ -102,12 +112,16 @@ def test_a_run_that_changed_nothing_proposes_nothing(checkout: Path, tmp_path: P
     assert run_in(checkout, "git", "ls-remote", "--heads", "origin").stdout == ""
 
 
-def test_a_remote_that_is_not_there_is_one_line(checkout: Path, tmp_path: Path) -> None:
+def test_a_remote_that_is_not_there_is_one_line(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.rmtree(checkout.parent / "origin.git")
     configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
-    told = run_in(checkout, "python", "-m", "pipelines.pull_request", "propose", "b", "body.md", PYTHONPATH=CODE)
-    assert told.returncode == 1
-    assert told.stderr.startswith("pull_request: error: ") and told.stderr.count("\n") == 1
+    monkeypatch.chdir(checkout)
+    monkeypatch.setattr("sys.argv", ["pull_request", "propose", "b", "body.md"])
+    assert main() == 1
+    told = capsys.readouterr().err
+    assert told.startswith("pull_request: error: ") and told.count("\n") == 1
 
 
 def test_a_push_that_failed_can_be_repeated(checkout: Path, tmp_path: Path) -> None:

@@ -165,6 +165,13 @@ def test_a_run_with_lamb_interrupted_in_its_ramp_or_its_average_ends_as_if_undis
     assert identical(finish(stores, tmp_path, COMBINED), combined)
 
 
+def test_the_average_ends_with_the_weights_of_the_last_step(stores: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, average_share=0.5, average_every=5, embedding_init="normal")
+    with open_run(stores, tmp_path, config) as trainer:
+        trainer.train()
+    assert trainer.learner.average.count == 3  # of steps 15, 20 and 24
+
+
 def test_sigint_ends_with_130_and_the_handlers_are_put_back(stores: Path, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as ended, open_run(stores, tmp_path, kind=struck_at(2, signal.SIGINT)) as trainer:

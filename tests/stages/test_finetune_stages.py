@@ -2,6 +2,7 @@ import csv
 import json
 import shutil
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from bertline.evaluation.predictions import read_predictions
 from bertline.inference.predictor import Predictor
 from bertline.stages import evaluate, finetune, report
 from bertline.tasks.schema import COLUMNS, METRICS, TaskInfo, read_rows, write_task
-from stages.finetune_checkout import prepare_checkout, write_reports
+from stages.finetune_checkout import prepare_checkout
 from toy_tasks import KINDS, RECIPE, VOCAB, Row, toy_task, write_pretrained
 
 STARTS = ("pretrained", "from_random")
@@ -46,9 +47,12 @@ def params() -> Params:
 
 @pytest.fixture(scope="module")
 def done(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
-    """A checkout in which the three stages have run for a task of every kind."""
+    """A checkout in which the three stages have run for a task of every kind; toy_pair has further test rows."""
     torch.set_num_threads(1)
     artifacts = prepare_checkout(tmp_path_factory.mktemp("checkout"))
+    _, rows = toy_task("pair")
+    more = {**rows, "test_mismatched": rows["test"][:7]}
+    write_task(artifacts.task("toy_pair"), TaskInfo.of("toy_pair", "pair", more, "made up"), more)
     for kind in KINDS:
         finetune.run(params, artifacts, f"toy_{kind}")
         evaluate.run(params, artifacts, f"toy_{kind}")
@@ -173,32 +177,28 @@ def test_scores_have_intervals_around_them(kind: Kind, done: Artifacts) -> None:
         assert all(low - 1e-6 <= own[name] <= high + 1e-6 for name, (low, high) in found.items())
 
 
-def test_further_test_rows_are_scored_by_themselves(params: Params, tmp_path: Path) -> None:
-    artifacts = Artifacts(tmp_path)
-    write_pretrained(artifacts.pretrained)
-    _, rows = toy_task("pair")
-    more = {**rows, "test_mismatched": rows["test"][:7]}
-    write_task(artifacts.task("toy_pair"), TaskInfo.of("toy_pair", "pair", more, "here"), more)
-    finetune.run(params, artifacts, "toy_pair")
-    metrics = evaluate.run(params, artifacts, "toy_pair")
-    further = metrics["further"]["test_mismatched"]
+def test_further_test_rows_are_scored_by_themselves(done: Artifacts) -> None:
+    further = read_json(done.metrics("evaluate", "toy_pair"))["further"]["test_mismatched"]
     assert further["rows"] == 7
     assert further["pretrained"]["accuracy"] > 0.8
     assert set(further["seeds"]["pretrained"]) == {"0", "1", "2"}
     low, high = further["intervals"]["pretrained"]["accuracy"]
     assert low <= further["seeds"]["pretrained"][str(further["kept"]["pretrained"])]["accuracy"] <= high
     # The scoreboard has a row for them, below the one of the test rows.
-    write_reports(artifacts)
-    board = report.run(Params(tasks={"toy_pair": params.tasks["toy_pair"]}), artifacts)["tasks"]
+    board = read_json(done.scoreboard / "scoreboard.json")["tasks"]
     assert board["toy_pair"]["further"]["test_mismatched"]["pretrained"] == further["pretrained"]["accuracy"]
-    lines = (artifacts.scoreboard / "scoreboard.md").read_text().splitlines()
+    lines = (done.scoreboard / "scoreboard.md").read_text().splitlines()
     (place,) = (place for place, line in enumerate(lines) if line.startswith("| toy_pair | pair |"))
     assert lines[place + 1].startswith("| toy_pair, mismatched | pair | 7 | accuracy | **")
-    assert any(line.startswith("| toy_pair, mismatched | 0 | accuracy ") for line in lines)
-    assert "toy_pair, mismatched" in (artifacts.scoreboard / "report.html").read_text()
+    seed = further["kept"]["pretrained"]
+    assert any(line.startswith(f"| toy_pair, mismatched | {seed} | accuracy ") for line in lines)
+    assert "toy_pair, mismatched" in (done.scoreboard / "report.html").read_text()
 
 
-def test_questions_without_answer_are_learned_and_answered_with_nothing(params: Params, tmp_path: Path) -> None:
+def test_questions_without_answer_are_learned_and_answered_with_nothing(tmp_path: Path) -> None:
+    params = Params(
+        tasks={"toy_span": Task("span", TaskData(train="x"), {"max_length": 24, "seeds": 1})}, finetune=RECIPE
+    )
     artifacts = Artifacts(tmp_path)
     write_pretrained(artifacts.pretrained)
     rows = {
@@ -295,33 +295,39 @@ def test_a_task_taken_out_of_params_is_off_the_scoreboard(params: Params, done: 
     report.run(params, done)
 
 
-def test_the_same_inputs_give_the_same_bytes(params: Params, done: Artifacts, tmp_path: Path) -> None:
-    again = prepare_checkout(tmp_path)
-    finetune.run(params, again, "toy_tagging")
-    evaluate.run(params, again, "toy_tagging")
+@pytest.fixture(scope="module")
+def quick(params: Params) -> Params:
+    """The same tasks, trained for one epoch."""
+    return replace(params, finetune=replace(RECIPE, epochs=1))
+
+
+def test_the_same_inputs_give_the_same_bytes(quick: Params, tmp_path: Path) -> None:
+    one, two = (prepare_checkout(tmp_path / name) for name in ("one", "two"))
+    for artifacts in (one, two):
+        finetune.run(quick, artifacts, "toy_tagging")
+        evaluate.run(quick, artifacts, "toy_tagging")
     for part in ("models/finetuned/toy_tagging", "predictions/toy_tagging"):
-        assert sha256_directory(again.data / part) == sha256_directory(done.data / part)
+        assert sha256_directory(one.data / part) == sha256_directory(two.data / part)
     for stage in ("finetune", "evaluate"):
-        ours, theirs = (artifacts.report(stage, "toy_tagging") for artifacts in (again, done))
+        ours, theirs = (artifacts.report(stage, "toy_tagging") for artifacts in (one, two))
         assert sha256_directory(ours) == sha256_directory(theirs)
 
 
 @pytest.mark.parametrize(
     "kind", ["pair", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("tagging", "span"))]
 )
-def test_the_labels_of_the_test_rows_decide_nothing_in_finetune(
-    kind: Kind, params: Params, done: Artifacts, tmp_path: Path
-) -> None:
-    again = prepare_checkout(tmp_path)
+def test_the_labels_of_the_test_rows_decide_nothing_in_finetune(kind: Kind, quick: Params, tmp_path: Path) -> None:
+    labelled, bare = (prepare_checkout(tmp_path / name) for name in ("labelled", "bare"))
     task = f"toy_{kind}"
-    rows = read_rows(again.task(task), "test")
+    rows = read_rows(bare.task(task), "test")
     target = COLUMNS[kind][-1]
-    write_jsonl(again.task(task) / "test.jsonl", ({k: v for k, v in row.items() if k != target} for row in rows))
-    finetune.run(params, again, task)
+    write_jsonl(bare.task(task) / "test.jsonl", ({k: v for k, v in row.items() if k != target} for row in rows))
+    for artifacts in (labelled, bare):
+        finetune.run(quick, artifacts, task)
     for part in (f"models/finetuned/{task}", f"predictions/{task}", f"reports/finetune/{task}"):
-        assert sha256_directory(again.data / part) == sha256_directory(done.data / part)
+        assert sha256_directory(bare.data / part) == sha256_directory(labelled.data / part)
     with pytest.raises(BertlineError, match=rf"test\.jsonl, line 1: no column '{target}'"):
-        evaluate.run(params, again, task)
+        evaluate.run(quick, bare, task)
 
 
 def test_predictions_of_other_rows_are_refused(params: Params, done: Artifacts, tmp_path: Path) -> None:
