@@ -52,6 +52,17 @@ def test_every_document_is_in_one_split_and_counted(tmp_path: Path) -> None:
     assert 20 < len(validation) < 60
 
 
+def test_a_copy_that_was_dropped_is_listed_with_the_document_that_stays(tmp_path: Path) -> None:
+    words = " ".join(f"{one}{other}lo" for one in "abcdefghijklmno" for other in "abcdefghijklmno")
+    first, near = (f"{words} {last}. And a second sentence here." for last in ("one", "two"))
+    directory, metrics = built(raw_text(tmp_path, [first, near, first, *some_documents(50)]), "corpus")
+    assert metrics["dropped"] == {"documents_duplicate": 1, "documents_near_duplicate": 1}
+    kept = {row["id"] for path in directory.glob("*.parquet") for row in pq.read_table(path).to_pylist()}
+    listed = [json.loads(line) for line in (directory / "dropped.jsonl").read_text().splitlines()]
+    assert [row["rule"] for row in listed] == ["near_duplicate", "duplicate"]
+    assert listed[0]["of"] == listed[1]["of"] == listed[1]["id"] != listed[0]["id"] and listed[0]["of"] in kept
+
+
 def test_a_document_keeps_its_split_when_the_corpus_grows(tmp_path: Path) -> None:
     for name in ("small", "large"):
         (tmp_path / name).mkdir()

@@ -112,6 +112,17 @@ def test_an_uncased_tokenizer_lowers_case_and_strips_accents_and_a_cased_one_doe
     assert ids == {True: [5], False: [6]}
 
 
+def test_limits_that_a_tokenizer_brings_along_are_not_kept(tokenizer_directory: Path, tmp_path: Path) -> None:
+    copy_tokenizer(tokenizer_directory, tmp_path)
+    theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    theirs.enable_truncation(max_length=8)
+    theirs.enable_padding(length=16)
+    theirs.save(str(tmp_path / "tokenizer.json"))
+    ours, whole = (load_tokenizer(folder) for folder in (tmp_path, tokenizer_directory))
+    for text in ("the", "the value of the array " * 20):
+        assert ours.encode(text).ids == whole.encode(text).ids
+
+
 @pytest.mark.parametrize(
     ("name", "damage", "problem"),
     [

@@ -106,6 +106,14 @@ def test_the_report_is_the_same_bytes_each_time_without_times_or_ids(tmp_path: P
     assert not re.search(rb"\d{4}-\d\d-\d\d|[0-9a-f]{8}-[0-9a-f]{4}", first)
 
 
+def test_a_figure_that_is_no_number_is_a_word_in_the_report(tmp_path: Path) -> None:
+    figures = {"loss": float("nan"), "length": float("inf")}
+    check = rows("there_are_rows", "things", 5, "…")
+    run_gate("g", Artifacts(tmp_path), FRAMES, [check], data="d", statistics=figures)
+    report = json.loads(Artifacts(tmp_path).gate_report("g").read_text(), parse_constant=pytest.fail)
+    assert report["statistics"] == {"loss": "nan", "length": "inf"}
+
+
 def test_a_failed_gate_leaves_no_report_for_the_pipeline_but_one_for_people(tmp_path: Path) -> None:
     artifacts = Artifacts(tmp_path)
     gate(artifacts, rows("there_are_rows", "things", 5, "…"))
