@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,23 @@ def empty_repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def repo(empty_repo: Path, tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
-    """Make a DVC repository with the given stages."""
+@pytest.fixture(scope="session")
+def make_repo(empty_repo: Path) -> Callable[[Path, dict[str, Any]], Path]:
+    """Make a DVC repository with the given stages in a folder, as `repo`."""
 
-    def make(stages: dict[str, Any]) -> Path:
-        folder = tmp_path / "repo"
-        shutil.copytree(empty_repo, folder)
+    def make(parent: Path, stages: dict[str, Any]) -> Path:
+        folder = Path(shutil.copytree(empty_repo, parent / "repo"))
         with (folder / "dvc.yaml").open("w") as file:
             YAML().dump({"stages": stages}, file)
         return folder
 
     return make
+
+
+@pytest.fixture
+def repo(make_repo: Callable[[Path, dict[str, Any]], Path], tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
+    """Make a DVC repository with the given stages."""
+    return partial(make_repo, tmp_path)
 
 
 @pytest.fixture(scope="session")

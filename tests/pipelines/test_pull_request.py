@@ -3,11 +3,11 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from bertline.base.errors import BertlineError
 from bertline.base.params import load_params, write_params
@@ -39,12 +39,9 @@ def bare_remote(checkout: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def template(empty_repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(make_repo: Callable[[Path, dict[str, Any]], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small pipeline that has run, in git."""
-    folder = tmp_path_factory.mktemp("template") / "repo"
-    shutil.copytree(empty_repo, folder)
-    with (folder / "dvc.yaml").open("w") as file:
-        YAML().dump({"stages": STAGES}, file)
+    folder = make_repo(tmp_path_factory.mktemp("template"), STAGES)
     (folder / ".dvc" / "config").write_text("")
     shutil.copy(ROOT / ".gitignore", folder)
     shutil.copytree(ROOT / "pipelines" / "presets", folder / "pipelines" / "presets")

@@ -38,12 +38,9 @@ def seeded(seed: int) -> Params:
 
 
 @pytest.fixture(scope="module")
-def template(empty_repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(make_repo: Callable[[Path, dict[str, Any]], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git and DVC repository in which the pipeline has run."""
-    folder = tmp_path_factory.mktemp("template") / "repo"
-    shutil.copytree(empty_repo, folder)
-    with (folder / "dvc.yaml").open("w") as file:
-        YAML().dump({"stages": STAGES}, file)
+    folder = make_repo(tmp_path_factory.mktemp("template"), STAGES)
     (folder / ".dvc" / "config").write_text("")
     (folder / ".gitignore").write_text("/a\n/b\n/ran\n/data/runs/\n/data/downloads\n/data/sources/*\n/mlflow.db*\n")
     (folder / "in").write_text("corpus")

@@ -1,6 +1,7 @@
 """A person moves the champion, and back, in one call."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -82,17 +83,24 @@ def test_what_cannot_be_done_is_said_in_one_line_and_changes_nothing(store: Stor
     assert aliases(store) == {CHALLENGER: "3"}
 
 
-def test_a_promotion_that_is_cut_short_leaves_a_champion(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    promote(store, NAME, "1")
+@contextmanager
+def cut_after(last: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is done inside is broken off as soon as it has set this alias."""
     real = store.client.set_registered_model_alias
 
     def cut(name: str, alias: str, version: str) -> None:
         real(name, alias, version)
-        if alias == PREVIOUS:
+        if alias == last:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(store.client, "set_registered_model_alias", cut)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(store.client, "set_registered_model_alias", cut)
+        yield
+
+
+def test_a_promotion_that_is_cut_short_leaves_a_champion(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    promote(store, NAME, "1")
+    with cut_after(PREVIOUS, store, monkeypatch):
         make_champion(store.client, NAME, "2")
     assert aliases(store)[CHAMPION] == "1"
 
@@ -103,15 +111,7 @@ def test_a_rollback_that_is_cut_short_is_not_undone_by_the_next_registration(
     """Whatever call is the last one: where the champion has moved, the version it left is known as taken down."""
     promote(store, NAME, "1")
     promote(store, NAME, "2")
-    real = store.client.set_registered_model_alias
-
-    def cut(name: str, alias: str, version: str) -> None:
-        real(name, alias, version)
-        if alias == CHAMPION:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(store.client, "set_registered_model_alias", cut)
-    with pytest.raises(KeyboardInterrupt):
+    with cut_after(CHAMPION, store, monkeypatch):
         rollback(store, NAME)
     assert aliases(store)[CHAMPION] == "1"
     assert store.client.get_model_version(NAME, "2").tags[TAKEN_DOWN] == "1"
@@ -124,15 +124,7 @@ def test_a_rollback_that_is_cut_between_the_aliases_says_which_version_it_was_go
     """previous_champion then is the champion itself, and a second try had called it the champion already."""
     promote(store, NAME, "1")
     promote(store, NAME, "2")
-    real = store.client.set_registered_model_alias
-
-    def cut(name: str, alias: str, version: str) -> None:
-        real(name, alias, version)
-        if alias == PREVIOUS:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(store.client, "set_registered_model_alias", cut)
+    with cut_after(PREVIOUS, store, monkeypatch):
         rollback(store, NAME)
     assert aliases(store) == {CHALLENGER: "3", CHAMPION: "2", PREVIOUS: "2"}
     with pytest.raises(BertlineError, match=r"cut short on the way to version 1\. .*`bertline promote .* --version 1`"):
