@@ -32,6 +32,7 @@ Changes = Mapping[str, tuple[str, ...]]
 """Stage -> what has changed of it since dvc.lock was written, in words; a stage without changes is not in it."""
 
 _NAMED = 3  # changes of a stage on its line
+_LONGEST = 4000  # characters of what DVC says: the lock, section or line that it names may be far into it
 _NO_SECTION = re.compile(r"\.foreach' in '[^']*': Could not find '(\w+)'")
 
 
@@ -182,7 +183,7 @@ def _opened(root: Path) -> Iterator[Repo]:
         fix = "Run in a checkout of the project (git clone), or `dvc init`"
         raise BertlineError("not a DVC repository", where=str(root.resolve()), fix=fix) from None
     except DvcException as error:
-        problem = reason(error)
+        problem = reason(error, _LONGEST)
         section = _NO_SECTION.search(problem)
         if section:
             fix = f"Write `{section[1]}: {{}}` there, or its entries"

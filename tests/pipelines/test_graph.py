@@ -144,6 +144,12 @@ def test_a_section_that_params_yaml_lacks_and_dvc_yaml_goes_through_is_named_wit
         read_plan(folder)
 
 
+def test_what_dvc_says_is_told_to_its_end(repo: Repo) -> None:
+    with pytest.raises(BertlineError) as refused:
+        read_plan(repo({name: {"cmd": "true", "outs": ["folder/" * 60 + "out"]} for name in ("first", "second")}))
+    assert {"first", "second"} <= set(re.findall(r"\w+", refused.value.what))
+
+
 CHAIN = in_order(["a", "b", "c", "d"], {"a": set(), "b": {"a"}, "c": {"b"}, "d": {"a"}})
 
 
