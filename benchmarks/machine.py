@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bertline.base.errors import BertlineError, one_line
+from bertline.base.processor import CPU_INFORMATION
 
 Result = TypeVar("Result")
 RESULTS = Path(__file__).parent / "results"
 # What our trainer asks of glibc in its own process (training/device.py), a user of a peer sets in the environment.
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 _LEAST_SECONDS = 5.0
+# Those that matrix products depend on, of x86 and of ARM.
+_INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
 _PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "numpy", "scipy")
 
 
@@ -45,9 +48,14 @@ def for_people(name: str) -> Iterator[None]:
 
 
 def describe() -> dict[str, Any]:
-    """The machine and the versions that a result was measured with."""
+    """The machine and the versions that a result was measured with.
+
+    A cloud calls processors of many generations by one name, so that what they can do stands beside it.
+    """
+    known = (_of_processor("flags") or _of_processor("Features")).split()  # on x86, on ARM
     return {
-        "cpu": _cpu_name(),
+        "cpu": _of_processor("model name") or platform.processor(),
+        "instructions": [name for name in _INSTRUCTIONS if name in known],
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
@@ -56,12 +64,14 @@ def describe() -> dict[str, Any]:
     }
 
 
-def _cpu_name() -> str:
+def _of_processor(key: str) -> str:
+    """What Linux says of the first processor under a key; "" where it says nothing."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = CPU_INFORMATION.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+        return ""
+    named = (line.partition(":") for line in lines)
+    return next((value.strip() for name, _, value in named if name.strip() == key), "")
 
 
 def _version(package: str) -> str | None:

@@ -49,13 +49,19 @@ def main() -> None:
         if name not in _known(options):
             row = measure(replace(Pretrain(threads=1), **ROWS[name]), options)
             rows = _known(options) | {name: row}  # read anew: another process may have added to it
-            write_result(options.name, {"cpu_minutes": options.cpu_minutes, "rows": rows})
+            write_result(options.name, settings_of(options) | {"rows": rows})
             print(f"{name}: {row}", flush=True)
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What all rows of a result have in common: the time of each, and the text."""
+    store, vocabulary = TokenStore.open(options.tokens / "train"), read_vocab(options.vocab)
+    return {"cpu_minutes": options.cpu_minutes, "tokens": len(store.ids), "vocabulary": len(vocabulary)}
 
 
 def _known(options: argparse.Namespace) -> dict[str, Any]:
     found = read_result(options.name)
-    return dict(found["rows"]) if found.get("cpu_minutes") == options.cpu_minutes else {}
+    return dict(found.get("rows", {})) if settings_of(options).items() <= found.items() else {}
 
 
 def measure(config: Pretrain, options: argparse.Namespace) -> dict[str, Any]:

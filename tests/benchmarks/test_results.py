@@ -54,6 +54,19 @@ def test_one_shape_alone_leaves_the_others_as_they_were(call: Call, tmp_path: Pa
     assert {shape: row["settings"]["dropout"] for shape, row in shapes.items()} == {"tiny": 0.2, "mini": 0.1}
 
 
+@pytest.mark.parametrize("other", [{"model name": "Other"}, {"flags": "fma avx2"}])
+def test_results_of_another_processor_are_not_mixed_with_these(
+    call: Call, other: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor = {"model name": "EPYC", "flags": "fma avx2 avx512f avx512_bf16"}
+    monkeypatch.setattr(machine, "CPU_INFORMATION", tmp_path / "cpuinfo")
+    for shape, found in {"tiny": processor, "mini": processor | other}.items():
+        (tmp_path / "cpuinfo").write_text("".join(f"{key}\t: {value}\n" for key, value in found.items()))
+        call("--peer", "--shapes", shape)
+    assert results(tmp_path)["shapes"].keys() == {"mini"}
+    assert results(tmp_path)["machine"]["cpu"] == (processor | other)["model name"]
+
+
 def test_ours_alone_does_not_take_the_place_of_a_comparison(call: Call, tmp_path: Path) -> None:
     call("--peer", "--shapes", "tiny")
     compared = results(tmp_path)

@@ -122,6 +122,7 @@ def test_of_a_folder_the_texts_are_taken(raw: Path) -> None:
     entry = get(raw, "file:texts")
     assert files(raw) == [f"texts/{name}" for name in taken]
     assert entry["files"] == len(taken)
+    assert entry["left_out"] == 3  # README.md, rows.csv and wiki_xx; what is hidden is no part of the folder
     assert entry["bytes"] == len(taken) * len(CONTENT)
     assert entry["sha256"] == sha256_directory(raw / "texts")
 

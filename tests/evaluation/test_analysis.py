@@ -77,6 +77,16 @@ def test_labels_have_the_precision_recall_and_f1_of_scikit_learn() -> None:
         assert got == pytest.approx([column[place] for column in expected], abs=1e-6)
 
 
+def test_of_many_labels_the_commonest_are_shown_and_how_many_there_are() -> None:
+    rows = [{"id": str(n), "text": "x", "label": f"{n % 31}"} for n in range(33)]
+    table = slices(info("classification"), rows, rows)[1]
+    assert table["by"] == "label, the 30 commonest of 31"
+    shown = [part["slice"] for part in table["slices"]]
+    assert len(shown) == 30
+    assert shown[:2] == ["0", "1"]  # two rows each; of the others, which have one, the last by name is left out
+    assert "9" not in shown
+
+
 def test_entities_are_told_apart_by_type() -> None:
     rows = [{"id": "1", "words": ["a", "b", "c"], "tags": ["B-PER", "O", "B-LOC"]}]
     predictions = [{"tags": ["B-PER", "B-PER", "O"], "scores": [0.9, 0.8, 0.7]}]

@@ -214,6 +214,7 @@ def test_questions_without_answer_are_learned_and_answered_with_nothing(tmp_path
     settings = read_json(artifacts.finetuned("toy_span") / "inference.json")
     assert settings["may_be_unanswerable"]
     assert settings["null_threshold"] != 0
+    assert f"- One seed was run, {RECIPE.seed}." in (artifacts.finetuned("toy_span") / "README.md").read_text()
 
 
 def spans() -> dict[str, list[Row]]:

@@ -42,6 +42,7 @@ def failing(artifacts: Artifacts, kind: Kind, name: str, text: str | bytes, **op
         build(artifacts, kind, name, **options)
     assert not artifacts.task("mine").exists()
     assert "\n" not in str(caught.value)
+    assert str(artifacts.root) not in str(caught.value)  # files are called as params.yaml calls them
     assert caught.value.fix
     return str(caught.value)
 
@@ -126,11 +127,12 @@ def test_a_tsv_has_no_quotes(artifacts: Artifacts) -> None:
     ]
 
 
-def test_labels_of_jsonl_become_texts_and_ids_are_kept(artifacts: Artifacts) -> None:
+@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson"])
+def test_labels_of_jsonl_become_texts_and_ids_are_kept(artifacts: Artifacts, name: str) -> None:
     lines = [{"id": 7, "text": "a", "label": 1}, {"id": "x", "text": "b", "label": True}]
-    put(artifacts, "a.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-    files = {"validation": "data/sources/a.jsonl", "test": "data/sources/a.jsonl"}
-    rows = build(artifacts, "classification", "a.jsonl", **files)["train"]
+    put(artifacts, name, "".join(json.dumps(line) + "\n" for line in lines))
+    files = {"validation": f"data/sources/{name}", "test": f"data/sources/{name}"}
+    rows = build(artifacts, "classification", name, **files)["train"]
     assert rows == [{"id": "7", "text": "a", "label": "1"}, {"id": "x", "text": "b", "label": "true"}]
 
 

@@ -164,8 +164,13 @@ def read_jsonl(path: Path) -> Iterator[JsonRow]:
     return (row for _, row in numbered_jsonl(path))
 
 
-def numbered_jsonl(path: Path) -> Iterator[tuple[int, JsonRow]]:
-    """As read_jsonl, each row with the number of its line, from 1: empty lines are no rows."""
+def numbered_jsonl(path: Path, shown: str = "") -> Iterator[tuple[int, JsonRow]]:
+    """As read_jsonl, each row with the number of its line, from 1: empty lines are no rows.
+
+    Args:
+        path: of the file.
+        shown: how messages call it, if not by its path.
+    """
     try:
         lines = path.open("rb")
     except FileNotFoundError:
@@ -174,7 +179,7 @@ def numbered_jsonl(path: Path) -> Iterator[tuple[int, JsonRow]]:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            where = f"{path}, line {number}"
+            where = f"{shown or path}, line {number}"
             row = parse_json(line, where, "Write one whole JSON object a line")
             if not isinstance(row, dict):
                 raise BertlineError("not a JSON object", where=where, fix="Write one object a line")

@@ -194,8 +194,9 @@ def _put(source: Source, found: _Found, directory: Path, name: PurePosixPath) ->
 
 def _copy_folder(source: Source, origin: Path, directory: Path) -> Entry:
     path = _free(source, directory, PurePosixPath(origin.name))
-    texts = [file for file in sorted(origin.rglob("*")) if file.is_file() and is_text(file.name)]
-    texts = [file for file in texts if not any(part.startswith(".") for part in file.relative_to(origin).parts)]
+    files = [file for file in sorted(origin.rglob("*")) if file.is_file()]
+    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(origin).parts)]
+    texts = [file for file in files if is_text(file.name)]
     if not texts:
         what = f"no text file ({', '.join(FORMATS)}, also compressed) in folder {origin}"
         raise BertlineError(what, where=where(source.address), fix="Put text files there, or name one file")
@@ -206,7 +207,8 @@ def _copy_folder(source: Source, origin: Path, directory: Path) -> Entry:
         _copy(file, path / inside)
     found, size = sha256_directory(path), sum(file.stat().st_size for file in texts)
     _check(source, found, size)
-    return _row(source, path.relative_to(directory), found, size) | {"files": len(texts)}
+    row = _row(source, path.relative_to(directory), found, size)
+    return row | {"files": len(texts), "left_out": len(files) - len(texts)}
 
 
 def _copy(origin: Path, path: Path) -> None:

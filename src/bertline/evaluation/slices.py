@@ -92,6 +92,8 @@ def _by_entity(rows: Sequence[Row], predictions: Sequence[Row]) -> Iterator[Tabl
 def _found_and_missed(by: str, counts: Mapping[Hashable, Sequence[int]]) -> Table:
     """Precision, recall and F1 of each class, the commonest first."""
     order = sorted(counts, key=lambda name: (-counts[name][2], str(name)))[:_MOST]
+    if len(order) < len(counts):
+        by = f"{by}, the {_MOST} commonest of {len(counts):,}"
     metrics = ("precision", "recall", "f1")
     found = []
     for name in order:

@@ -43,7 +43,7 @@ needs beside the network.
 - Rows: {train:,} for training and {validation:,} for validation; {source}. {licence}
 - Start: the encoder that the same pipeline run has pre-trained, and a new head.
 - {recipe}.
-- The seeds from {first} to {last} were run. This is seed {kept}, the one with the median score on the validation rows.
+- {seeds}
 
 ## How well it does on its validation rows
 
@@ -72,7 +72,6 @@ def finetuned_card(starts: Sequence[Start], config: Finetune, builder: str) -> s
     """
     kept, material = starts[0], starts[0].material
     info = material.data.task
-    seeds = sorted(kept.runs)
     return _CARD.format(
         name=info.name,
         pipeline_tag=PIPELINE_TAGS[info.kind],
@@ -86,9 +85,7 @@ def finetuned_card(starts: Sequence[Start], config: Finetune, builder: str) -> s
         source=info.source,
         licence=licence_of_rows(builder),
         recipe=", ".join(f"{name} {value}" for name, value in _recipe(config)),
-        first=seeds[0],
-        last=seeds[-1],
-        kept=kept.kept_seed,
+        seeds=_seeds(sorted(kept.runs), kept.kept_seed),
         heading=" | ".join(COLUMNS[start.name] for start in starts),
         columns="|---" * len(starts),
         scores="\n".join(_score_rows(starts, info)),
@@ -98,6 +95,13 @@ def finetuned_card(starts: Sequence[Start], config: Finetune, builder: str) -> s
 
 def _labels(info: TaskInfo) -> str:
     return f"\n\nLabels: {', '.join(f'`{label}`' for label in info.labels)}." if info.labels else ""
+
+
+def _seeds(run: Sequence[int], kept: int) -> str:
+    if len(run) == 1:
+        return f"One seed was run, {kept}."
+    which = f"This is seed {kept}, the one with the median score on the validation rows."
+    return f"The seeds from {run[0]} to {run[-1]} were run. {which}"
 
 
 def _recipe(config: Finetune) -> Iterator[tuple[str, object]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bertline.pretraining.randomness import Places, Words, below, permute, scramble, uniform
 
-LEAST_SHARE = 4  # each segment of a pair gets a fourth of the room at least, if its document has so much
+LEAST_SHARE = 4  # where a pair is cut to fit, each segment keeps a fourth of the room, if it has so much
 _LONGEST_WORD = 32  # pieces: so far a word's start is sought
 _CHUNK = 1 << 22  # sentences looked at together
 

@@ -4,7 +4,7 @@
 |---|---|
 | .csv | RFC 4180: quotes around texts with commas or line ends, quotes inside doubled |
 | .tsv | nothing is quoted, as in GLUE |
-| .jsonl | an object a line |
+| .jsonl, .ndjson | an object a line |
 | .parquet | a table; lists and structures as they are |
 | .conll | a word a line, columns separated by spaces, blank lines between sentences |
 | .json | SQuAD, v1.1 or v2.0 |
@@ -56,6 +56,7 @@ def _reader(path: Path, shown: str) -> Callable[[Path, str], Iterator[Record]]:
         ".csv": _csv,
         ".tsv": _tsv,
         ".jsonl": _jsonl,
+        ".ndjson": _jsonl,
         ".parquet": parquet_records,
         ".conll": _conll,
         ".json": squad_records,
@@ -150,7 +151,7 @@ def _record(header: Sequence[str], fields: Sequence[str], where: str, quoting: A
 
 
 def _jsonl(path: Path, shown: str) -> Iterator[Record]:
-    for number, row in numbered_jsonl(path):
+    for number, row in numbered_jsonl(path, shown):
         yield f"{shown}, line {number}", row
 
 

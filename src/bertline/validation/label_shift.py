@@ -97,11 +97,12 @@ def _right(places: NDArray[np.int64], words: NDArray[np.int64], classes: NDArray
     texts = csr_array((np.ones(ends[-1]), words[~seen], ends), shape=(rows - half, _FEATURES))
     priors = np.log(np.bincount(classes[:half], minlength=kinds) + _SMOOTHING)
     best, told = np.full(rows - half, -np.inf), np.zeros(rows - half, np.intp)
+    seen_words, seen_classes = words[seen], classes[places[seen]]
     for first in range(0, kinds, _CLASSES):  # a few at a time: hundreds of classes by 16,384 words would be gigabytes
         some = np.arange(first, min(first + _CLASSES, kinds))
-        of = classes[places[seen]] - first
+        of = seen_classes - first
         among = (of >= 0) & (of < len(some))
-        counts = np.bincount(of[among] * _FEATURES + words[seen][among], minlength=len(some) * _FEATURES)
+        counts = np.bincount(of[among] * _FEATURES + seen_words[among], minlength=len(some) * _FEATURES)
         smoothed = counts.reshape(len(some), _FEATURES) + _SMOOTHING
         scores = texts @ np.log(smoothed / smoothed.sum(axis=1, keepdims=True)).T + priors[some]
         better = scores.max(axis=1) > best
