@@ -42,7 +42,7 @@ def failing(artifacts: Artifacts, kind: Kind, name: str, text: str | bytes, **op
         build(artifacts, kind, name, **options)
     assert not artifacts.task("mine").exists()
     assert "\n" not in str(caught.value)
-    assert str(artifacts.root) not in str(caught.value)  # files are called as params.yaml calls them
+    assert str(artifacts.data) not in str(caught.value)  # files are called as params.yaml calls them
     assert caught.value.fix
     return str(caught.value)
 

@@ -1,4 +1,4 @@
-"""The optimizers and their groups, LAMB by its paper, and the learning-rate schedules."""
+"""The optimizers and their groups, LAMB and Muon by their papers, and the learning-rate schedules."""
 
 import math
 
@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from bertline.model.bert import BertConfig, BertForPreTraining
 from bertline.training.checkpoint import optimizer_tensors, restore_optimizer
+from bertline.training.muon import orthogonalized
 from bertline.training.optimizer import Lamb, learning_rate_factor, make_optimizer, set_learning_rate
 
 schedules = st.sampled_from(["linear", "cosine", "trapezoid"])
 warmups = st.floats(0, 0.95)
 fractions = st.floats(0, 1)
-names = pytest.mark.parametrize("name", ["adamw", "lamb"])
+names = pytest.mark.parametrize("name", ["adamw", "lamb", "muon"])
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_biases_and_norms_alone_do_not_decay(model, name):
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     # Of decay alone, LAMB makes a step as long as the weights, times the rate.
-    decayed = {"adamw": 1 - 0.5 * 0.1, "lamb": 1 - 0.5}[name]
+    decayed = 1 - 0.5 if name == "lamb" else 1 - 0.5 * 0.1
     for key, parameter in model.named_parameters():
         spared = key.endswith("bias") or "norm" in key
         torch.testing.assert_close(parameter.detach(), before[key] * (1.0 if spared else decayed))
@@ -56,7 +57,7 @@ def test_the_learning_rate_is_set_for_every_group(model, name):
 
 
 def test_an_unknown_optimizer_names_the_known_ones(model):
-    with pytest.raises(ValueError, match="choose adamw or lamb"):
+    with pytest.raises(ValueError, match="choose adamw, lamb or muon"):
         make_optimizer(model, "sgd", learning_rate=0.1, weight_decay=0.0)
 
 
@@ -173,7 +174,8 @@ def test_an_optimizer_that_is_restored_goes_on_to_the_last_bit(model, name):
         batch_step(model, optimizers[0], number)
     other.load_state_dict(model.state_dict())
     saved = {key: value.clone() for key, value in optimizer_tensors(model, optimizers[0]).items()}
-    assert {key.split("/")[0] for key in saved} == {"exp_avg", "exp_avg_sq", "step"}
+    more = {"momentum"} if name == "muon" else set()
+    assert {key.split("/")[0] for key in saved} == {"exp_avg", "exp_avg_sq", "step"} | more
     restore_optimizer(other, optimizers[1], saved)
     for number in (4, 5):
         for each, optimizer in zip((model, other), optimizers, strict=True):
@@ -183,6 +185,63 @@ def test_an_optimizer_that_is_restored_goes_on_to_the_last_bit(model, name):
     assert states[0].keys() == states[1].keys() == saved.keys()
     assert all(torch.equal(states[0][key], states[1][key]) for key in saved)
     assert states[1]["step/mlm_bias"].item() == 5.0
+
+
+@given(
+    rows=st.integers(4, 24), columns=st.integers(4, 24), seed=st.integers(0, 99), size=st.sampled_from([1e-6, 1, 1e6])
+)
+def test_an_orthogonalized_matrix_keeps_its_directions_and_loses_their_lengths(rows, columns, seed, size):
+    generator = torch.Generator().manual_seed(seed)
+    left, _, right = torch.linalg.svd(torch.randn(rows, columns, generator=generator), full_matrices=False)
+    lengths = torch.logspace(0, -2, min(rows, columns))
+    found = orthogonalized((size * (left * lengths) @ right)[None])[0]
+    along = left.T @ found @ right.T
+    assert ((along.diagonal() > 0.6) & (along.diagonal() < 1.3)).all()
+    torch.testing.assert_close(along, torch.diag(along.diagonal()), atol=1e-4, rtol=0)
+
+
+def test_muon_steps_as_that_of_torch_does_and_each_of_queries_keys_and_values_by_itself(model):
+    ours = make_optimizer(model, "muon", learning_rate=0.1, weight_decay=0.1)
+    layer = model.bert.layers[0]
+    names = ["attention.output.weight", "intermediate.weight", "output.weight"]
+    whole = [dict(layer.named_parameters())[name] for name in names]
+    parts = [*whole, *layer.attention.qkv.weight.chunk(3)]
+    theirs = [torch.nn.Parameter(part.detach().clone()) for part in parts]
+    peer = torch.optim.Muon(theirs, lr=0.1, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for number in (1, 2, 3):
+        generator = torch.Generator().manual_seed(number)
+        for parameter in model.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+        gradients = [*(each.grad for each in whole), *layer.attention.qkv.weight.grad.chunk(3)]
+        for each, gradient in zip(theirs, gradients, strict=True):
+            each.grad = gradient.clone()
+        ours.step()
+        peer.step()
+    moved = [*whole, *layer.attention.qkv.weight.chunk(3)]
+    for one, other in zip(moved, theirs, strict=True):  # theirs computes in bfloat16; a step is 0.02 a number
+        torch.testing.assert_close(one, other, atol=2e-3, rtol=0)
+
+
+def test_muon_moves_embeddings_heads_and_vectors_as_adamw_does(model):
+    other = BertForPreTraining(BertConfig(50, 8, 1, 2, 16, max_positions=8))
+    other.load_state_dict(model.state_dict())
+    for each, name in ((model, "muon"), (other, "adamw")):
+        optimizer = make_optimizer(each, name, learning_rate=0.1, weight_decay=0.1)
+        for number in (1, 2):
+            batch_step(each, optimizer, number)
+    same = {
+        name
+        for (name, one), two in zip(model.named_parameters(), other.parameters(), strict=True)
+        if torch.equal(one, two)
+    }
+    assert {name for name, _ in model.named_parameters()} - same == {
+        "bert.layers.0.attention.qkv.weight",
+        "bert.layers.0.attention.output.weight",
+        "bert.layers.0.intermediate.weight",
+        "bert.layers.0.output.weight",
+        "bert.pooler.weight",
+        "mlm_transform.weight",
+    }
 
 
 def test_lamb_is_an_ordinary_torch_optimizer():

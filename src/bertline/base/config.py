@@ -141,7 +141,9 @@ class Pretrain:
     ramp_from: int = option(0, "begin with so many sequences a step and double up to batch_size; 0: no ramp", rare=True)
     ramp_share: float = option(0.1, "share of the budget until the ramp has reached batch_size", rare=True)
     second_phase: SecondPhase = option(SecondPhase(), "longer sequences for the last part", rare=True)
-    optimizer: Literal["adamw", "lamb"] = option("adamw", "lamb: for batches of thousands")
+    optimizer: Literal["adamw", "lamb", "muon"] = option(
+        "adamw", "muon: learns more from each step; lamb: for batches of thousands"
+    )
     learning_rate: float = option(1.2e-3, "peak")
     schedule: Literal["linear", "cosine", "trapezoid"] = option("linear", "after the warm-up")
     warmup: float = option(0.05, "share of the budget")

@@ -28,6 +28,7 @@ from bertline.pretraining.plan import tokens_at_once
 from bertline.pretraining.randomness import DROPOUT, seed_of
 from bertline.training import checkpoint
 from bertline.training.averaging import WeightAverage
+from bertline.training.device import usable_precision
 from bertline.training.distributed import World
 from bertline.training.optimizer import make_optimizer, set_learning_rate
 
@@ -66,7 +67,11 @@ class Learner:
                 if unused is not None:
                     unused.requires_grad_(False)
         self.optimizer = make_optimizer(
-            self.model, config.optimizer, learning_rate=config.learning_rate, weight_decay=config.weight_decay
+            self.model,
+            config.optimizer,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            precision=usable_precision(device.type, config.precision),
         )
         self.average = WeightAverage()
         self.network: Any = DistributedDataParallel(self.model) if world.size > 1 else self.model

@@ -71,7 +71,7 @@ def pretraining_card(
     return _CARD.format(
         size=Path(config.init_from).name or config.model,
         from_where="further" if config.init_from else "from scratch",
-        optimizer_name={"adamw": "AdamW", "lamb": "LAMB"}[config.optimizer],
+        optimizer_name={"adamw": "AdamW", "lamb": "LAMB", "muon": "Muon"}[config.optimizer],
         layers=shape.layers,
         hidden_size=shape.hidden_size,
         vocab_size=shape.vocab_size,

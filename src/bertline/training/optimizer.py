@@ -1,4 +1,4 @@
-"""What both trainers step with: AdamW or LAMB with BERT's decay groups, and the learning-rate schedules.
+"""What both trainers step with: AdamW, LAMB or Muon with BERT's decay groups, and the learning-rate schedules.
 
 optimizer = make_optimizer(model, "adamw", learning_rate=1e-3, weight_decay=0.01)
 set_learning_rate(optimizer, 1e-3 * learning_rate_factor(step / steps, "linear", warmup=0.05))
@@ -10,6 +10,8 @@ from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
+
+from bertline.training.muon import Muon
 
 TRAPEZOID_DECAY = 0.2  # share of the budget over which the trapezoid comes down
 _SCALE = "scale"  # key of a parameter group: its share of the learning rate
@@ -23,42 +25,54 @@ def make_optimizer(
     learning_rate: float,
     weight_decay: float,
     scale: Callable[[str], float] = lambda _: 1.0,
+    precision: str = "fp32",
 ) -> torch.optim.Optimizer:
-    """An optimizer over the trainable parameters: "adamw" (Loshchilov & Hutter 2019; one fused kernel) or "lamb".
+    """An optimizer over the trainable parameters: "adamw" (Loshchilov & Hutter 2019; one fused kernel), "lamb", "muon".
 
     Weight decay is for matrices and embeddings; biases and layer norms, the vectors, have none, and LAMB gives them no
-    trust ratio either, as its authors' code.
+    trust ratio either, as its authors' code. Muon is for the matrices of hidden layers, and moves the rest as AdamW.
 
     Args:
         model: whose parameters are trained, those with `requires_grad`.
-        name: adamw or lamb.
+        name: adamw, lamb or muon.
         learning_rate: of the first step; `set_learning_rate` sets it for the others.
         weight_decay: of the matrices.
         scale: name of a parameter -> share of the learning rate that it moves with.
+        precision: what Muon's own products are made in, "fp32" or "bf16".
 
     Raises:
         ValueError: no such optimizer.
     """
-    if name not in ("adamw", "lamb"):
-        raise ValueError(f"no optimizer named {name!r}; choose adamw or lamb")
-    trainable = [(scale(key), parameter) for key, parameter in model.named_parameters() if parameter.requires_grad]
+    if name not in ("adamw", "lamb", "muon"):
+        raise ValueError(f"no optimizer named {name!r}; choose adamw, lamb or muon")
+    alike: dict[tuple[float, bool, int], list[Tensor]] = {}
+    for key, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            kind = (scale(key), parameter.ndim > 1, _matrices_in(key, parameter) if name == "muon" else 0)
+            alike.setdefault(kind, []).append(parameter)
     groups: list[dict[str, Any]] = []
-    for share in dict.fromkeys(share for share, _ in trainable):
-        parameters = [parameter for other, parameter in trainable if other == share]
-        matrices = [parameter for parameter in parameters if parameter.ndim > 1]
-        vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
-        scaled = {} if share == 1.0 else {_SCALE: share}
-        groups.append({"params": matrices, "weight_decay": weight_decay, **scaled})
-        groups.append({"params": vectors, "weight_decay": 0.0, **scaled})
-        if name == "lamb":
-            groups[-1]["layer_adaptation"] = False
+    for (share, decays, matrices), parameters in alike.items():
+        groups.append({"params": parameters, "weight_decay": weight_decay if decays else 0.0})
+        groups[-1] |= {} if share == 1.0 else {_SCALE: share}
+        groups[-1] |= {"layer_adaptation": decays} if name == "lamb" else {}
+        groups[-1] |= {"parts": matrices} if name == "muon" else {}
     optimizer: torch.optim.Optimizer
     if name == "lamb":
         optimizer = Lamb(groups, lr=learning_rate, betas=BETAS, eps=EPSILON)
+    elif name == "muon":
+        computed_in = torch.bfloat16 if precision == "bf16" else torch.float32
+        optimizer = Muon(groups, kind=computed_in, lr=learning_rate, betas=BETAS, eps=EPSILON, fused=True)
     else:
         optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS, eps=EPSILON, fused=True)
     set_learning_rate(optimizer, learning_rate)
     return optimizer
+
+
+def _matrices_in(name: str, parameter: Tensor) -> int:
+    """How many matrices from hidden states to hidden states a parameter is; none: a vector, an embedding, a head."""
+    if parameter.ndim != 2 or "embeddings" in name or name.startswith("nsp."):
+        return 0
+    return 3 if name.endswith("qkv.weight") else 1
 
 
 class Lamb(torch.optim.Optimizer):
