@@ -98,6 +98,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "average_every": 2,
     },
     "mlm alone, lamb": {"objective": "mlm", "optimizer": "lamb"},
+    "muon": {"optimizer": "muon"},
 }
 
 

@@ -200,8 +200,9 @@ def test_an_orthogonalized_matrix_keeps_its_directions_and_loses_their_lengths(r
     torch.testing.assert_close(along, torch.diag(along.diagonal()), atol=1e-4, rtol=0)
 
 
-def test_muon_steps_as_that_of_torch_does_and_each_of_queries_keys_and_values_by_itself(model):
-    ours = make_optimizer(model, "muon", learning_rate=0.1, weight_decay=0.1)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_muon_steps_as_that_of_torch_does_and_each_of_queries_keys_and_values_by_itself(model, precision):
+    ours = make_optimizer(model, "muon", learning_rate=0.1, weight_decay=0.1, precision=precision)
     layer = model.bert.layers[0]
     names = ["attention.output.weight", "intermediate.weight", "output.weight"]
     whole = [dict(layer.named_parameters())[name] for name in names]
@@ -219,7 +220,7 @@ def test_muon_steps_as_that_of_torch_does_and_each_of_queries_keys_and_values_by
         peer.step()
     moved = [*whole, *layer.attention.qkv.weight.chunk(3)]
     for one, other in zip(moved, theirs, strict=True):  # theirs computes in bfloat16; a step is 0.02 a number
-        torch.testing.assert_close(one, other, atol=2e-3, rtol=0)
+        torch.testing.assert_close(one, other, atol=4e-3, rtol=0)
 
 
 def test_muon_moves_embeddings_heads_and_vectors_as_adamw_does(model):

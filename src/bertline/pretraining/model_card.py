@@ -58,6 +58,11 @@ Fine-tuning on a task in the language and domain of its text. It repeats what th
 included; it is no source of facts, and its sentences for `[MASK]` have not been reviewed by anyone.
 """
 
+_OPTIMIZERS = {
+    "adamw": "AdamW",
+    "lamb": "LAMB",
+    "muon": "Muon, and AdamW for embeddings, heads, biases and norms",
+}
 _STARTS = {
     "ppmi": "token embeddings from the text's own co-occurrences (PPMI, truncated SVD), output bias from frequencies",
     "normal": "random weights",
@@ -71,7 +76,7 @@ def pretraining_card(
     return _CARD.format(
         size=Path(config.init_from).name or config.model,
         from_where="further" if config.init_from else "from scratch",
-        optimizer_name={"adamw": "AdamW", "lamb": "LAMB", "muon": "Muon"}[config.optimizer],
+        optimizer_name=_OPTIMIZERS[config.optimizer],
         layers=shape.layers,
         hidden_size=shape.hidden_size,
         vocab_size=shape.vocab_size,
