@@ -28,11 +28,15 @@ ROWS: dict[str, dict[str, Any]] = {
     "tiny, 64 x 64, rate 6e-4": {"learning_rate": 6e-4},
     "tiny, 64 x 64, rate 2.5e-3": {"learning_rate": 2.5e-3},
     "tiny, 64 x 64, rate 5e-3": {"learning_rate": 5e-3},
+    "tiny, 64 x 64, Muon, rate 3e-3": {"optimizer": "muon", "learning_rate": 3e-3},
+    "2/256, 64 x 64, Muon, rate 3e-3": {"model": "2/256", "optimizer": "muon", "learning_rate": 3e-3},
+    "mini, 64 x 64, Muon, rate 3e-3": {"model": "mini", "optimizer": "muon", "learning_rate": 3e-3},
     "2/256, 64 x 64": {"model": "2/256", "learning_rate": 1e-3},
     "mini, 32 x 64": {"model": "mini", "batch_size": 32, "learning_rate": 1e-3},
     "mini, 64 x 64": {"model": "mini", "learning_rate": 1e-3},
     "small, 32 x 64": {"model": "small", "batch_size": 32, "learning_rate": 6e-4},
 }
+_RECIPE = ("model", "optimizer", "batch_size", "sequence_length", "learning_rate")
 _TRIAL_STEPS = 150  # fewer promise more than a long run keeps: a core that begins is faster than one at work
 
 
@@ -78,7 +82,7 @@ def measure(config: Pretrain, options: argparse.Namespace) -> dict[str, Any]:
         "cpu_minutes": seconds / 60,
         "train": metrics["train"],
         "validation": metrics["validation"],
-        "recipe": {key: getattr(config, key) for key in ("model", "batch_size", "sequence_length", "learning_rate")},
+        "recipe": {key: getattr(config, key) for key in _RECIPE},
     }
 
 
