@@ -196,8 +196,8 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_json(value: Any) -> str:
-    """sha256 of a value of JSON: the same whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    """sha256 of a value of JSON, the same whatever the order of its keys; what is none, a date of YAML, as its text."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def sha256_directory(path: Path, pattern: str = "*") -> str:
