@@ -150,6 +150,16 @@ def _card(title: str, pipeline_tag: str, params: Params, sections: Mapping[str, 
     return f"{head}\n\n# {title}\n\n{body}\n"
 
 
+def with_origin_of(card: str, earlier: str) -> str:
+    """A card with the last two sections of an earlier one of the same model: the carbon and lineage of its making."""
+    told, heading, _ = card.partition(_ORIGIN)
+    _, known, origin = earlier.partition(_ORIGIN)
+    return told + heading + origin if known else card
+
+
+_ORIGIN = "\n## Carbon\n"
+
+
 def _serving(params: Params, key: str) -> str:
     uri = f"models:/{params.register.prefix}-{key}@champion"
     return f'```bash\nmlflow models serve -m "{uri}" --env-manager local --port 5001\n```'
