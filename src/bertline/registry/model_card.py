@@ -145,7 +145,8 @@ def _start(params: Params) -> str:
 
 
 def _card(title: str, pipeline_tag: str, params: Params, sections: Mapping[str, str]) -> str:
-    head = f"---\nlanguage: {params.documents.language}\nlibrary_name: transformers\npipeline_tag: {pipeline_tag}\n---"
+    language = f'"{params.documents.language}"'  # the Hub reads YAML 1.1, where no, Norwegian, is false
+    head = f"---\nlanguage: {language}\nlibrary_name: transformers\npipeline_tag: {pipeline_tag}\n---"
     body = "\n\n".join(f"## {heading}\n\n{text}" for heading, text in sections.items())
     return f"{head}\n\n# {title}\n\n{body}\n"
 
