@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from bertline.base.options import STRICT, not_negative, option, require
 
+ENCODER = "encoder"
+"""What the pre-trained model is called, where the others are called by their task."""
+
 
 @dataclass(frozen=True)
 class Register:
