@@ -18,7 +18,6 @@ import argparse
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -29,6 +28,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError, one_line
 from bertline.base.files import exclusive_lock, write_text
+from bertline.base.git import run_git
 from bertline.base.params import write_params
 from bertline.registry.address import store_uri
 from pipelines.graph import share_cache
@@ -196,11 +196,7 @@ def git(folder: Path, *arguments: str) -> str:
     Raises:
         BertlineError: it failed; its own message.
     """
-    # Prefect and hooks may have set variables that point git elsewhere; GIT_CONFIG_* are a person's, or CI's, settings.
-    kept = (name for name in os.environ if not name.startswith("GIT_") or name.startswith("GIT_CONFIG_"))
-    environment = {name: os.environ[name] for name in kept}
-    command = ["git", "-C", str(folder), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = run_git(folder, *arguments)
     if done.returncode:
         what = _complaint(done.stderr) or f"exit status {done.returncode}"
         fix = what_to_do(what)

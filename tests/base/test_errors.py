@@ -2,7 +2,7 @@
 
 import pytest
 
-from bertline.base.errors import BertlineError, masked, one_line
+from bertline.base.errors import BertlineError, masked, one_line, reason
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,13 @@ def test_passwords_and_tokens_are_masked_wherever_they_stand(text: str, shown: s
 )
 def test_what_holds_no_password_stays_as_it_is(text: str) -> None:
     assert masked(text) == text
+
+
+@pytest.mark.parametrize("before", range(240, 300, 7))
+def test_a_password_is_masked_wherever_a_long_text_is_cut(before: int) -> None:
+    shown = reason(ValueError(f"{'x' * before} https://me:verysecretpassword@host refused"))
+    assert len(shown) <= 300
+    assert "very" not in shown
 
 
 def test_a_full_disk_is_known_behind_the_error_of_a_store() -> None:

@@ -93,6 +93,95 @@ def test_what_a_killed_process_had_begun_is_removed_by_the_next_and_what_a_livin
     assert os.listdir(tmp_path) == ["out [1]"]
 
 
+REPLACE = """
+    import os, shutil, signal, sys
+    from pathlib import Path
+    from bertline.base.files import atomic_directory
+
+    def stopped(*_, **__):
+        if sys.argv[2] == "waits":
+            print("between", flush=True)
+            sys.stdin.readline()
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    if sys.argv[3] == "between the names":
+        first = Path.replace
+
+        def replace(self, target):
+            if self.suffix == ".tmp":
+                stopped()
+            return first(self, target)
+
+        Path.replace = replace
+    else:
+        shutil.rmtree = stopped
+    with atomic_directory(Path(sys.argv[1])) as temporary:
+        (temporary / "a").write_text("new")
+    """
+
+
+@pytest.mark.parametrize(("when", "left"), [("between the names", "old"), ("while the old is removed", "new")])
+def test_what_a_replacement_had_set_aside_when_it_was_killed_is_put_back_or_removed(
+    when: str, left: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "out [1]"
+    with atomic_directory(path) as temporary:
+        (temporary / "a").write_text("old")
+    killed = python(REPLACE, path, "dies", when)
+    assert killed.wait(timeout=60) == -signal.SIGKILL
+    killed.communicate()
+    assert len(os.listdir(tmp_path)) == 2
+    with pytest.raises(RuntimeError), atomic_directory(path):
+        assert (path / "a").read_text() == left
+        raise RuntimeError
+    assert (path / "a").read_text() == left
+    assert os.listdir(tmp_path) == ["out [1]"]
+
+
+def test_what_was_set_aside_for_a_longer_name_is_not_touched(tmp_path: Path) -> None:
+    aside = tmp_path / ".out.v2.abcd_123.old" / "out.v2"
+    aside.mkdir(parents=True)
+    with atomic_directory(tmp_path / "out"):
+        pass
+    assert aside.is_dir()
+    with atomic_directory(tmp_path / "out.v2"):
+        assert (tmp_path / "out.v2").is_dir()
+    assert sorted(os.listdir(tmp_path)) == ["out", "out.v2"]
+
+
+def test_what_a_living_process_has_set_aside_is_left_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    with atomic_directory(path) as temporary:
+        (temporary / "a").write_text("old")
+    living = python(REPLACE, path, "waits", "between the names", stdin=subprocess.PIPE)
+    assert living.stdout is not None and living.stdout.readline() == "between\n"
+    with pytest.raises(RuntimeError), atomic_directory(path):
+        assert not path.exists()
+        raise RuntimeError
+    _, errors = living.communicate("\n", timeout=60)
+    assert living.returncode == 0, errors
+    assert (path / "a").read_text() == "new"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_replacement_that_fails_puts_the_old_directory_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, first = tmp_path / "out", Path.replace
+    with atomic_directory(path) as temporary:
+        (temporary / "a").write_text("old")
+
+    def replace(self: Path, target: Path) -> Path:
+        if self.suffix == ".tmp":
+            raise OSError(errno.EIO, "Input/output error")
+        return first(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(OSError, match="Input/output"), atomic_directory(path) as temporary:
+        (temporary / "a").write_text("new")
+    assert (path / "a").read_text() == "old"
+    assert os.listdir(tmp_path) == ["out"]
+
+
 def test_a_directory_may_be_written_inside_one_that_is_being_written(tmp_path: Path) -> None:
     nested = """
         import sys

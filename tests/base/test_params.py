@@ -55,7 +55,13 @@ def refusal(params: dict) -> str:
         ({"transfer": {"b": "a"}}, ["key transfer.b", "no task named 'b'", "none is defined"]),
         ({"tasks": {"a": TASK}, "transfer": {"a": "a"}}, ["key transfer.a", "itself", "another task"]),
         ({"tasks": {"a": TASK}, "transfer": {"a": 1}}, ["key transfer.a", "string"]),
-        ({"tasks": {"a/b": TASK}}, ["key tasks.a/b", "cannot name a task"]),
+        ({"tasks": {"a/b": TASK}}, ["key tasks.a/b", "'a/b' cannot name a task", "begin with a letter or digit"]),
+        ({"tasks": {"größe": TASK}}, ["key tasks.größe", "cannot name a task", "a-z, A-Z"]),
+        ({"tasks": {"-x": TASK}}, ["key tasks.-x", "cannot name a task"]),
+        ({"tasks": {"_x": TASK}}, ["key tasks._x", "cannot name a task"]),
+        ({"tasks": {"": TASK}}, ["key tasks.", "cannot name a task"]),
+        ({"tasks": {"x" * 65: TASK}}, ["cannot name a task", "64"]),
+        ({"tasks": {"encoder": TASK}}, ["key tasks.encoder", "'encoder' cannot name a task", "pre-trained model"]),
         ({"tasks": {"a": {"kind": "pair", "data": {"builder": "files"}}}}, ["key tasks.a.data.train", "path"]),
         ({"download": {"sources": [{"adress": "x"}]}}, ["key download.sources.0.adress", "'address'"]),
     ],
@@ -65,6 +71,21 @@ def test_a_wrong_option_is_named_with_its_key_and_a_fix(params: dict, told: list
     assert "\n" not in message
     for part in told:
         assert part in message
+
+
+@pytest.mark.parametrize("name", ["2024-01-01", "1.10", "~", "[a, b]"])
+@pytest.mark.parametrize("place", ["pretrain: {upsample: {NAME: 2}}", "tasks: {NAME: {}}", "NAME: 1"])
+def test_a_name_that_yaml_reads_as_something_else_is_to_be_quoted(place: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(place.replace("NAME", name))
+    with pytest.raises(BertlineError, match=r"params\.yaml, key .*is not read as text.*quotes"):
+        load_params(path)
+
+
+def test_a_name_of_digits_is_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text('pretrain: {upsample: {2024: 2, "2024-01-01": 3}}\n')
+    assert load_params(path).pretrain.upsample == {"2024": 2, "2024-01-01": 3}
 
 
 def test_numbers_are_read_as_yaml_1_2_reads_them(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from http.client import BadStatusLine
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from bertline.base import processor
 from bertline.cli import checks
 from bertline.cli.checks import CHECKS, Finding
 from checkout import ROOT, run_in
+from corpus.text_server import TextHandler, serving
 
 Type = Callable[..., Result]
 Check = Callable[[Path], Iterator[Finding]]
@@ -49,12 +52,13 @@ def test_a_ready_machine_passes_and_is_left_as_it_was(ready: Path) -> None:
     assert sorted(ready.rglob("*")) == before
 
 
-def test_a_failed_check_ends_the_command_with_status_1(
-    ready: Path, type_in: Type, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [OSError("the sky fell"), BadStatusLine("the sky fell"), KeyError("the sky fell")])
+def test_a_failed_check_ends_the_command_with_status_1_and_hides_no_other(
+    error: Exception, ready: Path, type_in: Type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_: Path) -> Iterator[Finding]:
         yield Finding("stars", "fail", "out of line", "Wait")
-        raise OSError("the sky fell")
+        raise error
 
     def fine(_: Path) -> Iterator[Finding]:
         yield Finding("moon", "warn", "new", "Use a lamp")
@@ -62,7 +66,7 @@ def test_a_failed_check_ends_the_command_with_status_1(
     monkeypatch.setattr("bertline.cli.doctor.CHECKS", (broken, fine))
     result = type_in("doctor")
     assert result.exit_code == 1
-    for word in ("fail", "stars", "out of line", "Wait", "the sky fell", "warn", "moon"):
+    for word in ("fail", "stars", "out of line", "Wait", "sky", type(error).__name__, "warn", "moon"):
         assert word in result.stdout
     assert "Not ready. 3 checks, 2 failed, 1 with a warning." in result.stdout
 
@@ -208,6 +212,48 @@ def test_a_server_is_reached_or_not_and_its_password_is_never_shown(
     for address in (f"http://127.0.0.1:{port}", "no address at all"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         assert finding(checks.mlflow_store, "MLflow store", ready).level == "fail"
+
+
+def test_a_server_behind_a_password_is_asked_with_it(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(TextHandler) as site:
+        host = site.url.removeprefix("http://")
+        shown = {"ok": f"http://me:***@{host}/ok/ (answers)", "401": f"http://me:***@{host}/401/: Unauthorized"}
+        for manner, detail in shown.items():
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:p%40ss@{host}/{manner}/")
+            assert finding(checks.mlflow_store, "MLflow store", ready).detail == detail
+            assert site.paths[-1] == f"/{manner}/health"
+            assert site.headers[-1]["Authorization"] == "Basic bWU6cEBzcw=="  # me:p@ss
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{host}/ok")
+        assert finding(checks.mlflow_store, "MLflow store", ready).level == "ok"
+        assert "Authorization" not in site.headers[-1]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "postgresql"])
+@pytest.mark.parametrize("address", ["me:geheim@127.0.0.1", "me:ge/heim@127.0.0.1:9", "me:ge[heim@127.0.0.1"])
+def test_no_address_shows_its_password_whether_it_is_one_or_not(
+    scheme: str, address: str, type_in: Type, ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bertline.cli.doctor.CHECKS", (checks.mlflow_store,))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://{address}")
+    monkeypatch.setattr(checks, "_SECONDS", 0.2)
+    result = type_in("doctor")
+    assert "eady. 1 checks" in result.stdout
+    for text in (result.output, str([*checks.mlflow_store(ready)])):
+        assert "heim" not in text and "'ge" not in text
+
+
+def test_what_answers_and_is_no_web_server_is_a_finding(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def greet() -> None:
+            with closing(server.accept()[0]) as client:
+                client.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+                client.recv(1000)
+
+        threading.Thread(target=greet, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.getsockname()[1]}")
+        found = finding(checks.mlflow_store, "MLflow store", ready)
+    assert (found.level, "SSH-2.0-OpenSSH_9.6" in found.detail) == ("fail", True)
 
 
 def test_a_prefect_server_that_cannot_be_imported_is_explained(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
-from bertline.base.files import sha256_file, write_json, write_text
-from bertline.registry.lineage import dvc_out_md5, gate_reports, lineage_tags
+from bertline.base.files import write_json, write_text
+from bertline.registry.lineage import dvc_out_md5, gate_reports, lineage_tags, lock_sha256
 
 LOCK = """schema: '2.0'
 stages:
@@ -37,6 +37,26 @@ def test_only_changes_of_code_and_configuration_make_a_commit_dirty(tmp_path: Pa
     assert (tags["git.commit"], tags["git.dirty"]) == (git(tmp_path, "rev-parse", "HEAD"), "false")
     write_text(artifacts.params, "vocab: {size: 512}\n")
     assert lineage_tags(params, artifacts)["git.dirty"] == "true"
+    (tmp_path / ".git" / "index").write_text("damaged")
+    damaged = lineage_tags(params, artifacts)
+    assert damaged["git.commit"] == tags["git.commit"]
+    assert "git.dirty" not in damaged, "git status failed: nobody knows"
+
+
+def test_the_commit_is_the_checkout_s_whatever_repository_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: Params
+) -> None:
+    """Hooks export GIT_DIR, and a run of theirs works in a worktree."""
+    commits = []
+    for name in ("checkout", "worktree"):
+        write_text(tmp_path / name / "params.yaml", f"# {name}\n")
+        git(tmp_path / name, "init", "--quiet")
+        git(tmp_path / name, "add", "--all")
+        git(tmp_path / name, "commit", "--quiet", "-m", name)
+        commits.append(git(tmp_path / name, "rev-parse", "HEAD"))
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "checkout" / ".git"))
+    tags = lineage_tags(params, Artifacts(tmp_path / "worktree"))
+    assert (tags["git.commit"], tags["git.dirty"]) == (commits[1], "false")
 
 
 def test_what_cannot_be_known_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
@@ -48,13 +68,21 @@ def test_lock_gates_and_flow_run_are_tags(
     artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch, params: Params
 ) -> None:
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "a-flow-run")
-    lock = artifacts.root / "dvc.lock"
-    lock.write_text(LOCK)
     tags = lineage_tags(params, artifacts)
-    assert tags["dvc.lock.sha256"] == sha256_file(lock)
     assert tags["prefect.flow_run_id"] == "a-flow-run"
     write_json(artifacts.gate_report("gate_corpus"), {"passed": False})
     assert lineage_tags(params, artifacts)["gx.report.sha256"] != tags["gx.report.sha256"]
+
+
+def test_the_hash_of_dvc_lock_is_that_of_the_lock_that_is_committed(artifacts: Artifacts, params: Params) -> None:
+    """DVC writes the entry of register after register has run."""
+    lock, entry = artifacts.root / "dvc.lock", "  register:\n    cmd: python -m bertline.stages.register\n"
+    lock.write_text(LOCK)
+    before = lineage_tags(params, artifacts)["dvc.lock.sha256"]
+    lock.write_text(LOCK + entry)
+    assert lineage_tags(params, artifacts)["dvc.lock.sha256"] == before == lock_sha256(lock)
+    lock.write_text(LOCK.replace("0123456789abcdef", "fedcba9876543210") + entry)
+    assert lock_sha256(lock) != before
 
 
 def test_copies_in_data_docs_are_no_gate_reports(artifacts: Artifacts, params: Params) -> None:

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import yaml
+
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params, SecondPhase, TaskData
 from bertline.base.files import read_json, write_json
@@ -13,7 +15,7 @@ def test_a_card_holds_data_recipe_scores_limits_licence_and_lineage(artifacts: A
     write_json(artifacts.raw / "manifest.json", {"sources": [source]})
     cards = {one.name: one.card for one in contenders(params, artifacts, {"git.commit": "abc"})}
     topic = cards["bertline-topic"]
-    assert topic.startswith("---\nlanguage: en\nlibrary_name: transformers\npipeline_tag: text-classification\n---\n")
+    assert topic.startswith('---\nlanguage: "en"\nlibrary_name: transformers\npipeline_tag: text-classification\n---\n')
     assert "made up. Rows: 10 train, 5 validation, 4 test. Labels: `numpy`, `torch`." in topic
     assert "learning_rate 0.001" in topic  # the task's own
     assert "| metric | this model (seed 0) | 95 % interval | its recipe | from random weights | majority |" in topic
@@ -57,6 +59,13 @@ def test_a_licence_is_that_of_the_rows_and_that_of_the_corpus(artifacts: Artifac
     assert "Licence of the task's rows: as their owner says" in cards["bertline-topic"]
 
 
+def test_the_language_is_a_text_for_every_reader_of_yaml(artifacts: Artifacts, params: Params) -> None:
+    """Norwegian is `no`, which the YAML 1.1 of the Hub takes for false."""
+    params = replace(params, documents=replace(params.documents, language="no"))
+    head = next(contenders(params, artifacts, {})).card.split("---\n")[1]
+    assert yaml.safe_load(head)["language"] == "no"
+
+
 def test_carbon_is_estimated_from_the_stages_time_and_names_what_it_assumes(
     artifacts: Artifacts, params: Params
 ) -> None:
@@ -74,6 +83,9 @@ def test_carbon_is_estimated_from_the_stages_time_and_names_what_it_assumes(
     )
     assert "About 4.7 g" in encoder.card  # 4 * 700 W * 12.5 s
     assert "4 GPU of 700 W each" in encoder.card
+    (*_, encoder) = contenders(replace(params, pretrain=replace(params.pretrain, processes=4)), artifacts, {})
+    assert "About 0.2 g" in encoder.card  # 4 processes * 2 cores * 15 W * 12.5 s
+    assert "8 CPU cores of 15 W each" in encoder.card
 
 
 def test_a_card_is_made_where_only_the_models_were_fetched(artifacts: Artifacts, params: Params) -> None:

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
-from bertline.base.files import write_text
+from bertline.base.files import write_json, write_text
 from bertline.base.register_config import Register
 from bertline.registry.aliases import promote, rollback, scores_of
 from bertline.registry.contenders import contenders
@@ -118,6 +118,26 @@ def test_a_version_tells_where_it_comes_from(bench: Bench) -> None:
     assert model.experiment_id == bench.store.experiment_id
     assert {metric.key: metric.value for metric in model.metrics}["test/accuracy"] == 0.8
     assert bench.store.client.get_registered_model(NAME).description == version.description
+
+
+def test_a_known_version_is_described_by_the_card_of_today_and_keeps_where_it_came_from(bench: Bench) -> None:
+    """A licence that was corrected reaches what is registered; another machine does not know what training emitted."""
+    write_json(bench.artifacts.runs / "stages" / "finetune@topic.json", {"seconds": 3600.0})
+    bench.register()
+    bench.register(seed=2, primary=0.9)
+    assert "Of the texts it was trained on: see the manifest of the run." in bench.versions[1].description
+    (bench.artifacts.runs / "stages" / "finetune@topic.json").unlink()
+    write_json(bench.artifacts.raw / "manifest.json", {"sources": [{"address": "a", "sha256": "b", "licence": "CC0"}]})
+    assert not bench.register(seed=2, primary=0.9).created
+    first, second = bench.versions
+    assert "Of the texts it was trained on: CC0." in second.description
+    assert "About 14 g of CO2" in second.description
+    assert f"- content sha256: `{second.tags['bertline.content.sha256']}`" in second.description
+    assert "CC0" not in first.description, "it was not registered again"
+    assert bench.store.client.get_registered_model(NAME).description == second.description
+    bench.register(seed=1, primary=0.8)
+    assert "CC0" in bench.versions[0].description
+    assert bench.store.client.get_registered_model(NAME).description == second.description, "that of the champion"
 
 
 def test_a_registration_that_fails_leaves_no_version_behind(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertline.base.register_config import Register
+from bertline.evaluation.seeds import spread
 from bertline.registry.promotion import Scores, beats_floor, decide
 
 CONFIG = Register(min_gain_over_majority=0.02, tolerance=0.005)
@@ -43,12 +44,31 @@ def test_the_rule(challenger: float, champion: float | None, majority: float, pr
 
 
 @pytest.mark.parametrize(
-    ("new_noise", "old_noise", "promoted"), [(0.03, 0, True), (0, 0.03, True), (0.01, 0.01, False), (0, 0, False)]
+    ("new_noise", "old_noise", "allowed"),
+    [(0.03, 0.04, 0.03), (0.04, 0.03, 0.03), (0.01, 0.04, 0.01), (0.03, 0, 0.005), (0, 0.03, 0.005), (0, 0, 0.005)],
 )
-def test_what_the_seeds_do_anyway_is_no_regression(new_noise: float, old_noise: float, promoted: bool) -> None:
+def test_what_the_seeds_of_both_do_anyway_is_no_regression(new_noise: float, old_noise: float, allowed: float) -> None:
+    """One seed (0) shows no noise: nothing says that what is missing is some."""
     verdict = decide(scores(0.78, noise=new_noise), scores(0.80, noise=old_noise), {"f1": 0.5}, CONFIG)
-    assert verdict.promote is promoted
-    assert verdict.figures["allowed"] == max(CONFIG.tolerance, new_noise, old_noise)
+    assert verdict.figures["allowed"] == allowed
+    assert verdict.promote is (allowed == 0.03)
+
+
+def test_a_challenger_whose_seeds_fell_apart_does_not_replace_a_better_champion() -> None:
+    """0.80, 0.80 and 0.10: a deviation of 0.404."""
+    noise = spread([0.80, 0.80, 0.10]).deviation
+    assert noise == pytest.approx(0.404, abs=0.001)
+    for champion in (scores(0.95, noise=0.01), scores(0.95)):
+        assert not decide(scores(0.80, noise=noise), champion, {"f1": 0.5}, CONFIG).promote
+
+
+@given(new=SCORE, old=SCORE, noise=st.floats(0, 0.5), more=st.floats(0, 0.5))
+def test_seeds_that_differ_more_than_the_champion_s_promote_no_challenger(
+    new: float, old: float, noise: float, more: float
+) -> None:
+    champion = scores(old, noise=noise)
+    steady, unsteady = (decide(scores(new, noise=own), champion, {"f1": -9.0}, CONFIG) for own in (noise, noise + more))
+    assert unsteady.promote is steady.promote
 
 
 def test_a_champion_measured_on_other_rows_is_not_compared() -> None:
@@ -98,7 +118,7 @@ def test_a_verdict_names_every_figure_it_weighed_so_that_it_can_be_made_again(
 def test_exactly_what_is_within_the_noise_of_the_seeds_or_the_tolerance_is_no_regression(
     new: float, old: float, noise: tuple[float, float], config: Register
 ) -> None:
-    allowed = max(config.tolerance, *noise)
+    allowed = max(config.tolerance, min(noise))
     promoted = decide(scores(new, noise=noise[0]), scores(old, noise=noise[1]), {"f1": -9.0}, config).promote
     assert promoted is (new >= old - allowed - 1e-9)
 

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, masked
-from bertline.registry.store import open_store
+from bertline.registry.store import faults_explained, open_store
 
 OPEN = """
 import sys
 from pathlib import Path
 from bertline.base.artifacts import Artifacts
-from bertline.registry.store import open_store
+from bertline.registry.store import faults_explained, open_store
 with open_store(Artifacts(Path(sys.argv[1])), "shared") as store:
     print(store.experiment_id)
 """
@@ -117,6 +118,14 @@ def test_an_unreachable_server_is_said_and_its_password_is_not(
         pass
     assert "http://me:***@127.0.0.1:9" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_password_is_masked_though_a_long_message_is_cut_within_it() -> None:
+    """What a proxy or a database says names addresses other than the store's."""
+    told = f"{'x' * 270} postgresql://me:verysecretpassword@host/mlflow refused"
+    with pytest.raises(BertlineError) as caught, faults_explained("sqlite:////a/b.db"):
+        raise MlflowException(told)
+    assert "xxx" in str(caught.value) and "very" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

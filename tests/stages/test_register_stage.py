@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,9 +74,3 @@ def test_a_missing_model_ends_the_run_and_writes_nothing(artifacts: Artifacts) -
         statuses = {run.info.run_name: run.info.status for run in store.client.search_runs([store.experiment_id])}
     assert statuses["pipeline"] == "FAILED"
     assert "RUNNING" not in statuses.values()
-
-
-def test_a_task_cannot_take_the_encoders_name(artifacts: Artifacts) -> None:
-    params = replace(PARAMS, tasks={"encoder": PARAMS.tasks["topic"]})
-    with pytest.raises(BertlineError, match=r"key tasks\.encoder.*pre-trained model's name"):
-        run(params, artifacts)

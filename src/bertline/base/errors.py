@@ -28,8 +28,9 @@ class BertlineError(Exception):
 
 
 def reason(error: BaseException, most: int = 300) -> str:
-    """What an exception says, on one line and without a full stop; of a long text the first `most` characters."""
-    return " ".join(str(error).split())[:most].rstrip(".")
+    """What an exception says, masked, on one line, without a full stop; of a long text the first `most` characters."""
+    text = masked(str(error))  # before it is cut: an address without its end is not known as one
+    return " ".join(text.split())[:most].rstrip(".")
 
 
 def one_line(error: BaseException) -> str:

@@ -5,10 +5,10 @@ neighbour, flushed to disk, and renamed; then the directory is flushed, so that 
 """
 
 import fcntl
-import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -48,52 +48,71 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
     What stood at `path` stays until the new content is complete and on disk. It is then set aside, as
     `.NAME.RANDOM.old/NAME`, for the instant in which the new takes its place. What a process that was killed had
-    begun for `path` is removed first.
+    begun for `path` is removed first; what it had set aside is put back where nothing has taken its place.
     """
     _make_directory(path.parent)
-    temporary, handle = _begin(path)
+    _settle_abandoned(path)
+    temporary, handle = _begin(path, ".tmp")
     try:
         yield temporary
         temporary.chmod(0o755)
         for file in (temporary, *sorted(temporary.rglob("*"))):
             sync(file)
-        retired = None
-        if path.exists():
-            retired = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
-            path.replace(retired / path.name)
-        temporary.replace(path)
-        sync(path.parent)
-        if retired is not None:
-            shutil.rmtree(retired)
+        _put_in_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         os.close(handle)
 
 
-def _begin(path: Path) -> tuple[Path, int]:
-    """A temporary directory for `path`, and an open handle that locks it as long as somebody writes there."""
-    _remove_begun(path)
+def _put_in_place(temporary: Path, path: Path) -> None:
+    """Give a finished directory its name; what had the name until then is removed, or put back if that fails."""
+    if not path.exists():
+        temporary.replace(path)
+        sync(path.parent)
+        return
+    aside, handle = _begin(path, ".old")
+    try:
+        path.replace(aside / path.name)
+        temporary.replace(path)
+        sync(path.parent)
+    finally:
+        _settle(aside, path)
+        os.close(handle)
+
+
+def _begin(path: Path, suffix: str) -> tuple[Path, int]:
+    """A directory beside `path` for its content, and an open handle that locks it as long as somebody works there."""
     while True:
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+        begun = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=suffix))
         with suppress(FileNotFoundError):  # another writer took it for one that nobody holds, before it was locked
-            handle = os.open(temporary, os.O_RDONLY)
+            handle = os.open(begun, os.O_RDONLY)
             with suppress(OSError):  # network file systems lock no directories: what is begun there stays
                 fcntl.flock(handle, fcntl.LOCK_EX)
-            if temporary.exists():
-                return temporary, handle
+            if begun.exists():
+                return begun, handle
             os.close(handle)
 
 
-def _remove_begun(path: Path) -> None:
-    """Remove the temporary directories for `path` that no living process writes to."""
-    for begun in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+def _settle_abandoned(path: Path) -> None:
+    """Settle what was begun or set aside for `path`, and that no living process holds."""
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[^.]+\.(tmp|old)")  # and not those of a name that goes on
+    for begun in [entry for entry in path.parent.iterdir() if ours.fullmatch(entry.name)]:
         with suppress(OSError):  # it was finished meanwhile, or cannot be locked
             handle = os.open(begun, os.O_RDONLY)
             try:
                 if begun.is_dir() and _try_lock(handle):
-                    shutil.rmtree(begun, ignore_errors=True)
+                    _settle(begun, path)
             finally:
                 os.close(handle)
+
+
+def _settle(begun: Path, path: Path) -> None:
+    """Put back what was set aside for a content that never came; remove the rest."""
+    aside = begun / path.name
+    if begun.suffix == ".old" and aside.exists() and not path.exists():
+        aside.replace(path)
+        sync(path.parent)
+    shutil.rmtree(begun, ignore_errors=True)
 
 
 def _make_directory(path: Path) -> None:
@@ -196,8 +215,8 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_json(value: Any) -> str:
-    """sha256 of a value of JSON: the same whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    """sha256 of a value of JSON, the same whatever the order of its keys; what is none, a date of YAML, as its text."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def sha256_directory(path: Path, pattern: str = "*") -> str:

@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -19,8 +20,10 @@ from ruamel.yaml.error import YAMLError
 from bertline.base.config import Finetune, Params
 from bertline.base.errors import BertlineError, masked, reason
 from bertline.base.files import write_text
+from bertline.base.register_config import ENCODER
 
 _WIDTH = 4096
+_TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LARGE = 100.0  # from here on, whole numbers are written without .0
 
 
@@ -51,17 +54,15 @@ def parse_params(value: Mapping[str, Any], where: str) -> Params:
     """Validate a mapping as Params; `where` names its file in messages.
 
     Raises:
-        BertlineError: a wrong key or value; a password or token, anywhere.
+        BertlineError: a wrong key or value; what cannot name a task; a password or token, anywhere.
     """
-    _check_secrets(value, where)
+    _check_entries(value, where)
     try:  # as JSON: there, strict mode still makes dataclasses out of mappings
         params = TypeAdapter(Params).validate_json(json.dumps(value, default=str))
     except ValidationError as error:
         raise _explain(error, where, Params, "") from None
     for name, task in params.tasks.items():
-        if not name.replace("_", "").replace("-", "").isalnum():
-            fix = "Use letters, digits, - and _"
-            raise BertlineError(f"{name!r} cannot name a task", where=f"{where}, key tasks.{name}", fix=fix)
+        _check_task_name(name, f"{where}, key tasks.{name}")
         _check_overrides(params.finetune, task.finetune, where, f"tasks.{name}.finetune.")
         recipe = params.finetune_for(name)
         if task.kind == "span" and recipe.stride >= recipe.max_length:
@@ -70,6 +71,15 @@ def parse_params(value: Mapping[str, Any], where: str) -> Params:
             raise BertlineError(what, where=key, fix="Lower stride or raise max_length")
     _check_transfers(params, where)
     return params
+
+
+def _check_task_name(name: str, key: str) -> None:
+    """Refuse at once what a command line, the forms of the UI or the registry would refuse, maybe after training."""
+    what, fix = f"{name!r} cannot name a task", "Use a-z, A-Z, 0-9, - and _ (64 at most), begin with a letter or digit"
+    if name == ENCODER:
+        what, fix = f"{what}: it is the pre-trained model's name in the registry", "Give the task another name"
+    if name == ENCODER or not _TASK_NAME.fullmatch(name):
+        raise BertlineError(what, where=key, fix=fix)
 
 
 def _check_transfers(params: Params, where: str) -> None:
@@ -83,8 +93,11 @@ def _check_transfers(params: Params, where: str) -> None:
             raise BertlineError("a task cannot start from itself", where=key, fix="Name another task")
 
 
-def _check_secrets(value: Any, where: str, *path: str) -> None:
-    """Refuse secrets: the file is committed, and shown in reports, in Prefect and in MLflow."""
+def _check_entries(value: Any, where: str, *path: str) -> None:
+    """Refuse names that are no text, as YAML reads dates, and secrets.
+
+    The file is committed, and shown in reports, in Prefect and in MLflow.
+    """
     entries: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
         entries = value.items()
@@ -95,7 +108,11 @@ def _check_secrets(value: Any, where: str, *path: str) -> None:
         what = "an address with a password or token, in a file that is committed and shown"
         raise BertlineError(what, where=f"{where}, key {'.'.join(path)}", fix=fix)
     for key, item in entries:
-        _check_secrets(item, where, *path, str(key))
+        place = (*path, str(key))
+        if not isinstance(key, str | int):
+            named = f"{where}, key {'.'.join(place)}"
+            raise BertlineError(f"the name {key} is not read as text", where=named, fix="Put it in quotes")
+        _check_entries(item, where, *place)
 
 
 def _check_overrides(base: Finetune, overrides: Mapping[str, Any], where: str, prefix: str) -> None:

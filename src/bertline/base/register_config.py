@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from bertline.base.options import STRICT, not_negative, option, require
 
+ENCODER = "encoder"
+"""What the pre-trained model is called, where the others are called by their task."""
+
 
 @dataclass(frozen=True)
 class Register:
@@ -14,7 +17,7 @@ class Register:
     prefix: str = option("bertline", "registered models are named PREFIX-TASK")
     min_gain_over_majority: float = option(0.02, "a champion beats the majority baseline by this, at least")
     tolerance: float = option(
-        0.005, "a champion may be replaced by a model worse by this, or by its seeds' deviation (noise), not more"
+        0.005, "a champion may be replaced by a model worse by this, or by what the seeds of both differ, not more"
     )
     promote: bool = option(True, "false: models are challengers until a person promotes them", rare=True)
 

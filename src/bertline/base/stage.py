@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.errors import BertlineError, disk_is_full, masked, one_line, reason
+from bertline.base.errors import BertlineError, disk_is_full, one_line, reason
 from bertline.base.files import write_json
 from bertline.base.params import load_params
 
@@ -60,9 +60,9 @@ def execute(name: str, run: Run, root: Path, task: str = "", *, debug: bool = Fa
     except Exception as error:
         if disk_is_full(error):
             return _fail(title, one_line(error), debug)
-        where = masked(f"{type(error).__name__}: {reason(error)}")
+        what = f"{type(error).__name__}: {reason(error)}"
         stage = f"{name} {task}".strip()
-        return _fail(title, f"internal error, {where}. Run `bertline {stage} --debug` and report it.", debug)
+        return _fail(title, f"internal error, {what}. Run `bertline {stage} --debug` and report it.", debug)
     print(f"{title}: {summarize(metrics)} ({seconds:.1f} s)")
     return 0
 

@@ -7,18 +7,20 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from http.client import HTTPException
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
-from urllib.request import urlopen
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import Request, urlopen
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
-from bertline.base.errors import BertlineError, masked
+from bertline.base.errors import BertlineError, masked, reason
 from bertline.base.params import load_params
 from bertline.base.processor import bf16_instructions
 from bertline.registry.address import SQLITE, store_uri
@@ -177,10 +179,10 @@ def mlflow_store(root: Path) -> Iterator[Finding]:
     shown = masked(address)
     try:
         detail = _reach(address)
-    except (OSError, sqlite3.Error, ValueError) as error:
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+    except (OSError, sqlite3.Error, ValueError, HTTPException) as error:
+        told = getattr(error, "reason", None) or getattr(error, "strerror", None) or reason(error)
         fix = "Start the server, correct MLFLOW_TRACKING_URI, or unset it for the store in the checkout"
-        yield Finding("MLflow store", "fail", f"{shown}: {reason}", fix)
+        yield Finding("MLflow store", "fail", f"{shown}: {told}", fix)
     else:
         yield Finding("MLflow store", "ok", f"{shown} ({detail})")
 
@@ -189,9 +191,13 @@ def _reach(address: str) -> str:
     """How a tracking store answers.
 
     Raises:
-        OSError, sqlite3.Error, ValueError: it does not, or is none.
+        OSError, sqlite3.Error, ValueError, HTTPException: it does not, or is none.
     """
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:  # its message repeats what may be a part of the password
+        raise ValueError("no valid address; in a password, write / as %2F, [ as %5B") from None
     if parts.scheme == "sqlite":
         path = Path(address.removeprefix(SQLITE))
         if not path.exists():
@@ -200,13 +206,24 @@ def _reach(address: str) -> str:
             database.execute("SELECT version_num FROM alembic_version").fetchone()
         return "opens"
     if parts.scheme in ("http", "https"):
-        with urlopen(f"{address.rstrip('/')}/health", timeout=_SECONDS):
+        with urlopen(_health(parts), timeout=_SECONDS):
             return "answers"
     if not parts.hostname:
         raise ValueError("no address of a database or server")
-    port = parts.port or {"postgresql": 5432, "mysql": 3306}.get(parts.scheme.partition("+")[0], 0)
+    port = port or {"postgresql": 5432, "mysql": 3306}.get(parts.scheme.partition("+")[0], 0)
     with socket.create_connection((parts.hostname, port), timeout=_SECONDS):
         return "answers"
+
+
+def _health(server: SplitResult) -> Request:
+    """The request that shows whether a server answers; user and password as MLflow sends them."""
+    user, at, host = server.netloc.rpartition("@")
+    request = Request(server._replace(netloc=host, path=f"{server.path.rstrip('/')}/health").geturl())
+    if at:  # urlopen would take them for a part of the host's name
+        name, _, password = user.partition(":")
+        known = b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {known}")
+    return request
 
 
 def prefect(_: Path) -> Iterator[Finding]:

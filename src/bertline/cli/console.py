@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bertline.base.errors import BertlineError, masked, one_line, reason
+from bertline.base.errors import BertlineError, one_line, reason
 
 Root = Annotated[
     Path | None,
@@ -62,7 +62,7 @@ def reporting(debug: bool) -> Iterator[None]:
         return
     if debug:
         traceback.print_exc()
-    typer.echo(f"error: {masked(message)}", err=True)
+    typer.echo(f"error: {message}", err=True)
     raise typer.Exit(1)
 
 

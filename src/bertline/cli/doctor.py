@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from bertline.base.errors import reason
 from bertline.cli.checks import CHECKS, Finding
 from bertline.cli.console import Debug, Root, console, find_root, reporting
 
@@ -33,8 +34,9 @@ def examine(root: Path) -> Iterator[Finding]:
     for check in CHECKS:
         try:
             yield from check(root)
-        except (OSError, ValueError) as error:
-            yield Finding(check.__name__, "fail", f"cannot be checked: {error}", "Correct that, or report it")
+        except Exception as error:  # whatever it is, the other findings are wanted
+            told = f"cannot be checked ({type(error).__name__}: {reason(error)})"
+            yield Finding(check.__name__, "fail", told, "Correct that, or report it")
 
 
 def _table(findings: Iterable[Finding]) -> Table:

@@ -16,12 +16,11 @@ from bertline.base.config import Params
 from bertline.base.errors import BertlineError
 from bertline.base.files import exclusive_lock
 from bertline.base.params import load_params
+from bertline.base.register_config import ENCODER
 from bertline.registry.promotion import Scores
 from bertline.registry.store import PATIENCE, Store, open_store
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous_champion"
-ENCODER = "encoder"
-"""What the pre-trained model is called, where the others are called by their task."""
 SCORES = "bertline.scores"
 """Tag of a version: what it scored when it was last evaluated."""
 TAKEN_DOWN = "bertline.taken_down"

@@ -20,7 +20,7 @@ def carbon(stage: str, config: Pretrain | Finetune, artifacts: Artifacts) -> str
 
     Args:
         stage: title of the stage that made the model.
-        config: its options: device and threads.
+        config: its options: device, processes and threads.
         artifacts: where the times of the stages lie.
     """
     timing = artifacts.runs / "stages" / f"{stage}.json"
@@ -38,10 +38,11 @@ def carbon(stage: str, config: Pretrain | Finetune, artifacts: Artifacts) -> str
 
 
 def _power(config: Pretrain | Finetune) -> tuple[float, str]:
+    processes = config.processes if isinstance(config, Pretrain) else 1
     if config.device == "cpu":
-        return config.threads * WATTS_A_CORE, f"{config.threads} CPU cores of {WATTS_A_CORE:.0f} W each"
-    count = config.processes if isinstance(config, Pretrain) else 1
-    return count * WATTS_A_GPU, f"{count} GPU of {WATTS_A_GPU:.0f} W each"
+        cores = processes * config.threads
+        return cores * WATTS_A_CORE, f"{cores} CPU cores of {WATTS_A_CORE:.0f} W each"
+    return processes * WATTS_A_GPU, f"{processes} GPU of {WATTS_A_GPU:.0f} W each"
 
 
 def _two_digits(value: float) -> str:

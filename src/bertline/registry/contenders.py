@@ -8,11 +8,10 @@ from pathlib import Path
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind, Params
-from bertline.base.errors import BertlineError
 from bertline.base.files import read_json, read_jsonl, sha256_directory, sha256_file, sha256_json
+from bertline.base.register_config import ENCODER
 from bertline.evaluation.metrics import GOLD_COLUMNS
 from bertline.evaluation.seeds import spread
-from bertline.registry.aliases import ENCODER
 from bertline.registry.lineage import dvc_out_md5
 from bertline.registry.model_card import encoder_card, task_card
 from bertline.registry.promotion import Scores
@@ -64,12 +63,8 @@ def contenders(params: Params, artifacts: Artifacts, lineage: Mapping[str, str])
         lineage: tags of the run, for the model cards.
 
     Raises:
-        BertlineError: a model or one of its reports is missing, or a task has the encoder's name.
+        BertlineError: a model or one of its reports is missing.
     """
-    if ENCODER in params.tasks:
-        where = f"{artifacts.params}, key tasks.{ENCODER}"
-        fix = "Give the task another name"
-        raise BertlineError(f"{ENCODER!r} is the pre-trained model's name in the registry", where=where, fix=fix)
     for task in params.tasks:
         yield _task_contender(task, params, artifacts, lineage)
     yield _encoder_contender(params, artifacts, lineage)

@@ -2,14 +2,15 @@
 
 import hashlib
 import os
-import subprocess
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any
 
 import bertline
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
-from bertline.base.files import sha256_file
+from bertline.base.files import sha256_file, sha256_json
+from bertline.base.git import run_git
 from bertline.base.params import read_yaml
 
 FLOW_RUN = "prefect.flow_run_id"
@@ -18,11 +19,11 @@ _GIT_SECONDS = 20
 
 
 def lineage_tags(params: Params, artifacts: Artifacts) -> dict[str, str]:
-    """The tags that can be known here; what cannot be (no git, no dvc.lock) is left out."""
+    """The tags that can be known here; what cannot be (no git, a damaged index, no dvc.lock) is left out."""
     found = {"bertline.version": bertline.__version__} | _git_tags(artifacts.root)
     lock = artifacts.root / "dvc.lock"
     if lock.is_file():
-        found["dvc.lock.sha256"] = sha256_file(lock)
+        found["dvc.lock.sha256"] = lock_sha256(lock)
     reports = gate_reports(params, artifacts)
     if reports:
         lines = [f"{sha256_file(path)}  {path.relative_to(artifacts.data).as_posix()}\n" for path in reports]
@@ -31,6 +32,16 @@ def lineage_tags(params: Params, artifacts: Artifacts) -> dict[str, str]:
     if flow_run:
         found[FLOW_RUN] = flow_run
     return found
+
+
+def lock_sha256(lock: Path) -> str:
+    """The hash of a dvc.lock without the entry of stage register, which DVC writes when that stage has ended.
+
+    Of a committed lock it is the same: `git show COMMIT:dvc.lock > lock.yaml`, then `lock_sha256(Path("lock.yaml"))`.
+    It is sha256 of the mapping `stages`, less `register`, as JSON with sorted keys.
+    """
+    stages: dict[str, Any] = read_yaml(lock).get("stages", {})
+    return sha256_json({name: stage for name, stage in stages.items() if name != "register"})
 
 
 def gate_reports(params: Params, artifacts: Artifacts) -> list[Path]:
@@ -64,14 +75,13 @@ def _git_tags(root: Path) -> dict[str, str]:
     if not commit:
         return {}
     changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!data", ":!dvc.lock")
-    return {"git.commit": commit, "git.dirty": "true" if changed else "false"}
+    return {"git.commit": commit} | ({} if changed is None else {"git.dirty": "true" if changed else "false"})
 
 
-def _git(root: Path, *arguments: str) -> str:
-    """What git prints, or nothing where there is no git, no repository or no commit."""
-    command = ["git", "-C", str(root), *arguments]
+def _git(root: Path, *arguments: str) -> str | None:
+    """What git prints; None where there is no git, no repository or no commit, or where it fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
+        done = run_git(root, *arguments, timeout=_GIT_SECONDS)
+    except (OSError, TimeoutExpired):
+        return None
+    return None if done.returncode else done.stdout.strip()

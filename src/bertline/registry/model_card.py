@@ -145,9 +145,20 @@ def _start(params: Params) -> str:
 
 
 def _card(title: str, pipeline_tag: str, params: Params, sections: Mapping[str, str]) -> str:
-    head = f"---\nlanguage: {params.documents.language}\nlibrary_name: transformers\npipeline_tag: {pipeline_tag}\n---"
+    language = f'"{params.documents.language}"'  # the Hub reads YAML 1.1, where no, Norwegian, is false
+    head = f"---\nlanguage: {language}\nlibrary_name: transformers\npipeline_tag: {pipeline_tag}\n---"
     body = "\n\n".join(f"## {heading}\n\n{text}" for heading, text in sections.items())
     return f"{head}\n\n# {title}\n\n{body}\n"
+
+
+def with_origin_of(card: str, earlier: str) -> str:
+    """A card with the last two sections of an earlier one of the same model: the carbon and lineage of its making."""
+    told, heading, _ = card.partition(_ORIGIN)
+    _, known, origin = earlier.partition(_ORIGIN)
+    return told + heading + origin if known else card
+
+
+_ORIGIN = "\n## Carbon\n"
 
 
 def _serving(params: Params, key: str) -> str:

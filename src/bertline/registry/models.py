@@ -30,6 +30,7 @@ from bertline.registry.aliases import (
     version_with,
 )
 from bertline.registry.contenders import Contender
+from bertline.registry.model_card import with_origin_of
 from bertline.registry.promotion import Scores, Verdict, decide
 from bertline.registry.served_code import importable, stage_code
 from bertline.registry.served_model import DEFAULTS, OUTPUT_COLUMNS
@@ -76,6 +77,8 @@ def register(
 ) -> Registration:
     """Register a model, unless its content is a version already, and let the promotion rule set the aliases.
 
+    A version that there is already is described by the new card.
+
     Args:
         store: the open store.
         contender: the model.
@@ -109,6 +112,7 @@ def _register(
     verdict = decide(contender.scores, scores_of(client, name, champion), contender.majority, config)
     verdict = replace(verdict, figures={**verdict.figures, "challenger_version": version, "champion_version": champion})
     known = _linked(client, name, version)
+    _describe_anew(client, known, contender.card, serves=champion == version)
     if champion == version:
         said = _verdict_of(known, source_run) or replace(verdict, promote=False, reasons=(_CHAMPION_ALREADY,))
         return Registration(name, version, created, CHAMPION, said)
@@ -119,6 +123,20 @@ def _register(
     if verdict.promote:
         make_champion(client, name, version)
     return Registration(name, version, created, CHAMPION if verdict.promote else CHALLENGER, verdict)
+
+
+def _describe_anew(client: MlflowClient, version: ModelVersion, card: str, *, serves: bool) -> None:
+    """Let a version's description, and the model's where it serves, say what the card of today does.
+
+    Carbon and lineage stay those of the registration that made the version, as its tags do: where its stage was
+    restored from the cache, nobody knows how long it took.
+    """
+    description = _description(with_origin_of(card, version.description or ""))
+    if description == version.description:
+        return
+    if serves:
+        client.update_registered_model(version.name, description)
+    client.update_model_version(version.name, str(version.version), description)  # last: cut short, it comes again
 
 
 def _held_back(version: ModelVersion, config: Register) -> str:

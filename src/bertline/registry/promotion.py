@@ -3,8 +3,9 @@
 A pure function of figures, so that it can be read, tested and replayed from verdict.json:
 
 1. Floor: the challenger beats the majority baseline by `min_gain_over_majority`, whatever serves now.
-2. No regression: it is worse than the champion, measured on the same rows, by no more than noise: `tolerance`, or the
-   standard deviation of their seeds where one of the two has a larger one.
+2. No regression: it is worse than the champion, measured on the same rows, by no more than noise: `tolerance`, or, if
+   that is larger, the smaller of both recipes' standard deviations over their seeds. A challenger whose seeds fall
+   apart is excused by no more than the champion's do, and where one of the two has one seed, `tolerance` decides.
 
 Figures that are not numbers (NaN) never promote. All metrics are higher-is-better (tasks/schema.py).
 """
@@ -115,4 +116,4 @@ def _compare(challenger: Scores, champion: Scores | None, config: Register) -> t
 
 def _allowed(challenger: Scores, champion: Scores | None, config: Register) -> float:
     """How much worse than the champion is still noise."""
-    return max(config.tolerance, challenger.noise, champion.noise if champion else 0.0)
+    return max(config.tolerance, min(challenger.noise, champion.noise) if champion else 0.0)

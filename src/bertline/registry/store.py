@@ -170,7 +170,7 @@ def faults_explained(uri: str) -> Iterator[None]:
     try:
         yield
     except STORE_FAULTS as error:
-        text = str(error).replace(uri, masked(uri)).strip()
+        text = masked(str(error)).strip()
         what, fix = (text.splitlines() or [type(error).__name__])[0][:300].rstrip("."), _CHECK
         reason = _REASON.search(text)
         if reason and _kind(uri) in ("http", "https"):
