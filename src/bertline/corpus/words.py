@@ -5,7 +5,8 @@
     ngrams(words, 3)                             # uint64, one a window of three words
 
 What separates words separates them in every script: runs of letters and digits with their marks, and each Chinese
-character or Japanese kana by itself, as in BERT; what Thai or Khmer writes between two spaces is one word. The numbers depend on the text alone, not on the process.
+character or Japanese kana by itself, as in BERT; what Thai or Khmer writes between two spaces is one word.
+The numbers depend on the text alone, not on the process.
 """
 
 import hashlib
