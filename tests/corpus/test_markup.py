@@ -111,6 +111,31 @@ def test_lines_that_are_no_text_are_dropped_by_name(line: str, fault: str) -> No
     assert line_fault(line) == fault
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "„Das ist gut.“",
+        "»Das ist gut.«",
+        "›Wirklich?‹",
+        "‚Ja!‘",
+        "« Oui. »",
+        "वह घर गया।",
+        "कौन है॥",
+        "من هو؟",
+        "نعم، ولكن؛",
+        "یہ اچھا ہے۔",
+        "Նա գնաց տուն։",
+        "እሱ ሄደ።",
+        "သူ သွားသည်။",
+        "គាត់ ទៅ ផ្ទះ។",
+        "《いいえ。》",
+        "はい｡",
+    ],
+)
+def test_a_short_paragraph_that_ends_as_its_language_ends_one_is_no_list(line: str) -> None:
+    assert line_fault(line) == ""
+
+
 def test_bullets_go() -> None:
     assert without_bullet("* A note of some length.") == "A note of some length."
     assert without_bullet("-5 degrees were measured.") == "-5 degrees were measured."

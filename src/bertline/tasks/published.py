@@ -136,9 +136,7 @@ class Downloads:
         temporary = Path(tempfile.mkdtemp(dir=self._directory, prefix=".", suffix=".tmp"))
         try:
             self._fetch(place, temporary)
-            file = next(
-                found for found in temporary.rglob("*") if found.is_file()
-            )  # one of the Hub is in folders
+            file = next(found for found in temporary.rglob("*") if found.is_file())  # one of the Hub is in folders
             if path.is_dir():  # of an earlier version, which took the folder for the file
                 shutil.rmtree(path)
             file.replace(path)
