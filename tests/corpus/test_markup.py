@@ -76,8 +76,19 @@ def test_no_text_breaks_the_rules(text: str) -> None:
         "[(" + " " * 200_000 + "x",
         "<a " + "k=v " * 50_000,
         "[//a" + " " * 200_000,
+        "<ref>x " * 30_000,
+        "</math><ref>x <svg>" * 15_000 + "</script>",
     ],
-    ids=["words and a bar", "underscores", "names", "a bracket and blanks", "a tag without its end", "an address"],
+    ids=[
+        "words and a bar",
+        "underscores",
+        "names",
+        "a bracket and blanks",
+        "a tag without its end",
+        "an address",
+        "references",
+        "elements",
+    ],
 )
 def test_a_long_text_takes_no_longer_than_its_length(text: str) -> None:
     """Rules that look back at each letter took minutes for the tenth of these."""
