@@ -335,6 +335,25 @@ def test_two_columns_of_one_name_in_a_parquet_file_are_refused(artifacts: Artifa
         build(artifacts, "classification", "a.parquet")
 
 
+def test_a_table_with_bytes_that_are_no_utf8_is_named_with_the_rows(
+    artifacts: Artifacts,
+) -> None:
+    latin1 = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.py_buffer(bytes([0, 0, 0, 0, 4, 0, 0, 0])), pa.py_buffer(b"caf\xe9")]
+    )
+    table = pa.table({"text": pa.chunked_array([["good"], latin1]), "label": ["a", "b"]})
+    pq.write_table(table, put(artifacts, "a.parquet", ""))
+    made = artifacts.data / "sources" / "made"
+    made.mkdir()
+    with pa.ipc.new_stream(str(made / "data.arrow"), table.schema) as out:
+        out.write_table(table)
+    (made / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}', encoding="utf-8")
+    for name, rows in (("a.parquet", "rows 1 to 2"), ("made", "rows 2 to 2")):
+        with pytest.raises(BertlineError, match=rf"data/sources/{name}, {rows}: not UTF-8.*Write the file") as caught:
+            build(artifacts, "classification", name)
+        assert "iconv" not in str(caught.value)
+
+
 def test_an_unknown_label_of_a_dataset_is_no_class_of_its_own(artifacts: Artifacts) -> None:
     features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
     rows = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [0, 1, -1]}, features=features)
