@@ -17,6 +17,7 @@ from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
 from bertline.tasks.catalog import build_task
 from bertline.tasks.conll import to_bio2
+from bertline.tasks.docs import normalised
 from bertline.tasks.schema import SPLITS, TaskInfo, read_rows
 from tasks.published_files import no_fetch
 
@@ -64,6 +65,16 @@ def test_equal_texts_are_cut_into_the_same_split(artifacts: Artifacts) -> None:
     texts = [{row["text"] for row in rows[split]} for split in SPLITS]
     assert sum(map(len, texts)) == 200
     assert sum(len(rows[split]) for split in SPLITS) == 400
+
+
+def test_a_text_whose_label_goes_back_to_training_goes_with_all_its_copies(artifacts: Artifacts) -> None:
+    """Each text has one row of a label of its own: whichever are cut would part from it."""
+    rows = "".join(f"text number {n},{label}\nText number {n}!,no\n" for n in range(100) for label in ("no", f"own{n}"))
+    put(artifacts, "a.csv", "text,label\n" + rows + CSV.replace("number", "count").partition("\n")[2])
+    cut = build(artifacts, "classification", "a.csv")
+    assert {row["label"] for split in ("validation", "test") for row in cut[split]} == {"no", "yes"}
+    texts = [{normalised(row["text"]) for row in cut[split]} for split in SPLITS]
+    assert sum(map(len, texts)) == 300
 
 
 def test_texts_that_differ_in_case_and_punctuation_are_cut_into_the_same_split(artifacts: Artifacts) -> None:
