@@ -50,9 +50,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     `.NAME.RANDOM.old/NAME`, for the instant in which the new takes its place. What a process that was killed had
     begun for `path` is removed first.
     """
-    _make_directory(path.parent)
-    temporary, handle = _begin(path)
-    try:
+    with scratch_directory(path) as temporary:
         yield temporary
         temporary.chmod(0o755)
         for file in (temporary, *sorted(temporary.rglob("*"))):
@@ -65,6 +63,18 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         sync(path.parent)
         if retired is not None:
             shutil.rmtree(retired)
+
+
+@contextmanager
+def scratch_directory(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary directory beside `path`, `.NAME.RANDOM.tmp`, and remove it.
+
+    What a process that was killed had begun for `path` is removed first; what another one still writes to stays.
+    """
+    _make_directory(path.parent)
+    temporary, handle = _begin(path)
+    try:
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         os.close(handle)
