@@ -34,6 +34,24 @@ def test_words_are_runs_of_letters_and_single_chinese_characters() -> None:
     assert find_words("我们用BERT3，カナ 한국어") == ["我", "们", "用", "bert3", "カ", "ナ", "한국어"]
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("यह हिन्दी में लिखा है।", ["यह", "हिन्दी", "में", "लिखा", "है"]),
+        ("ภาษาไทย ดีมาก", ["ภาษาไทย", "ดีมาก"]),
+        ("İstanbul’da x\u0323\u0307!", ["i\u0307stanbul", "da", "x\u0323\u0307"]),
+        ("हिन्दी我们हिन्दीx", ["हिन्दी", "我", "们", "हिन्दीx"]),
+        ("⚠\ufe0f \u0301 one", ["one"]),
+    ],
+)
+def test_a_mark_belongs_to_the_letter_that_it_stands_on(text: str, words: list[str]) -> None:
+    assert find_words(text) == words
+
+
+def test_texts_that_differ_in_a_sign_of_a_vowel_have_keys_of_their_own() -> None:
+    assert content_key(hashed(["दिन", "में"])) != content_key(hashed(["दीन", "में"]))
+
+
 def test_ngrams_agree_where_words_do_and_only_there() -> None:
     left, right = hashed(WORDS[:20]), hashed([*WORDS[5:25]])
     assert set(ngrams(left, 13).tolist()) & set(ngrams(right, 13).tolist()) == set(ngrams(left[5:], 13).tolist())

@@ -14,7 +14,7 @@ from bertline.base.files import sha256_directory, write_json, write_jsonl
 from bertline.corpus import parquet
 from bertline.corpus.documents import build_corpus
 from bertline.corpus.parquet import SPLITS, read_sentences
-from bertline.corpus.verdicts import Corpus
+from bertline.corpus.verdicts import Corpus, Verdicts, decide
 from bertline.tasks.docs import docs_split
 
 CONFIG = Documents(min_characters=20, validation_fraction=0.2)
@@ -154,6 +154,21 @@ def test_what_a_killed_run_leaves_is_removed_by_the_next(tmp_path: Path, monkeyp
     assert len(list(data.iterdir())) == 2
     build_corpus(raw, data / "corpus", CONFIG)
     assert [path.name for path in data.iterdir()] == ["corpus"]
+
+
+def test_a_run_beside_another_leaves_the_parts_of_that_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = raw_text(tmp_path, some_documents(60))
+    (tmp_path / "data" / "one").mkdir(parents=True)
+    (tmp_path / "data" / "other").mkdir()
+
+    def beside(corpus: Corpus, config: Documents) -> Verdicts:
+        monkeypatch.undo()
+        build_corpus(raw, tmp_path / "data" / "other", CONFIG)
+        return decide(corpus, config)
+
+    monkeypatch.setattr("bertline.corpus.documents.decide", beside)
+    build_corpus(raw, tmp_path / "data" / "one", CONFIG)
+    assert texts(tmp_path / "data" / "one", "train") == texts(tmp_path / "data" / "other", "train")
 
 
 def test_a_missing_and_a_damaged_split_are_named(tmp_path: Path) -> None:

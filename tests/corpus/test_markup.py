@@ -76,8 +76,19 @@ def test_no_text_breaks_the_rules(text: str) -> None:
         "[(" + " " * 200_000 + "x",
         "<a " + "k=v " * 50_000,
         "[//a" + " " * 200_000,
+        "<ref>x " * 30_000,
+        "</math><ref>x <svg>" * 15_000 + "</script>",
     ],
-    ids=["words and a bar", "underscores", "names", "a bracket and blanks", "a tag without its end", "an address"],
+    ids=[
+        "words and a bar",
+        "underscores",
+        "names",
+        "a bracket and blanks",
+        "a tag without its end",
+        "an address",
+        "references",
+        "elements",
+    ],
 )
 def test_a_long_text_takes_no_longer_than_its_length(text: str) -> None:
     """Rules that look back at each letter took minutes for the tenth of these."""
@@ -109,6 +120,31 @@ def test_a_long_text_takes_no_longer_than_its_length(text: str) -> None:
 )
 def test_lines_that_are_no_text_are_dropped_by_name(line: str, fault: str) -> None:
     assert line_fault(line) == fault
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "„Das ist gut.“",
+        "»Das ist gut.«",
+        "›Wirklich?‹",
+        "‚Ja!‘",
+        "« Oui. »",
+        "वह घर गया।",
+        "कौन है॥",
+        "من هو؟",
+        "نعم، ولكن؛",
+        "یہ اچھا ہے۔",
+        "Նա գնաց տուն։",
+        "እሱ ሄደ።",
+        "သူ သွားသည်။",
+        "គាត់ ទៅ ផ្ទះ។",
+        "《いいえ。》",
+        "はい｡",
+    ],
+)
+def test_a_short_paragraph_that_ends_as_its_language_ends_one_is_no_list(line: str) -> None:
+    assert line_fault(line) == ""
 
 
 def test_bullets_go() -> None:

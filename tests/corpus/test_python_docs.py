@@ -28,6 +28,14 @@ def test_the_package_is_not_imported(package: Path) -> None:
     assert "sample_docs" not in sys.modules
 
 
+def test_what_stands_under_a_thousand_elifs_is_read(package: Path) -> None:
+    branches = "".join(f"elif name == {number}:\n    pass\n" for number in range(1500))
+    last = 'else:\n    def last():\n        """The last one."""\n'
+    (package / "long.py").write_text(f'"""Long."""\nif name:\n    pass\n{branches}{last}')
+    texts = [row["text"] for row in read_docstrings(["sample_docs"], workers=1) if row["module"] == "sample_docs.long"]
+    assert texts == ["Long.", "The last one."]
+
+
 def test_two_processes_give_the_rows_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     packages = ["email", "json", "xml"]
     alone = read_docstrings(packages, workers=1)

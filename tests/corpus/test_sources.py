@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -147,6 +148,24 @@ def test_a_file_name_that_is_no_utf8_is_refused(raw: Path) -> None:
     Path(os.fsdecode(os.fsencode(raw.parent / "texts") + b"/caf\xe9.txt")).write_bytes(CONTENT)
     with pytest.raises(BertlineError, match=r"'caf\\udce9\.txt' has bytes that are no UTF-8.*Rename the file"):
         get(raw, "file:texts")
+
+
+def test_a_link_to_a_file_is_its_text_and_one_to_a_folder_or_to_nothing_is_refused(raw: Path) -> None:
+    folder = raw.parent / "texts"
+    (folder / "deep").mkdir(parents=True)
+    (raw.parent / "elsewhere").mkdir()
+    (raw.parent / "elsewhere" / "b.txt").write_bytes(CONTENT)
+    (folder / "deep" / "a.txt").symlink_to(raw.parent / "elsewhere" / "b.txt")
+    (folder / ".hidden").symlink_to(raw.parent / "elsewhere")
+    assert get(raw, "file:texts")["files"] == 1
+    assert not (raw / "texts" / "deep" / "a.txt").is_symlink()
+    shutil.rmtree(raw / "texts")
+    for target in ("elsewhere", "nowhere"):
+        (folder / "deep" / "more").symlink_to(raw.parent / target)
+        with pytest.raises(BertlineError, match=r"file:texts.*'deep/more' is a link to a folder, or to nothing\. Put"):
+            get(raw, "file:texts")
+        assert files(raw) == []
+        (folder / "deep" / "more").unlink()
 
 
 @pytest.mark.parametrize("pattern", ["{a,b}.txt", "*.txt"])

@@ -301,6 +301,20 @@ def test_an_address_of_the_hub_is_resolved_and_its_token_stays_there(
     assert "hf_secret" not in "".join(file.read_text() for file in (raw.parent / "kept").rglob("*.json"))
 
 
+def test_a_token_goes_to_the_hub_before_a_password_of_netrc(
+    raw: Path, secure: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETRC", str(raw.parent / "netrc"))
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    for entry in (f"machine {HUB}", "default"):
+        (raw.parent / "netrc").write_text(f"{entry} login me password geheim\n")
+        get(raw, f"hf://datasets/a/private@{entry.partition(' ')[0]}/text.txt")
+    assert [headers.get("Authorization") for headers in secure.headers] == ["Bearer hf_secret", None] * 2
+    monkeypatch.delenv("HF_TOKEN")
+    get(raw, "hf://datasets/a/b/text.txt")
+    assert secure.headers[-2]["Authorization"] == "Basic bWU6Z2VoZWlt"  # me:geheim
+
+
 def test_a_file_that_is_not_what_the_hub_says_is_refused(raw: Path, secure: Site) -> None:
     with pytest.raises(BertlineError, match=f"sha256 is {SHA256}, expected"):
         get(raw, "hf://datasets/a/damaged/text.txt")

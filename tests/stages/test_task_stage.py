@@ -1,5 +1,6 @@
 """Stage task@T as DVC runs it: `python -m bertline.stages.task T`."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,26 @@ def test_the_stage_runs_as_a_program_from_another_folder(checkout: Artifacts) ->
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("task@mine: kind classification, labels 2, train rows")
+
+
+def test_rows_of_a_dataset_on_the_hub_are_taken_from_its_mirror_once(
+    checkout: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirrored = tmp_path / "mirror" / "huggingface.co" / "datasets" / "someone" / "something" / "resolve" / "main"
+    mirrored.mkdir(parents=True)
+    shutil.copyfile(checkout.data / "sources" / "a.csv", mirrored / "rows.csv")
+    monkeypatch.setenv("BERTLINE_MIRROR", str(tmp_path / "mirror"))
+    address = "hf://datasets/someone/something@main/rows.csv"
+    kept = checkout.downloads / "datasets" / "someone" / "something@main" / "rows.csv"
+    params = Params(tasks={"mine": Task(data=TaskData(builder="files", train=address))})
+    left = kept / "something" / "rows.csv"  # as earlier versions left it
+    left.parent.mkdir(parents=True)
+    left.write_text("text,label\n", encoding="utf-8")
+    before = run(params, checkout, "mine")
+    assert kept.read_bytes() == (mirrored / "rows.csv").read_bytes()
+    monkeypatch.setenv("BERTLINE_MIRROR", "")
+    assert run(params, checkout, "mine") == before
+    assert [path.name for path in checkout.downloads.rglob("*") if path.is_file()] == ["rows.csv"]
 
 
 def test_a_wrong_row_is_one_line_and_leaves_nothing_behind(

@@ -19,6 +19,7 @@ from bertline.tasks.benchmarks import BENCHMARKS
 from bertline.tasks.published import PublishedFile
 
 GLUE = "dl.fbaipublicfiles.com/glue/data"
+CHNSENTICORP = "bj.bcebos.com/paddlehub-dataset/chnsenticorp.tar.gz"
 TRAIN, DEV, TEST = 40, 6, 5
 
 
@@ -65,6 +66,16 @@ def zipped(members: Mapping[str, str]) -> bytes:
     with zipfile.ZipFile(stream, "w") as archive:
         for name, text in members.items():
             archive.writestr(name, text)
+    return stream.getvalue()
+
+
+def tarred(members: Mapping[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
     return stream.getvalue()
 
 
@@ -178,11 +189,8 @@ def _write_reviews(mirror: Path) -> None:
         stream = io.BytesIO()
         pq.write_table(pa.table({"text": texts, "label": [n % 2 for n in range(size)]}), stream)
         put(mirror, f"derived/imdb-{split}.parquet", stream.getvalue())
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        for name, size in (("train", TRAIN), ("dev", DEV), ("test", TEST)):
-            text = table("label text_a", [(n % 2, f'房间"很{name}{n}') for n in range(size)]).encode()
-            member = tarfile.TarInfo(f"chnsenticorp/{name}.tsv")
-            member.size = len(text)
-            archive.addfile(member, io.BytesIO(text))
-    put(mirror, "bj.bcebos.com/paddlehub-dataset/chnsenticorp.tar.gz", stream.getvalue())
+    members = {
+        f"chnsenticorp/{name}.tsv": table("label text_a", [(n % 2, f'房间"很{name}{n}') for n in range(size)]).encode()
+        for name, size in (("train", TRAIN), ("dev", DEV), ("test", TEST))
+    }
+    put(mirror, CHNSENTICORP, tarred(members))

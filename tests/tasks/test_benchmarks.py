@@ -16,7 +16,19 @@ from bertline.stages.task import run
 from bertline.tasks.benchmarks import BENCHMARKS, cut_validation
 from bertline.tasks.published import PublishedFile
 from bertline.tasks.schema import TaskInfo, read_rows
-from tasks.published_files import DEV, GLUE, TRAIN, put, squad_file, table, use_small_files, write_mirror, zipped
+from tasks.published_files import (
+    CHNSENTICORP,
+    DEV,
+    GLUE,
+    TRAIN,
+    put,
+    squad_file,
+    table,
+    tarred,
+    use_small_files,
+    write_mirror,
+    zipped,
+)
 
 MIRROR = os.environ.get("BERTLINE_MIRROR", "")
 IN_THE_MIRROR = ("cola", "sst2", "mrpc", "stsb", "rte", "wnli", "squad_44", "conll2003", "imdb")
@@ -212,6 +224,10 @@ def test_a_file_that_nobody_has_is_one_line_with_its_address_and_the_mirror(
             "train.tsv, line 2: unknown label '-'",
         ),
         ("imdb", "derived/imdb-train.parquet", b"no parquet", "not a readable Parquet file"),
+        ("chnsenticorp", CHNSENTICORP, b"<html>Log in</html>", "chnsenticorp/train.tsv: not a readable tar"),
+        ("chnsenticorp", CHNSENTICORP, tarred({"chnsenticorp/train.tsv": b"x"})[:50], "not a readable tar"),
+        ("chnsenticorp", CHNSENTICORP, tarred({"chnsenticorp/dev.tsv": b"x"}), "no chnsenticorp/train.tsv in it"),
+        ("chnsenticorp", CHNSENTICORP, tarred({"chnsenticorp/train.tsv": b"\xff"}), "not a readable tar"),
         (
             "squad_44",
             "raw.githubusercontent.com/tomhosking/squad-du-split/beac7f3ddcdd579010c7352646938e8ab31e8add/test-v1.1.json",

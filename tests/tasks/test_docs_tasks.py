@@ -220,6 +220,11 @@ def test_repeats_stay_in_the_first_split() -> None:
     assert without_repeats(parts, str) == {"train": ["a", "b"], "validation": ["d"], "test": ["c"]}  # type: ignore[arg-type]
 
 
+def test_texts_are_the_same_whatever_their_case_and_not_whatever_their_marks() -> None:
+    assert normalised("It's GOOD: yes") == normalised("“it’s” good, Yes!") == "it s good yes"
+    assert normalised("दिन में।") != normalised("दीन में।")
+
+
 def test_two_objects_of_one_name_have_ids_of_their_own(tmp_path: Path) -> None:
     row = raw_rows()[0]
     docs = read_docs(write_raw(tmp_path, [row, row]).raw)

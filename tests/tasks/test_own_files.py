@@ -17,6 +17,7 @@ from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
 from bertline.tasks.catalog import build_task
 from bertline.tasks.conll import to_bio2
+from bertline.tasks.docs import normalised
 from bertline.tasks.schema import SPLITS, TaskInfo, read_rows
 from tasks.published_files import no_fetch
 
@@ -64,6 +65,16 @@ def test_equal_texts_are_cut_into_the_same_split(artifacts: Artifacts) -> None:
     texts = [{row["text"] for row in rows[split]} for split in SPLITS]
     assert sum(map(len, texts)) == 200
     assert sum(len(rows[split]) for split in SPLITS) == 400
+
+
+def test_a_text_whose_label_goes_back_to_training_goes_with_all_its_copies(artifacts: Artifacts) -> None:
+    """Each text has one row of a label of its own: whichever are cut would part from it."""
+    rows = "".join(f"text number {n},{label}\nText number {n}!,no\n" for n in range(100) for label in ("no", f"own{n}"))
+    put(artifacts, "a.csv", "text,label\n" + rows + CSV.replace("number", "count").partition("\n")[2])
+    cut = build(artifacts, "classification", "a.csv")
+    assert {row["label"] for split in ("validation", "test") for row in cut[split]} == {"no", "yes"}
+    texts = [{normalised(row["text"]) for row in cut[split]} for split in SPLITS]
+    assert sum(map(len, texts)) == 300
 
 
 def test_texts_that_differ_in_case_and_punctuation_are_cut_into_the_same_split(artifacts: Artifacts) -> None:
@@ -333,6 +344,25 @@ def test_two_columns_of_one_name_in_a_parquet_file_are_refused(artifacts: Artifa
     pq.write_table(table, put(artifacts, "a.parquet", ""))
     with pytest.raises(BertlineError, match=r"a\.parquet: two columns are called 'text'"):
         build(artifacts, "classification", "a.parquet")
+
+
+def test_a_table_with_bytes_that_are_no_utf8_is_named_with_the_rows(
+    artifacts: Artifacts,
+) -> None:
+    latin1 = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.py_buffer(bytes([0, 0, 0, 0, 4, 0, 0, 0])), pa.py_buffer(b"caf\xe9")]
+    )
+    table = pa.table({"text": pa.chunked_array([["good"], latin1]), "label": ["a", "b"]})
+    pq.write_table(table, put(artifacts, "a.parquet", ""))
+    made = artifacts.data / "sources" / "made"
+    made.mkdir()
+    with pa.ipc.new_stream(str(made / "data.arrow"), table.schema) as out:
+        out.write_table(table)
+    (made / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}', encoding="utf-8")
+    for name, rows in (("a.parquet", "rows 1 to 2"), ("made", "rows 2 to 2")):
+        with pytest.raises(BertlineError, match=rf"data/sources/{name}, {rows}: not UTF-8.*Write the file") as caught:
+            build(artifacts, "classification", name)
+        assert "iconv" not in str(caught.value)
 
 
 def test_an_unknown_label_of_a_dataset_is_no_class_of_its_own(artifacts: Artifacts) -> None:

@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
+from threading import Thread
+from typing import Any, get_args
 
 import pandas as pd
 import pytest
@@ -14,7 +16,9 @@ import pytest
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind, Params
 from bertline.base.errors import BertlineError
+from bertline.base.files import read_json
 from bertline.base.gate_config import GateTask
+from bertline.validation import data_docs
 from bertline.validation.checks import Check, between, none, one_of, rows, unique
 from bertline.validation.frames import Frame, summary
 from bertline.validation.gate import run_gate
@@ -173,6 +177,35 @@ def test_the_overview_shows_every_gate_in_the_order_of_the_pipeline(tmp_path: Pa
     assert links == ["gate_corpus", "gate_tokens", "gate_pretrain", "gate_task/a"]
     assert "all passed" in overview and overview.count("1 of 2 hold") == 4
     assert 'href="gate_corpus/data_docs/index.html#share_is_low"' in overview
+
+
+def test_what_a_killed_gate_had_set_aside_is_no_row_of_the_overview(tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path)
+    check = rows("there_are_rows", "things", 5, "…")
+    run_gate("gate_corpus", artifacts, FRAMES, [check], data="d", statistics={})
+    docs = artifacts.gate("gate_corpus") / "data_docs"
+    shutil.copytree(docs, docs.with_name(".data_docs.x1y2.old") / docs.name)
+    gate(artifacts, check)
+    overview = (artifacts.gate("") / "index.html").read_text()
+    assert re.findall(r'href="([^"#]+)/data_docs/index.html"', overview) == ["gate_corpus", "gate_task/T"]
+
+
+def test_gates_that_run_side_by_side_are_all_in_the_overview(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifacts = Artifacts(tmp_path)
+    check = rows("there_are_rows", "things", 5, "…")
+    other = Thread(target=gate, args=(artifacts, check))
+
+    def read_meanwhile(path: Path) -> Any:
+        if other.ident is None:
+            other.start()
+            other.join(timeout=1)
+        return read_json(path)
+
+    monkeypatch.setattr(data_docs, "read_json", read_meanwhile)
+    run_gate("gate_corpus", artifacts, FRAMES, [check], data="d", statistics={})
+    other.join()
+    overview = (artifacts.gate("") / "index.html").read_text()
+    assert re.findall(r'href="([^"#]+)/data_docs/index.html"', overview) == ["gate_corpus", "gate_task/T"]
 
 
 def test_a_gate_is_silent_and_sends_and_leaves_nothing(tmp_path: Path) -> None:

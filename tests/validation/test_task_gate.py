@@ -4,15 +4,18 @@ import random
 import tracemalloc
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
+from bertline.base.files import write_json, write_jsonl
 from bertline.stages import gate_task
 from bertline.validation.label_shift import hashed_words, label_shift, overlap, word_features
 from bertline.validation.task_balance import columns_swapped, imbalance, off_scale
+from bertline.validation.task_rows import task_frames
 from clean_run import PARAMS
 from faults import tasks
 
@@ -63,6 +66,14 @@ def test_a_text_of_a_hundred_thousand_characters_passes_where_that_is_allowed(cl
         gate_task.run(PARAMS, clean_copy, "topics")
     allowed = replace(PARAMS.gate_task, max_characters=200_000)
     assert gate_task.run(replace(PARAMS, gate_task=allowed), clean_copy, "topics")
+
+
+def test_a_text_that_differs_in_a_mark_from_a_training_row_is_no_leak_of_it(tmp_path: Path) -> None:
+    write_json(tmp_path / "task.json", {"kind": "classification", "labels": ["a"]})
+    for split, texts in {"train": ["दिन में"], "validation": ["दीन में"], "test": ["«दिन» में।"]}.items():
+        write_jsonl(tmp_path / f"{split}.jsonl", [{"id": "1", "text": text, "label": "a"} for text in texts])
+    found = task_frames(tmp_path)["rows"].table
+    assert found["in_train"].tolist() == ["", "", "train.jsonl, line 1"]
 
 
 def test_labels_that_words_tell_nothing_of_are_not_said_to_be_shifted() -> None:

@@ -50,15 +50,25 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     `.NAME.RANDOM.old/NAME`, for the instant in which the new takes its place. What a process that was killed had
     begun for `path` is removed first; what it had set aside is put back where nothing has taken its place.
     """
-    _make_directory(path.parent)
-    _settle_abandoned(path)
-    temporary, handle = _begin(path, ".tmp")
-    try:
+    with scratch_directory(path) as temporary:
         yield temporary
         temporary.chmod(0o755)
         for file in (temporary, *sorted(temporary.rglob("*"))):
             sync(file)
         _put_in_place(temporary, path)
+
+
+@contextmanager
+def scratch_directory(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary directory beside `path`, `.NAME.RANDOM.tmp`, and remove it.
+
+    What a process that was killed had begun for `path` is removed first; what another one still writes to stays.
+    """
+    _make_directory(path.parent)
+    _settle_abandoned(path)
+    temporary, handle = _begin(path, ".tmp")
+    try:
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         os.close(handle)

@@ -10,7 +10,11 @@ import re
 
 MIN_LINE_WORDS = 5  # a shorter line without punctuation at its end is a heading or an entry of a list
 _MIN_LINE_CHARACTERS = 12  # the same where words are not separated by spaces
-_END = re.compile(r"[.!?…:;,\-–—。！？：；，、]['\"’”»)\]）」』】]*$")
+# What ends a sentence or a part of one: Latin, Chinese; Arabic and Urdu, Indian, Armenian, Ethiopic, Burmese, Khmer,
+# Tibetan. And what closes a quote or a bracket in some language: „so“, »so«, 《so》.
+_STOPS = r".!?…:;,\-–—‥‼‽⁇⁈⁉。！？：；，、．｡､" "؟؛،۔" "।॥" "։՝" "።፣፤፥፦፧" "၊။" "។៕៖" "།༎"
+_CLOSING = r"'\"’”»)\]）」』】" "‘“«›‹》〉〕］｝〟＂＇｣"
+_END = re.compile(f"[{_STOPS}](?:[{_CLOSING}]|\\s[»›])*$")  # French has a space before its closing one
 _HEADING = re.compile(r"(=+)[^=].*\1$|#{1,6} ")
 _SECTIONS = re.compile(
     r"(?:see also|references?|external links?|further reading|notes(?: and references)?|footnotes|bibliography|sources"

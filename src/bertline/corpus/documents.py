@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from shutil import rmtree
-from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 import numpy as np
@@ -24,7 +22,7 @@ import pyarrow as pa
 
 from bertline.base.config import Documents
 from bertline.base.errors import BertlineError
-from bertline.base.files import write_json
+from bertline.base.files import scratch_directory, write_json
 from bertline.corpus.block import Plan, blocks, process
 from bertline.corpus.contamination import describe, write_index
 from bertline.corpus.engine import engine
@@ -33,7 +31,6 @@ from bertline.corpus.readers import read_documents
 from bertline.corpus.verdicts import CONTAMINATED, KEPT, RULES, Corpus, Verdicts, decide
 
 STATS, DROPPED = "stats.json", "dropped.jsonl"
-_PARTS, _TEMPORARY = ".parts.", ".tmp"  # the scratch folder; git and DVC ignore what ends so
 
 
 def build_corpus(raw: Path, directory: Path, config: Documents, tasks: Sequence[Path] = ()) -> dict[str, Any]:
@@ -48,10 +45,7 @@ def build_corpus(raw: Path, directory: Path, config: Documents, tasks: Sequence[
     Raises:
         BertlineError: a source or a task's rows cannot be read, or a split stays empty.
     """
-    for left in directory.parent.glob(f"{_PARTS}*{_TEMPORARY}"):  # of a run that was killed: no other stage writes them
-        rmtree(left, ignore_errors=True)
-    with TemporaryDirectory(prefix=_PARTS, suffix=_TEMPORARY, dir=directory.parent) as name:
-        scratch = Path(name)
+    with scratch_directory(directory.parent / "parts") as scratch:  # what git and DVC ignore
         index = scratch / "evaluation.npy" if tasks and config.decontaminate else None
         grams = write_index(tasks, index) if index is not None else 0
         plan = Plan(config, scratch, index if grams else None)

@@ -105,14 +105,16 @@ def _client(url: str) -> httpx.Client:
 
 
 def _credentials(url: str) -> httpx.NetRCAuth | None:
-    """The passwords of hosts that the user keeps, as for curl --netrc; none where the URL (of a mirror) has its own.
+    """The passwords of hosts that the user keeps, as for curl --netrc; none where the URL (of a mirror) has its own, or
+    the Hub gets a token: httpx would send the password in its place.
 
     Raises:
         BertlineError: the file cannot be read.
     """
     file = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
+    own = "@" in urlsplit(url).netloc or _token(url)
     try:
-        return httpx.NetRCAuth(str(file)) if file.exists() and "@" not in urlsplit(url).netloc else None
+        return httpx.NetRCAuth(str(file)) if file.exists() and not own else None
     except NetrcParseError as error:
         fix = "Correct the line, or set NETRC to another file"
         raise BertlineError(f"not a netrc file (line {error.lineno}: {error.msg})", where=str(file), fix=fix) from None
@@ -134,8 +136,7 @@ def _headers(url: str, kept: Kept) -> dict[str, str]:
     """The headers of the request: the rest of a part, or a whole file if it has changed, where there is one."""
     # The bytes as published: a body that the server compresses on the way would not match its hash.
     headers = {"Accept-Encoding": "identity"}
-    token = os.environ.get(_HUB_TOKEN, "").strip()
-    if token and url.startswith(f"{HUB}/"):
+    if token := _token(url):
         headers["Authorization"] = f"Bearer {token}"
     part, size = kept.part_state(), kept.part_size()
     if size and part.get("url") == url and _validator(part):
@@ -146,6 +147,11 @@ def _headers(url: str, kept: Kept) -> dict[str, str]:
     elif whole.get("url") == url and whole.get("modified"):
         headers["If-Modified-Since"] = whole["modified"]
     return headers
+
+
+def _token(url: str) -> str:
+    """What HF_TOKEN says, for a URL of the Hub; else nothing."""
+    return os.environ.get(_HUB_TOKEN, "").strip() if url.startswith(f"{HUB}/") else ""
 
 
 def _validator(state: State) -> str:

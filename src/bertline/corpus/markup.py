@@ -10,15 +10,15 @@ import html
 import re
 from collections import Counter
 from collections.abc import Callable
+from typing import Protocol
 
 _SIGNS = ("[", "]]", "<", "&", "{", "}}", "''", "__", "formula_", "|")
 _BRACKETS = re.compile(r"[(（]\s*[,;，；、:：)）]")
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
-_HIDDEN = re.compile(
-    r"<!--.*?(?:-->|$)|<(ref|script|style|math|gallery|timeline|syntaxhighlight|svg)\b[^<>]*(?<!/)>.*?</\1\s*>",
-    re.I | re.S,
-)
+_HIDDEN_NAMES = "ref|script|style|math|gallery|timeline|syntaxhighlight|svg"
+_HIDDEN_START = re.compile(rf"<!--.*?(?:-->|$)|<({_HIDDEN_NAMES})\b[^<>]*(?<!/)>", re.I | re.S)
+_HIDDEN_END = re.compile(rf"</({_HIDDEN_NAMES})\s*>", re.I)
 _NAMES = (
     "a|abbr|article|aside|b|bdi|big|blockquote|body|br|button|caption|center|cite|code|dd|del|details|dfn|div|dl|dt|em"
     "|font|footer|form|gallery|h[1-6]|head|header|hr|html|i|iframe|img|includeonly|input|ins|kbd|label|li|link|main|math"
@@ -52,6 +52,35 @@ _OPENING_COMMA = re.compile(r"([(（])\s*[,;，；、:：][\s,;，；、:：]*")
 _Replacement = str | Callable[[re.Match[str]], str]
 
 
+class _Pattern(Protocol):
+    """What finds the places of a rule; a regular expression is one."""
+
+    def subn(self, repl: _Replacement, string: str, /) -> tuple[str, int]: ...
+
+
+class _Hidden:
+    """Comments, and elements whose content no reader sees.
+
+    As one expression, a start without an end would be looked for to the end of the text, at each of them.
+    """
+
+    def subn(self, repl: _Replacement, string: str, /) -> tuple[str, int]:
+        last = {end[1].lower(): end.start() for end in _HIDDEN_END.finditer(string)}
+        parts: list[str] = []
+        kept = place = 0
+        while start := _HIDDEN_START.search(string, place):
+            place = start.end()
+            name = start[1]
+            if name and last.get(name.lower(), -1) < place:
+                continue
+            end = re.compile(rf"</{name}\s*>", re.I).search(string, place) if name else start
+            assert end is not None  # the last one at the latest
+            parts.append(string[kept : start.start()])
+            kept = place = end.end()
+        assert isinstance(repl, str)
+        return repl.join([*parts, string[kept:]]), len(parts)
+
+
 def without_markup(text: str, counts: Counter[str]) -> str:
     """The text as a reader would have seen it; white space is left to clean.normalise."""
     signs = [sign for sign in _SIGNS if sign in text]  # far faster than one expression of all
@@ -67,7 +96,7 @@ def without_markup(text: str, counts: Counter[str]) -> str:
 
 
 def _apply(
-    text: str, counts: Counter[str], name: str, pattern: re.Pattern[str], replacement: _Replacement, rounds: int
+    text: str, counts: Counter[str], name: str, pattern: "_Pattern", replacement: _Replacement, rounds: int
 ) -> str:
     for _ in range(rounds):  # what is nested goes from the inside out
         text, found = pattern.subn(replacement, text)
@@ -101,9 +130,9 @@ def _label(match: re.Match[str]) -> str:
     return match[1] or ""
 
 
-_RULES: tuple[tuple[str, tuple[tuple[str, re.Pattern[str], _Replacement, int], ...]], ...] = (
+_RULES: tuple[tuple[str, tuple[tuple[str, _Pattern, _Replacement, int], ...]], ...] = (
     ("&", (("entities", _ENTITY, lambda match: html.unescape(match[0]), 2),)),
-    ("<", (("tags", _HIDDEN, " ", 1), ("tags", _TAG, _space_or_nothing, 1), ("tags", _BRACKETED_ADDRESS, "", 1))),
+    ("<", (("tags", _Hidden(), " ", 1), ("tags", _TAG, _space_or_nothing, 1), ("tags", _BRACKETED_ADDRESS, "", 1))),
     ("-{", (("conversions", _CONVERSION, _chosen, 3),)),
     ("{{", (("templates", _TEMPLATE, "", 4), ("templates", _OPEN_TEMPLATE, "", 1))),
     ("}}", (("templates", _TEMPLATE_END, "", 1),)),

@@ -145,7 +145,7 @@ def docstrings_of(file: SourceFile) -> list[JsonRow]:
     except (SyntaxError, ValueError, RecursionError):
         return []
     rows = []
-    for name, node in _documented(tree, ""):
+    for name, node in _documented(tree):
         text = ast.get_docstring(node)
         if text and text.strip() and _is_unicode(text):
             kind = {ast.Module: "module", ast.ClassDef: "class"}.get(type(node), "function")
@@ -162,17 +162,20 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _documented(node: ast.AST, name: str) -> Iterator[tuple[str, _Documented]]:
-    """The nodes under `node` that can carry a docstring, with dotted names; the inside of functions is not searched."""
-    if isinstance(node, _Documented):
-        yield name, node
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        return
-    for field in ("body", "handlers", "orelse", "finalbody"):  # a definition may stand under if, try or with
-        children = getattr(node, field, ())
-        for child in children if isinstance(children, list) else ():
-            own = getattr(child, "name", None) if isinstance(child, _Documented) else None
-            yield from _documented(child, f"{name}.{own}" if name and own else own or name)
+def _documented(tree: ast.Module) -> Iterator[tuple[str, _Documented]]:
+    """The nodes that can carry a docstring, with dotted names; the inside of functions is not searched."""
+    left: list[tuple[str, ast.AST]] = [("", tree)]  # no recursion: each elif lies inside of the one before
+    while left:
+        name, node = left.pop()
+        if isinstance(node, _Documented):
+            yield name, node
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        for field in ("body", "handlers", "orelse", "finalbody"):  # a definition may stand under if, try or with
+            children = getattr(node, field, ())
+            for child in children if isinstance(children, list) else ():
+                own = getattr(child, "name", None) if isinstance(child, _Documented) else None
+                left.append((f"{name}.{own}" if name and own else own or name, child))
 
 
 def package_versions(packages: Sequence[str]) -> dict[str, str]:

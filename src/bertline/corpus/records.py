@@ -14,7 +14,7 @@ from bertline.base.errors import BertlineError, not_utf8, reason
 from bertline.base.files import parse_json
 from bertline.corpus.compression import COMPRESSED, ending
 from bertline.corpus.raw_files import opened
-from bertline.tasks.arrow import check_columns
+from bertline.tasks.arrow import check_columns, utf8_rows
 
 MAX_DOCUMENT = 1_000_000  # characters; a longer document goes on in the next one
 _ROWS = 256  # of a Parquet file, read at once
@@ -115,10 +115,8 @@ def read_parquet(path: Path) -> Iterator[Document]:
 
 def _values(batch: pa.RecordBatch, columns: list[str], where: str) -> Iterator[tuple[Any, ...]]:
     """The cells of some columns, row by row."""
-    try:
+    with utf8_rows(where):
         return zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
-    except UnicodeDecodeError as error:
-        raise not_utf8(error, where) from None
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -194,17 +194,23 @@ def _put(source: Source, found: _Found, directory: Path, name: PurePosixPath) ->
 
 def _copy_folder(source: Source, origin: Path, directory: Path) -> Entry:
     path = _free(source, directory, PurePosixPath(origin.name))
-    files = [file for file in sorted(origin.rglob("*")) if file.is_file()]
-    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(origin).parts)]
+    inside = sorted(origin.rglob("*"))
+    inside = [entry for entry in inside if not any(part.startswith(".") for part in entry.relative_to(origin).parts)]
+    files = [entry for entry in inside if entry.is_file()]
+    leading = next((entry for entry in inside if entry.is_symlink() and not entry.is_file()), None)
+    if leading:  # rglob does not enter it, and DVC would not see what changes behind it
+        what = f"{leading.relative_to(origin).as_posix()!r} is a link to a folder, or to nothing"
+        fix = "Put what it leads to in its place, or name that as a source of its own; links to files may stay"
+        raise BertlineError(what, where=where(source.address), fix=fix)
     texts = [file for file in files if is_text(file.name)]
     if not texts:
         what = f"no text file ({', '.join(FORMATS)}, also compressed) in folder {origin}"
         raise BertlineError(what, where=where(source.address), fix="Put text files there, or name one file")
     for file in texts:
-        if not is_name(inside := file.relative_to(origin).as_posix()):
-            what = f"the file name {inside!r} has bytes that are no UTF-8, or control characters"
+        if not is_name(name := file.relative_to(origin).as_posix()):
+            what = f"the file name {name!r} has bytes that are no UTF-8, or control characters"
             raise BertlineError(what, where=where(source.address), fix="Rename the file")
-        _copy(file, path / inside)
+        _copy(file, path / name)
     found, size = sha256_directory(path), sum(file.stat().st_size for file in texts)
     _check(source, found, size)
     row = _row(source, path.relative_to(directory), found, size)

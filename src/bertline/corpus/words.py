@@ -4,22 +4,25 @@
     words = hashes.of("A door, it is.")          # uint64, one a word, in lower case
     ngrams(words, 3)                             # uint64, one a window of three words
 
-What separates words separates them in every script: runs of letters and digits, and each Chinese character or Japanese
-kana by itself, as in BERT. The numbers depend on the text alone, not on the process.
+What separates words separates them in every script: runs of letters and digits with their marks, and each Chinese
+character or Japanese kana by itself, as in BERT; what Thai or Khmer writes between two spaces is one word.
+The numbers depend on the text alone, not on the process.
 """
 
 import hashlib
 import re
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bertline.base.words import word_pattern, words_of
+
 Hashes = NDArray[np.uint64]
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
-_WORD = re.compile(r"\w+")
+_OTHER_LETTERS = rf"[^\W{_CJK}]"
 _HAS_CJK = re.compile(f"[{_CJK}]")
-_WORD_OR_CJK = re.compile(f"[{_CJK}]|[^\\W{_CJK}]+")
 _MOST_CACHED = 100_000  # words: some 15 MB a process, however large the corpus
 # Odd constants of SplitMix64 (Steele et al. 2014): they spread the bits of one word over all 64.
 _MULTIPLY = np.uint64(0x9E3779B97F4A7C15)
@@ -29,9 +32,12 @@ _SHIFT = np.uint64(31)
 
 def find_words(text: str) -> list[str]:
     """The words of a text, in lower case."""
-    text = text.lower()
-    pattern = _WORD_OR_CJK if not text.isascii() and _HAS_CJK.search(text) else _WORD
-    return pattern.findall(text)
+    return _word_or_cjk().findall(text.lower()) if not text.isascii() and _HAS_CJK.search(text) else words_of(text)
+
+
+@cache
+def _word_or_cjk() -> re.Pattern[str]:
+    return re.compile(f"[{_CJK}]|{word_pattern(_OTHER_LETTERS)}")
 
 
 class WordHashes(dict[str, int]):

@@ -5,6 +5,7 @@ Labels that `datasets` stores as numbers (ClassLabel) come out as their names. N
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def parquet_records(path: Path, shown: str) -> Iterator[Record]:
     """The rows of a Parquet file.
 
     Raises:
-        BertlineError: it is none.
+        BertlineError: it is none, or a text in it is not UTF-8.
     """
     try:
         with pq.ParquetFile(path) as file:
@@ -36,7 +37,7 @@ def dataset_records(path: Path, shown: str, split: str) -> Iterator[Record]:
     """The rows of a saved dataset; of several splits in one directory, those of `split`.
 
     Raises:
-        BertlineError: the directory is no saved dataset, or has no such split.
+        BertlineError: the directory is no saved dataset, has no such split, or a text in it is not UTF-8.
     """
     if (path / _DICT).is_file():
         splits = read_json(path / _DICT).get("splits", [])
@@ -68,12 +69,28 @@ def check_columns(names: Sequence[str], where: str) -> None:
             raise BertlineError(f"two columns are called {name!r}", where=where, fix="Give each a name of its own")
 
 
+@contextmanager
+def utf8_rows(where: str) -> Iterator[None]:
+    """Name the rows of a table that become texts of Python here: Arrow has not looked at their bytes.
+
+    Raises:
+        BertlineError: they are no UTF-8.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:  # not errors.not_utf8: iconv would destroy a table
+        fix = "Write the file anew, from texts in UTF-8"
+        raise BertlineError(f"not UTF-8 ({error.reason})", where=where, fix=fix) from None
+
+
 def _records(schema: Any, batches: Any, shown: str, first: int = 0) -> Iterator[Record]:
     check_columns(schema.names, shown)
     names = _label_names(schema)
     number = first
     for batch in batches:
-        for row in batch.to_pylist():
+        with utf8_rows(f"{shown}, rows {number + 1} to {number + len(batch)}"):
+            rows = batch.to_pylist()
+        for row in rows:
             number += 1
             named = {
                 column: _named(value, names[column]) if column in names else value for column, value in row.items()

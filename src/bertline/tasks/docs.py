@@ -5,7 +5,6 @@ The tasks themselves are docs_topic.py, docs_pair.py, docs_params.py and docs_qa
 first of train, validation, test alone (`without_repeats`): nothing that a test row shows was pre-trained or trained on.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Literal, TypeVar
 
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_jsonl
+from bertline.base.words import words_of
 from bertline.tasks.hashing import stable_hash
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ def read_docs(raw: Path) -> list[Doc]:
 
 def normalised(text: str) -> str:
     """Letters and digits in lower case, single spaces between: what two copies of a text have in common."""
-    return " ".join(re.findall(r"\w+", text.lower()))
+    return " ".join(words_of(text))
 
 
 def by_split(items: Iterable[T], split: Callable[[T], Split]) -> dict[Split, list[T]]:

@@ -159,8 +159,10 @@ def _cut(located: dict[str, list[Located]], missing: Sequence[str], kind: Kind) 
             chosen = stable_hash("cut", split, _content(item[1])) % (10 - place) == 0
             (cut if chosen else kept).append(item)
         known = {label for _, row in kept for label in targets(row, kind)}
-        for item in cut:  # a label that no training row is left with could not be learned: its rows go back
-            (located[split] if known.issuperset(targets(item[1], kind)) else back).append(item)
+        # A label that no training row is left with could not be learned: its rows go back, with the copies of them.
+        lacking = {_content(row) for _, row in cut if not known.issuperset(targets(row, kind))}
+        for item in cut:
+            (back if _content(item[1]) in lacking else located[split]).append(item)
         located["train"] = kept + back
 
 

@@ -19,7 +19,7 @@ from bertline.tasks.hashing import stable_hash
 from bertline.tasks.schema import SPLITS, Row
 
 Fetch = Callable[[Source, Path], None]
-"""Puts the file at an address into a directory, under its own name, checked; the stage brings it along."""
+"""Puts the file at an address into a directory or below it, checked; the stage brings it along."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,10 @@ class Downloads:
         temporary = Path(tempfile.mkdtemp(dir=self._directory, prefix=".", suffix=".tmp"))
         try:
             self._fetch(place, temporary)
-            next(temporary.iterdir()).replace(path)
+            file = next(found for found in temporary.rglob("*") if found.is_file())  # one of the Hub is in folders
+            if path.is_dir():  # of an earlier version, which took the folder for the file
+                shutil.rmtree(path)
+            file.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return path

@@ -1,7 +1,5 @@
 """Reviews, good or bad: IMDB (Maas et al. 2011), and in Chinese ChnSentiCorp (Tan Songbo; hotels, laptops, books)."""
 
-import io
-import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,7 +7,7 @@ from bertline.base.download_config import Source
 from bertline.tasks.arrow import parquet_records
 from bertline.tasks.published import Benchmark, Parts, PublishedFile
 from bertline.tasks.schema import Row
-from bertline.tasks.tsv import tsv_records
+from bertline.tasks.tsv import open_tar_member, tsv_records
 
 _IMDB = "https://huggingface.co/datasets/stanfordnlp/imdb/resolve/e6281661ce1c48d982bc483cf8a173c1bbeb5d31/plain_text"
 _LABELS = {"0": "negative", "1": "positive", "neg": "negative", "pos": "positive"}
@@ -28,11 +26,8 @@ def _parquet_rows(path: Path, split: str) -> Iterator[Row]:
 
 def _read_chnsenticorp(files: Mapping[str, Path]) -> Parts:
     rows: dict[str, list[Row]] = {}
-    with tarfile.open(files["tar"]) as packed:
-        for split, name in (("train", "train.tsv"), ("validation", "dev.tsv"), ("test", "test.tsv")):
-            stream = packed.extractfile(f"chnsenticorp/{name}")
-            assert stream is not None  # a folder has none
-            lines = io.TextIOWrapper(stream, encoding="utf-8-sig")
+    for split, name in (("train", "train.tsv"), ("validation", "dev.tsv"), ("test", "test.tsv")):
+        with open_tar_member(files["tar"], f"chnsenticorp/{name}") as lines:
             records = tsv_records(lines, f"{files['tar'].name}, {name}")
             rows[split] = [
                 {"id": f"{split}-{number}", "text": record["text_a"].strip(), "label": _LABELS[record["label"]]}

@@ -1,12 +1,15 @@
 """Tab-separated tables as benchmarks publish them: a heading, nothing quoted, a row a line."""
 
+import gzip
 import io
+import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, reason
 
 Record = tuple[str, dict[str, str]]
 _AGAIN = "Fetch it anew: remove the file, and run the task again"
@@ -49,6 +52,23 @@ def open_member(archive: Path, name: str) -> Iterator[Iterable[str]]:
             yield io.TextIOWrapper(stream, encoding="utf-8-sig")
     except (zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise BertlineError(f"not a readable zip ({error})", where=f"{archive}, {name}", fix=_AGAIN) from None
+
+
+@contextmanager
+def open_tar_member(archive: Path, name: str) -> Iterator[Iterable[str]]:
+    """The lines of a file of a tar, compressed or not, by its whole name.
+
+    Raises:
+        BertlineError: it is no tar, has no such file, or the file is not UTF-8.
+    """
+    try:
+        with tarfile.open(archive) as packed:
+            stream = packed.extractfile(name) if name in packed.getnames() else None
+            if stream is None:
+                raise BertlineError(f"no {name} in it", where=str(archive), fix=_AGAIN)
+            yield io.TextIOWrapper(stream, encoding="utf-8-sig")
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
+        raise BertlineError(f"not a readable tar ({reason(error)})", where=f"{archive}, {name}", fix=_AGAIN) from None
 
 
 def _member(packed: zipfile.ZipFile, archive: Path, name: str) -> str:

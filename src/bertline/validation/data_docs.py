@@ -51,11 +51,14 @@ def write_data_docs(directory: Path, report: Mapping[str, Any], values: Mapping[
 def write_overview(artifacts: Artifacts) -> None:
     """Write data/gates/index.html: every gate that has run, in the order of the pipeline, with links to its page."""
     order = {gate: place for place, gate in enumerate(("gate_corpus", "gate_tokens", "gate_pretrain"))}
-    paths = [path for pattern in ("*", "*/*") for path in artifacts.gate("").glob(f"{pattern}/{_REPORT}")]
+    gates = artifacts.gate("")
+    paths = [path for pattern in ("*", "*/*") for path in gates.glob(f"{pattern}/{_REPORT}")]
+    # A hidden folder holds what a gate that was killed had set aside.
+    paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(gates).parts)]
     reports = sorted(
         (read_json(path) for path in paths), key=lambda report: (order.get(report["gate"], 9), report["gate"])
     )
-    gates = [
+    rows = [
         {
             "name": report["gate"],
             "passed": report["passed"],
@@ -65,9 +68,9 @@ def write_overview(artifacts: Artifacts) -> None:
         }
         for report in reports
     ]
-    stopped = sum(not gate["passed"] for gate in gates)
-    page = _render(OVERVIEW, {"title": "Gates: Data Docs", "gates": gates, "stopped": stopped})
-    write_text(artifacts.gate("") / "index.html", page)
+    stopped = sum(not row["passed"] for row in rows)
+    page = _render(OVERVIEW, {"title": "Gates: Data Docs", "gates": rows, "stopped": stopped})
+    write_text(gates / "index.html", page)
 
 
 def _render(template: str, page: Mapping[str, Any]) -> str:

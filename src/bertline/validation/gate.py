@@ -15,13 +15,14 @@ from typing import Any
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
-from bertline.base.files import atomic_directory, write_json
+from bertline.base.files import atomic_directory, exclusive_lock, write_json
 from bertline.validation.checks import Check
 from bertline.validation.data_docs import write_data_docs, write_overview
 from bertline.validation.expectations import Outcome, validate
 from bertline.validation.frames import Frame, shorten
 
 Report = dict[str, Any]
+_PATIENCE = 60.0  # seconds to wait for other gates; writing takes a fraction of one
 
 
 def run_gate(
@@ -48,6 +49,7 @@ def run_gate(
 
     Raises:
         BertlineError: a critical check failed. Names it, how many values are at fault, three of them, and the fix.
+            Or other gates did not end writing their Data Docs.
     """
     outcomes = validate(frames, checks)
     entries = [_entry(check, frames[check.frame], outcome) for check, outcome in zip(checks, outcomes, strict=True)]
@@ -61,12 +63,13 @@ def run_gate(
     }
     path = artifacts.gate_report(gate)
     docs = artifacts.gate(gate) / "data_docs"
-    with atomic_directory(docs) as directory:
-        write_data_docs(
-            directory, report, {check.name: found.values for check, found in zip(checks, outcomes, strict=True)}
-        )
-        write_json(directory / "report.json", report)
-    write_overview(artifacts)
+    values = {check.name: found.values for check, found in zip(checks, outcomes, strict=True)}
+    # Gates of several tasks run side by side, and for the page of all each reads what the others wrote.
+    with exclusive_lock(artifacts.runs / "gates.lock", "writing the Data Docs of a gate", patience=_PATIENCE):
+        with atomic_directory(docs) as directory:
+            write_data_docs(directory, report, values)
+            write_json(directory / "report.json", report)
+        write_overview(artifacts)
     for entry in failed:
         if entry["severity"] == "warning":
             print(f"{gate}: warning: {data}: {describe(entry)}. {entry['fix']}.", file=sys.stderr)

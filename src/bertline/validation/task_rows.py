@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from bertline.base.errors import BertlineError
 from bertline.base.files import JsonRow, read_json, read_jsonl
+from bertline.base.words import words_of
 from bertline.validation.frames import Frame, as_text, first, shorten, summary
 from bertline.validation.label_shift import ROWS, hashed_words, label_shift, overlap, word_features
 from bertline.validation.patterns import MARKUP, MOJIBAKE
@@ -29,7 +30,6 @@ from bertline.validation.task_balance import columns_swapped, halves, imbalance,
 SPLITS = ("train", "validation", "test")
 _BATCH = 4096
 _TAGGED_WORDS = 50_000
-_WORD = re.compile(r"\w+")
 
 
 @dataclass
@@ -154,7 +154,7 @@ def _describe(row: JsonRow, kind: str, split: str, text: str, label: str) -> dic
 
 def _hash(text: str) -> str:
     """A hash of the letters and digits in lower case: what two copies of a text have in common."""
-    normalised = " ".join(_WORD.findall(text.lower())) or text
+    normalised = " ".join(words_of(text)) or text
     return blake2b(normalised.encode(errors="surrogatepass"), digest_size=12).hexdigest()
 
 
