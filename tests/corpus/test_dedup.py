@@ -39,9 +39,9 @@ def test_words_are_runs_of_letters_and_single_chinese_characters() -> None:
     [
         ("यह हिन्दी में लिखा है।", ["यह", "हिन्दी", "में", "लिखा", "है"]),
         ("ภาษาไทย ดีมาก", ["ภาษาไทย", "ดีมาก"]),
-        ("İstanbul’da x\u0323\u0307!", ["i\u0307stanbul", "da", "x\u0323\u0307"]),
+        ("İstanbul’da ɔ\u0301kɔ\u0301, Ā B\u0304", ["i\u0307stanbul", "da", "ɔ\u0301kɔ", "ā", "b"]),
         ("हिन्दी我们हिन्दीx", ["हिन्दी", "我", "们", "हिन्दीx"]),
-        ("⚠\ufe0f \u0301 one", ["one"]),
+        ("⚠\ufe0f \u0301 one 1\ufe0f\u20e3", ["one", "1"]),
     ],
 )
 def test_a_mark_belongs_to_the_letter_that_it_stands_on(text: str, words: list[str]) -> None:

@@ -1,5 +1,6 @@
 """gate_tokens: reused vocabularies, documents dropped on the way, what it says; its faults are in test_faults.py."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from bertline.base.config import Vocab
 from bertline.base.errors import BertlineError
 from bertline.stages import encode, gate_tokens
 from bertline.tokens.tokenizer import write_tokenizer
+from bertline.validation import token_store
 from bertline.validation.text_of_tokens import Offsets, text_fault
 from clean_run import PARAMS
 from faults import corpus, tokens
@@ -53,6 +55,25 @@ def test_a_text_that_spells_special_tokens_passes(clean_copy: Artifacts) -> None
         corpus.change(split, lambda rows: [row["sentences"].append(spelled) for row in rows[:3]] and None)(clean_copy)
     encode.run(PARAMS, clean_copy)
     assert gate_tokens.run(PARAMS, clean_copy)["warnings"] == 0
+
+
+def test_offsets_of_a_large_store_are_looked_at_in_little_memory(
+    clean_copy: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_store, "_BLOCK", 1 << 16)
+    sentences = np.arange(2**20 + 1)
+    sentences[3 << 16] -= 1  # the last of a block, and the first of the next
+    arrays = (np.zeros(2**20, np.uint16), sentences, np.array([0, 2**20]))
+    for name, array in zip(tokens.NAMES, arrays, strict=True):
+        np.save(clean_copy.tokens("train") / f"{name}.npy", array)
+    tracemalloc.start()
+    try:
+        found = token_store.token_frames(clean_copy, {}, {})["stores"].table
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found["offset_faults"].tolist() == [f"sentences do not rise at {3 << 16}", ""]
+    assert peak < 4e6, "8 MB are all offsets"
 
 
 def test_text_is_found_in_a_store_that_dropped_some_documents(clean_copy: Artifacts) -> None:

@@ -11,17 +11,23 @@ from functools import cache
 _ASCII_WORD = re.compile(r"\w+")
 # Where marks begin: one comparison spares most characters the search in some 300 ranges.
 _AFTER_LATIN = "(?=[\u0300-\U000e01ef])"
+# Marks of no script of their own: accents that no composed letter has, and what makes a symbol an emoji.
+_ACCENTS = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe2f"
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text, in lower case: runs of letters, digits and underscores, with the marks that are on them."""
+    """The words of a text, in lower case: runs of letters, digits and underscores, with the marks inside of them.
+
+    At its end a word keeps the marks of its own script, such as vowels; not an accent on a symbol, as in B̄.
+    """
     text = text.lower()
     return (_ASCII_WORD if text.isascii() else _word()).findall(text)
 
 
 def word_pattern(letters: str) -> str:
-    """A regular expression for a run of `letters` (a class of characters), with the marks that are on them."""
-    return rf"{letters}++(?:{_AFTER_LATIN}[{_marks()}]++{letters}*+)*+"
+    """A regular expression for a word of `letters` (a class of characters) and marks."""
+    at_the_end = f"(?:(?![{_ACCENTS}])[{_marks()}])++"
+    return rf"{letters}++(?:{_AFTER_LATIN}(?:[{_marks()}]++{letters}++|{at_the_end}))*+"
 
 
 @cache
@@ -31,7 +37,7 @@ def _word() -> re.Pattern[str]:
 
 @cache
 def _marks() -> str:
-    """Every combining mark (Unicode M), as the ranges of a class: a word begins with none, and none ends it."""
+    """Every combining mark (Unicode M), as the ranges of a class: no word begins with one."""
     ranges: list[list[int]] = []
     for code in (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0)):  # the planes between hold none
         if unicodedata.category(chr(code)).startswith("M"):

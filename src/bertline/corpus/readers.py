@@ -12,8 +12,9 @@
 | python-docs | the documentation of Python packages (python-docs.jsonl) |
 
 A file's format is told by its name, else by its content (corpus/raw_files.py), or said by `format` of its source. Files
-of a folder are read one by one, sorted by name. All but Parquet may be compressed (.xz, .gz, .bz2, .zst). Text is held
-in parts of bounded size: a line or a document without end does not fill the memory.
+of a folder are read one by one, sorted by name. All but Parquet may be compressed (.xz, .gz, .bz2, .zst). Text and
+books are held in parts of bounded size: a line or a document without end does not fill the memory. Of JSONL a whole
+line is in memory, of Parquet some rows, of WikiExtractor a document.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Statistics of documents, a batch of them at a time, so that memory does not follow the corpus.
+"""Statistics of documents, a batch of them at a time: of its text nothing stays but a row of figures and a sketch.
 
     totals = Totals()
     frame, sketches = describe(batch, "train", "en", totals)

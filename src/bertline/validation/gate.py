@@ -11,13 +11,14 @@ The severity of an expectation decides, as in Great Expectations: critical stops
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
 from bertline.base.files import atomic_directory, exclusive_lock, write_json
 from bertline.validation.checks import Check
-from bertline.validation.data_docs import write_data_docs, write_overview
+from bertline.validation.data_docs import Values, write_data_docs, write_overview
 from bertline.validation.expectations import Outcome, validate
 from bertline.validation.frames import Frame, shorten
 
@@ -64,12 +65,7 @@ def run_gate(
     path = artifacts.gate_report(gate)
     docs = artifacts.gate(gate) / "data_docs"
     values = {check.name: found.values for check, found in zip(checks, outcomes, strict=True)}
-    # Gates of several tasks run side by side, and for the page of all each reads what the others wrote.
-    with exclusive_lock(artifacts.runs / "gates.lock", "writing the Data Docs of a gate", patience=_PATIENCE):
-        with atomic_directory(docs) as directory:
-            write_data_docs(directory, report, values)
-            write_json(directory / "report.json", report)
-        write_overview(artifacts)
+    _write_docs(artifacts, docs, report, values)
     for entry in failed:
         if entry["severity"] == "warning":
             print(f"{gate}: warning: {data}: {describe(entry)}. {entry['fix']}.", file=sys.stderr)
@@ -81,6 +77,16 @@ def run_gate(
         raise BertlineError(f"expectation {describe(critical[0])}{others}", where=data, fix=fix)
     write_json(path, report)
     return report
+
+
+def _write_docs(artifacts: Artifacts, docs: Path, report: Report, values: Mapping[str, Values]) -> None:
+    """Write the Data Docs of a gate, and the page of all gates."""
+    # Gates of several tasks run side by side, and for the page of all each reads what the others wrote.
+    with exclusive_lock(artifacts.runs / "gates.lock", "writing the Data Docs of a gate", patience=_PATIENCE):
+        with atomic_directory(docs) as directory:
+            write_data_docs(directory, report, values)
+            write_json(directory / "report.json", report)
+        write_overview(artifacts)
 
 
 def describe(entry: Mapping[str, Any]) -> str:

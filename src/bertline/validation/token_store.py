@@ -1,7 +1,7 @@
 """Frames of gate_tokens: the vocabulary and the token stores, read from their files rather than through the room that
 wrote them, so that a fault in writing shows up as a named expectation, not as an exception.
 
-Ids are read in blocks of a memory map: memory does not follow the corpus.
+Ids and offsets are read in blocks of a memory map; what is held follows the number of documents alone, 8 bytes each.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from bertline.validation.vocabulary import SPECIAL_TOKENS, read_entries, vocabul
 
 _FILES = ("ids.npy", "sentences.npy", "documents.npy")
 _COUNTS = ("tokens", "sentences", "documents", "words", "unknown")
-_BLOCK = 1 << 24  # ids at a time
+_BLOCK = 1 << 24  # ids or offsets at a time
 
 
 def token_frames(artifacts: Artifacts, documents: Mapping[str, Any], encode: Mapping[str, Any]) -> dict[str, Frame]:
@@ -178,9 +178,18 @@ def _offset_faults(sentences: NDArray[Any], tokens: int, documents: NDArray[Any]
             faults.append(f"{name} do not begin at 0")
         elif offsets[-1] != end:
             faults.append(f"{name} end at {offsets[-1]}, not {end}")
-        if offsets.size and (np.diff(offsets) < 1).any():
-            faults.append(f"{name} do not rise at {int(np.argmax(np.diff(offsets) < 1)) + 1}")
+        if falling := _first_not_risen(offsets):
+            faults.append(f"{name} do not rise at {falling}")
     return "; ".join(faults)
+
+
+def _first_not_risen(offsets: NDArray[Any]) -> int:
+    """The place of the first offset that is not above the one before; 0 if all are."""
+    for start in range(0, offsets.size - 1, _BLOCK):
+        places = np.flatnonzero(np.diff(offsets[start : start + _BLOCK + 1]) < 1)
+        if places.size:
+            return start + int(places[0]) + 1
+    return 0
 
 
 def _entropy(counts: NDArray[np.int64]) -> float:
