@@ -21,8 +21,8 @@ from pathlib import Path
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, one_line
 from bertline.base.params import load_params, write_params
+from pipelines.git import commit_staged, git
 from pipelines.settings import CURRENT, Overrides, configured
-from pipelines.worktree import commit_staged, git
 
 _PROPOSED = ("params.yaml", "dvc.lock", "data/reports")  # the rest of data/ is DVC's
 _BRANCH = re.compile(r"(?=.{1,100}$)[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")

@@ -98,6 +98,12 @@ def _taken(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 1 to 65535")
+    return int(text)
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
@@ -111,8 +117,8 @@ def main() -> int:
     """Serve until it is told to stop."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.serve", description="Offer the flows in Prefect's UI.")
     parser.add_argument("--limit", type=int, default=1, metavar="N", help="runs at a time on this machine (1)")
-    parser.add_argument("--port", type=int, default=4200, help="of the server, where one is started (4200)")
-    parser.add_argument("--pages-port", type=int, default=4201, metavar="PORT", help="of the Data Docs (4201)")
+    parser.add_argument("--port", type=_port, default=4200, help="of the server, where one is started (4200)")
+    parser.add_argument("--pages-port", type=_port, default=4201, metavar="PORT", help="of the Data Docs (4201)")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda received, _: sys.exit(128 + received))
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup: to go on without a terminal

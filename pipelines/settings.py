@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
@@ -98,11 +97,11 @@ def configured(checkout: Path, preset: str, overrides: Overrides, promotion: Pro
     values = asdict(chosen)
     for key, value in overrides.assignments():
         _set(values, key.split("."), value)
-        section, _, option = key.partition(".")
+        section, *option = key.split(".")
         if section == "finetune":
             for task in values["tasks"].values():
-                if option in task["finetune"]:
-                    task["finetune"][option] = value
+                if option[0] in task["finetune"]:
+                    _set(task["finetune"], option, value)
     if promotion == "never":
         values["register"]["promote"] = False
     return parse_params(values, "overrides")
@@ -112,7 +111,7 @@ def _value(key: str, text: str) -> Any:
     """A value as it would read in params.yaml."""
     try:
         return YAML(typ="safe", pure=True).load(text)
-    except YAMLError:
+    except Exception:  # beside YAMLError, whatever a text brings about: the 30th of February, 500 brackets, a tag
         fix = "Write it as in params.yaml, with quotes where YAML needs them"
         raise BertlineError(f"{text!r} is no YAML value", where=f"overrides, key {key}", fix=fix) from None
 

@@ -28,18 +28,16 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError, one_line
 from bertline.base.files import exclusive_lock, write_text
-from bertline.base.git import run_git
 from bertline.base.params import write_params
 from bertline.registry.address import store_uri
+from pipelines.git import commit_staged, git
 from pipelines.graph import share_cache
-from pipelines.locks import what_to_do
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 _SHARED = ("data/runs/pretrain", "data/runs/download", "data/downloads")
 """Folders of the checkout that all of its worktrees use: keyed by what they hold, and locked by who writes."""
 _OWN_FILES = ("data/sources", "data/initial")
 _EXPERIMENTS = "refs/exps"
-_NOBODY = {"user.name": "bertline", "user.email": "bertline@localhost"}
 
 
 @dataclass(frozen=True)
@@ -177,39 +175,6 @@ def adopt(checkout: Path, run: str, branch: str) -> str:
         raise BertlineError(f"no finished run named {run!r}", where=str(checkout), fix=fix)
     git(checkout, "branch", "--", branch, runs[run])
     return runs[run]
-
-
-def commit_staged(folder: Path, message: str) -> None:
-    """Commit what is staged, also where git knows nobody's name.
-
-    Raises:
-        BertlineError: git refuses.
-    """
-    known = git(folder, "config", "--default", "", "--get", "user.email")
-    identity = [] if known else [word for key, value in _NOBODY.items() for word in ("-c", f"{key}={value}")]
-    git(folder, *identity, "commit", "--quiet", "--no-verify", "--allow-empty", "--message", message)
-
-
-def git(folder: Path, *arguments: str) -> str:
-    """What a git command prints.
-
-    Raises:
-        BertlineError: it failed; its own message.
-    """
-    done = run_git(folder, *arguments)
-    if done.returncode:
-        what = _complaint(done.stderr) or f"exit status {done.returncode}"
-        fix = what_to_do(what)
-        what = "another git program works there" if fix else what
-        raise BertlineError(what, where=f"{folder}, git {arguments[0]}", fix=fix or "Look at `git status` there")
-    return done.stdout.strip("\n")
-
-
-def _complaint(errors: str) -> str:
-    """The line of git's messages that says what is wrong: its last ones are hints."""
-    lines = [line for line in errors.strip().splitlines() if not line.startswith("hint:")]
-    told = [line for line in lines if line.startswith(("fatal: ", "error: "))] or lines or [""]
-    return told[0].removeprefix("fatal: ").removeprefix("error: ").rstrip(".:")
 
 
 def _folder(checkout: Path) -> Path:

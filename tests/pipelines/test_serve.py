@@ -50,6 +50,13 @@ def test_a_port_that_another_program_holds_is_named(other_program: int) -> None:
     )
 
 
+@pytest.mark.parametrize(("option", "port"), [("--pages-port", "99999"), ("--port", "65536"), ("--port", "http")])
+def test_a_number_that_is_no_port_is_named(option: str, port: str) -> None:
+    failed = serving(option, port, PREFECT_API_URL="")
+    assert failed.returncode == 2
+    assert failed.stderr.splitlines()[-1].endswith(f"error: argument {option}: {port!r} is no port: 1 to 65535")
+
+
 def test_data_docs_are_served_from_their_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "_CHECKOUT", tmp_path)
     pages = tmp_path / "data" / "runs" / "pages" / "run-1"

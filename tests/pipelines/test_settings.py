@@ -47,6 +47,17 @@ def test_an_option_of_fine_tuning_holds_for_tasks_that_have_their_own() -> None:
         assert params.finetune_for(task).seed == 5
 
 
+@pytest.mark.parametrize(
+    "key", ["finetune.tune.optuna_trials=5", "finetune.tune={learning_rates: [0.1], optuna_trials: 5}"]
+)
+def test_so_does_a_part_of_it_and_what_else_a_task_has_of_that_part_stays(key: str) -> None:
+    own = ["tasks.docs_qa.finetune.tune={learning_rates: [0.1]}", "tasks.docs_pair.finetune.epochs=1"]
+    params = configured(ROOT, "quickstart", Overrides(more=[*own, key]))
+    for task in params.tasks:
+        assert params.finetune_for(task).tune.optuna_trials == 5
+    assert params.finetune_for("docs_qa").tune.learning_rates == [0.1]
+
+
 def test_a_run_that_must_not_promote_says_so_in_its_parameters() -> None:
     assert configured(ROOT, "smoke", Overrides()).register.promote
     assert not configured(ROOT, "smoke", Overrides(), "never").register.promote
@@ -60,6 +71,10 @@ def test_a_run_that_must_not_promote_says_so_in_its_parameters() -> None:
         ("pretrian.seed=1", "no section 'pretrian'. There are: download"),
         ("pretrain.seed.x=1", "no section 'pretrain.seed'"),
         ("pretrain.model=[", "is no YAML value"),
+        ("pretrain.model=2026-02-30", "'2026-02-30' is no YAML value"),
+        (f"pretrain.model={'[' * 500}", "is no YAML value"),
+        ("pretrain.model=!!bool x", "is no YAML value"),
+        ('pretrain.model="\\UFFFFFFFF"', "is no YAML value"),
         ('tasks.docs_qa.kind="; touch x"', "is no YAML value|key tasks.docs_qa.kind"),
     ],
 )

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
 from checkout import ROOT, commit, run_in
-from pipelines.worktree import adopt, git, open_worktree, saved_runs, uncommitted, unfinished_runs, working_in
+from pipelines.worktree import adopt, open_worktree, saved_runs, uncommitted, unfinished_runs, working_in
 
 if TYPE_CHECKING:
     from prefect import State
@@ -331,9 +331,3 @@ def test_a_lock_that_a_killed_git_has_left_is_named_with_what_to_do(checkout: Pa
     assert caught.value.fix == f"Wait for the other git; where none runs, one was killed: rm {lock}"
     lock.unlink()
     tree.use(seeded(7), "of a test")
-
-
-def test_what_git_says_is_wrong_is_said_and_not_its_hints(checkout: Path) -> None:
-    with pytest.raises(BertlineError, match="ignored by one of your") as caught:
-        git(checkout, "add", "a")
-    assert "hint" not in str(caught.value)
