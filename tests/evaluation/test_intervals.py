@@ -1,5 +1,6 @@
 """Bootstrap intervals: each draw scored as `score` scores it, and intervals that hold what they promise."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -58,13 +59,13 @@ def test_every_draw_is_scored_as_the_rows_that_were_drawn(kind: Any, monkeypatch
     task, predictions = task_of(kind, rows), guesses(kind, rows, 1)
     places = np.random.Generator(np.random.Philox(3)).integers(40, size=40)
     if kind in ("classification", "pair"):
-        pairs = [(rows[place]["label"], predictions[place]["label"]) for place in places]
-        labels = sorted({row["label"] for row in rows} | {prediction["label"] for prediction in predictions})
-        counts = [[pairs.count((a, b)) for b in labels] for a in labels]
+        pairs = [(row["label"], some["label"]) for row, some in zip(rows, predictions, strict=True)]
+        drawn = [pairs[place] for place in places]
+        counts = [drawn.count(pair) for pair in sorted(set(pairs))]
 
         class Fixed:
             def multinomial(self, total: int, shares: Any, size: int) -> Any:
-                return np.array([np.array(counts).ravel()])
+                return np.array([counts])
 
         monkeypatch.setattr(module.np.random, "Generator", lambda _: Fixed())
     else:
@@ -92,6 +93,36 @@ def test_the_interval_of_an_accuracy_is_that_of_scipy() -> None:
     theirs = bootstrap((right,), np.mean, n_resamples=5000, method="percentile", rng=0).confidence_interval
     ours = intervals(task_of("classification", rows), rows, predictions, draws=5000)["accuracy"]
     assert ours == pytest.approx((theirs.low, theirs.high), abs=0.005)
+
+
+def many_labels(labels: int, count: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of so many labels, of which every third is taken for the next."""
+    names = [f"label {n:04}" for n in range(labels)]
+    rows = [{"id": str(n), "text": "x", "label": names[n % labels]} for n in range(count)]
+    return rows, [{"label": names[(n + (n % 3 == 0)) % labels]} for n in range(count)]
+
+
+def test_the_intervals_of_many_labels_are_those_of_rows_drawn_again() -> None:
+    rows, predictions = many_labels(20, 300)
+    task = task_of("classification", rows)
+    random = np.random.Generator(np.random.Philox(5))
+    scores = []
+    for _ in range(1000):
+        places = random.integers(len(rows), size=len(rows))
+        scores.append(score(task, [rows[place] for place in places], [predictions[place] for place in places]))
+    for name, found in intervals(task, rows, predictions).items():
+        expected = np.quantile([some[name] for some in scores], (0.025, 0.975))
+        assert found == pytest.approx(expected, abs=0.012), name  # four deviations of a quantile of so many draws
+
+
+def test_labels_by_the_thousand_take_little_memory() -> None:
+    rows, predictions = many_labels(1000, 3000)
+    task = task_of("classification", rows)
+    tracemalloc.start()
+    intervals(task, rows, predictions, draws=20)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 50 * 2**20
 
 
 def test_a_label_that_a_draw_has_not_drawn_lowers_no_macro_f1() -> None:

@@ -38,6 +38,19 @@ def test_it_is_scikit_learns_tfidf_and_logistic_regression() -> None:
     np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
+def test_the_unit_of_the_labels_changes_no_score() -> None:
+    info, rows = toy_task("regression")
+    scores = []
+    for unit in (1.0, 1e-8):
+        train, validation, test = (
+            [{**row, "label": unit * row["label"]} for row in rows[split]] for split in ("train", "validation", "test")
+        )
+        answers = tfidf_baseline(info, train, validation)
+        assert answers is not None
+        scores.append(score(info, test, answers(test)))
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+
+
 def test_the_overlap_of_two_texts_is_seen() -> None:
     words = [f"w{number}" for number in range(400)]
     random = np.random.Generator(np.random.Philox(key=3))

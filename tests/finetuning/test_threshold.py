@@ -6,10 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bertline.evaluation.squad import best_thresholds, squad_scores
+from bertline.finetuning import runs
 from bertline.finetuning.data import FinetuningData, answer_tokens, prepare_data
+from bertline.finetuning.material import Material
+from bertline.finetuning.runs import Runs
 from bertline.finetuning.threshold import fitted_settings
+from bertline.finetuning.trainer import History
 from bertline.inference.heads import build_model
 from bertline.inference.predictor import predict_features
 from bertline.inference.settings import InferenceSettings
@@ -114,3 +119,16 @@ def test_without_any_answer_in_the_training_rows_there_is_nothing_to_choose(pret
     settings = fitted_settings(model, data)
     assert settings.max_answer_tokens == 1
     assert {p["answer"] for p in predict_features(model, data.task, train, data.validation, settings)} == {""}
+
+
+def test_it_is_chosen_on_the_device_that_trained(
+    pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = prepared(pretrained, rows(4))
+    model, moved, found = unsure(data, 0), [torch.device("cpu")], []
+    monkeypatch.setattr(model, "to", moved.append)
+    monkeypatch.setattr(runs, "finetune", lambda *_, **__: (model, History((), (), 1, (), (), 1)))
+    monkeypatch.setattr(runs, "fitted_settings", lambda *_: found.append(moved[-1]) or data.settings)
+    with Runs(tmp_path / "task") as kept:
+        kept.train(Material(pretrained, SHAPE, data, {}, ""), replace(RECIPE, device="cuda"), encoder=None)
+    assert found == [torch.device("cuda")]

@@ -178,3 +178,11 @@ def test_the_last_digits_of_a_score_are_cut_off() -> None:
     [prediction] = decoder.finish()
     assert prediction["scores"] == {"a": 0.475021, "b": 0.524979}
     assert prediction["score"] == 0.524979
+
+
+def test_numbers_of_any_size_keep_their_digits() -> None:
+    task, rows = toy_task("regression")
+    features = encode_rows(rows["test"][:2], task, TOKENIZER, max_length=LENGTH, stride=STRIDE)
+    decoder = make_decoder(task, features, rows["test"][:2], InferenceSettings(LENGTH, STRIDE))
+    decoder.add(features.batch([0, 1]), torch.tensor([[1.234567e-9], [-7_654_321.0]]))
+    assert [prediction["value"] for prediction in decoder.finish()] == pytest.approx([1.234567e-9, -7_654_321.0], 1e-7)

@@ -8,6 +8,7 @@ import torch
 from transformers import BertModel, BertTokenizerFast
 
 from bertline.base.errors import BertlineError
+from bertline.inference import predictor
 from bertline.inference.embedding import embed, pooled_vectors
 from bertline.model import hf
 from bertline.model.bert import BertForPreTraining
@@ -55,6 +56,16 @@ def test_a_vector_does_not_depend_on_what_stands_beside_it(encoder: BertForPreTr
     assert together.dtype == np.float32
     for place, text in enumerate(TEXTS):
         np.testing.assert_allclose(together[place], embed(encoder.bert, tokenizer, [text])[0], atol=2e-6)
+
+
+def test_texts_are_batched_as_rows_to_answer_are(
+    encoder: BertForPreTraining, pretrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictor, "CPU_TOKENS", 1)
+    batches: list[int] = []
+    encoder.bert.register_forward_hook(lambda _model, _inputs, hidden: batches.append(len(hidden)))
+    embed(encoder.bert, load_tokenizer(pretrained), TEXTS)
+    assert batches == [1, 1, 1]
 
 
 def test_a_text_beyond_the_models_positions_is_cut(encoder: BertForPreTraining, pretrained: Path) -> None:

@@ -7,11 +7,13 @@ Rows are drawn again with replacement, as many as there are; between the 2.5th a
 product with it: a thousand draws of ten thousand questions take a second.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 from scipy.stats import rankdata
 
 from bertline.base.config import Kind
@@ -22,6 +24,7 @@ from bertline.tasks.schema import TaskInfo
 
 Row = Mapping[str, Any]
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 Draws = dict[str, Floats]
 
 DRAWS = 1000
@@ -64,27 +67,31 @@ def intervals(
 def _of_labels(
     task: TaskInfo, gold: Sequence[str], guess: Sequence[str], draws: int, random: np.random.Generator
 ) -> Draws:
-    """All that counts is how often each pair of labels occurs: a multinomial draw."""
+    """All that counts is how often each pair of labels occurs: a multinomial draw of those that do, a row one at most."""
     counts = confusion_matrix(gold, guess)
-    size = len(counts)
-    cells = random.multinomial(len(gold), counts.flatten() / len(gold), size=draws)
-    matrices = cells.reshape(draws, size, size).astype(np.float64)
-    right, actual, predicted = (
-        np.diagonal(matrices, axis1=1, axis2=2),
-        matrices.sum(axis=2),
-        matrices.sum(axis=1),
-    )
-    f1 = _divided(2 * right, actual + predicted)
-    there = (actual + predicted > 0).sum(axis=1)
-    found = {
-        "accuracy": right.sum(axis=1) / len(gold),
-        "f1_macro": f1.sum(axis=1) / there,
-        "matthews": _matthews(right.sum(axis=1), actual, predicted, len(gold)),
-    }
+    pairs = np.nonzero(counts)
+    there = _indicators(*pairs, size=len(counts))
     labels = sorted({*gold, *guess})
-    if task.positive:
-        found["f1"] = f1[:, labels.index(task.positive)] if task.positive in labels else np.zeros(draws)
-    return found
+    positive = labels.index(task.positive) if task.positive in labels else None
+    found: dict[str, list[Floats]] = defaultdict(list)
+    for done in range(0, draws, _CHUNK):
+        drawn = random.multinomial(len(gold), counts[pairs] / len(gold), size=min(_CHUNK, draws - done))
+        right, actual, predicted = (drawn @ some for some in there)
+        f1 = _divided(2 * right, actual + predicted)
+        found["accuracy"].append(right.sum(axis=1) / len(gold))
+        found["f1_macro"].append(f1.sum(axis=1) / (actual + predicted > 0).sum(axis=1))
+        found["matthews"].append(_matthews(right.sum(axis=1), actual, predicted, len(gold)))
+        found["f1"].append(np.zeros(len(f1)) if positive is None else f1[:, positive])
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _indicators(gold: Places, guess: Places, *, size: int) -> tuple[Any, Any, Any]:
+    """For pairs of labels (pairs,): which label is right, actual, predicted; each sparse (pairs, labels)."""
+    pairs = np.arange(len(gold))
+    actual, predicted = (
+        sparse.csr_array((np.ones(len(pairs)), (pairs, labels)), shape=(len(pairs), size)) for labels in (gold, guess)
+    )
+    return actual.multiply(predicted).tocsr(), actual, predicted
 
 
 def _matthews(right: Floats, actual: Floats, predicted: Floats, total: int) -> Floats:
@@ -142,7 +149,7 @@ def _of_answers(
     }
 
 
-def _places(rows: int, draws: int, random: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
+def _places(rows: int, draws: int, random: np.random.Generator) -> Iterator[Places]:
     """Which rows are drawn: arrays (some draws, rows)."""
     for done in range(0, draws, _CHUNK):
         yield random.integers(rows, size=(min(_CHUNK, draws - done), rows))

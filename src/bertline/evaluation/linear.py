@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bertline.evaluation.metrics import score
+from bertline.evaluation.predictions import rounded
 from bertline.tasks.schema import TaskInfo
 
 Row = Mapping[str, Any]
@@ -70,7 +71,7 @@ def _fit(task: TaskInfo, features: Any, labels: Sequence[Any], strength: float) 
 
     if task.kind == "regression":
         ridge = Ridge(alpha=1 / strength, solver="lsqr").fit(features, labels)
-        return lambda rows: [{"value": round(float(value), _DIGITS)} for value in ridge.predict(rows)]
+        return lambda rows: [{"value": rounded(value)} for value in ridge.predict(rows)]
     if len(set(labels)) < 2:  # of one class there is nothing to learn
         return lambda rows: [{"label": labels[0]} for _ in range(rows.shape[0])]
     model = LogisticRegression(C=strength, max_iter=_ITERATIONS).fit(features, labels)

@@ -15,6 +15,7 @@ from typing import Any
 
 from bertline.base.config import Kind
 from bertline.evaluation.metrics import gold_value, predicted_value
+from bertline.evaluation.predictions import rounded
 from bertline.evaluation.squad import answer_scores
 from bertline.tasks.schema import TaskInfo
 
@@ -50,7 +51,7 @@ def _of_labels(rows: Sequence[Row], predictions: Sequence[Row]) -> Iterator[Mist
 def _of_values(rows: Sequence[Row], predictions: Sequence[Row]) -> Iterator[Mistake]:
     for row, some in zip(rows, predictions, strict=True):
         made = _mistake(row, _texts(row), f"{row['label']:.4g}", f"{some['value']:.4g}", None)
-        yield made | {"by": round(abs(row["label"] - some["value"]), 6)}
+        yield made | {"by": rounded(abs(row["label"] - some["value"]))}
 
 
 def _of_tags(rows: Sequence[Row], predictions: Sequence[Row]) -> Iterator[Mistake]:

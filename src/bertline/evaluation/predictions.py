@@ -35,7 +35,13 @@ _WRITTEN: Mapping[Kind, tuple[str, ...]] = {
     "span": ("answer", "start", "end", "score", "null_difference", "best_answer"),
 }
 _KEPT_FILE = "kept.json"
+_SIGNIFICANT = 9  # digits, which tell any two numbers of fp32 apart
 _FIX = "Fine-tune anew with `dvc repro finetune`"
+
+
+def rounded(value: float) -> float:
+    """A predicted number to nine significant digits: so many decimals would leave nothing of one in a small unit."""
+    return float(f"{value:.{_SIGNIFICANT}g}")
 
 
 def write_predictions(path: Path, kind: Kind, rows: Sequence[Row], predictions: Iterable[Row]) -> None:

@@ -3,9 +3,10 @@
     answers = tfidf_baseline(task, train_rows, validation_rows)   # None for tagging and spans
     predictions = answers(test_rows)
 
-It reads every word of a text, knows nothing of word order beyond pairs, and needs no pre-training: where it wins, the
-network has not learned what the task is about. For two texts it sees the words of each, those they share, those that
-one of them has alone, and how much they overlap.
+It reads a text to its end, knows nothing of word order beyond pairs, and needs no pre-training: where it wins, the
+network has not learned what the task is about. Of more than 20,000 training texts, words that stand in one alone are
+left out. For two texts it sees the words of each, those they share, those that one of them has alone, and how much they
+overlap.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ Answers = Callable[[Sequence[Row]], list[dict[str, Any]]]
 
 KINDS = ("classification", "pair", "regression")
 _WORD = r"(?u)\w+|[^\w\s]"  # words, and marks, which carry much of a sentence's tone
-_LARGE = 20_000  # training texts from which on a pair of words that occurs once is left out
+_LARGE = 20_000  # training texts beyond which words, and pairs of words, that stand in one alone are left out
 
 
 def tfidf_baseline(task: TaskInfo, train: Sequence[Row], validation: Sequence[Row]) -> Answers | None:

@@ -101,13 +101,12 @@ class Runs:
         if run.directory.is_dir() and (run.model.is_dir() or not keep_model):
             return run
         model, history = finetune(material.data, material.shape, config, encoder=encoder, title=title)
-        settings = fitted_settings(model, material.data)
-        task, device = material.data.task, torch.device(config.device)
+        model.to(torch.device(config.device))
+        task, settings = material.data.task, fitted_settings(model, material.data)
         with atomic_directory(run.directory) as directory:
             made = Run(directory)
             if keep_model:
                 save_finetuned(made.model, model, material.data, settings, tokenizer_source=material.encoder)
-            model.to(device)
             for split, (rows, features) in material.test.items():
                 predictions = predict_features(model, task, rows, features, settings)
                 write_predictions(made.predictions(split), task.kind, rows, predictions)

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bertline.evaluation.entities import entities
+from bertline.evaluation.predictions import rounded
 from bertline.inference.settings import InferenceSettings
 from bertline.tasks.batches import Batch, Features
 from bertline.tasks.schema import TaskInfo
@@ -94,7 +95,7 @@ class ValueDecoder:
 
     def finish(self) -> list[Prediction]:
         """The number of each row."""
-        return [{"value": round(value, _DIGITS)} for value in self._values.tolist()]
+        return [{"value": rounded(value)} for value in self._values.tolist()]
 
 
 class TagDecoder:

@@ -16,11 +16,11 @@ from tokenizers import Tokenizer
 
 from bertline.base.config import Precision
 from bertline.inference.inputs import Input, as_rows
+from bertline.inference.predictor import outputs_of
 from bertline.model.bert import BertModel
-from bertline.tasks.batches import CPU_TOKENS, Features
+from bertline.tasks.batches import Features
 from bertline.tasks.features import encode_rows
 from bertline.tasks.schema import TaskInfo
-from bertline.training.device import autocast
 
 Floats = npt.NDArray[np.float64]
 
@@ -56,13 +56,10 @@ def pooled_vectors(
     encoder: BertModel, features: Features, *, batch_size: int = _BATCH, precision: Precision = "fp32"
 ) -> dict[str, Floats]:
     """The vectors of rows by pooling, each (rows, hidden); features of text and pair tasks, an example a row."""
-    device = next(encoder.parameters()).device
     found = {pooling: np.zeros((len(features), encoder.config.hidden_size)) for pooling in POOLINGS}
-    for indices in features.evaluation_batches(batch_size, CPU_TOKENS):
-        batch = features.batch(indices)
-        ids, segments, mask = (torch.from_numpy(array).to(device) for array in (batch.ids, batch.segments, batch.mask))
-        with autocast(device, precision):
-            hidden = encoder(ids, segments, None if batch.mask.all() else mask).double()
+    for batch, outputs in outputs_of(encoder, features, batch_size=batch_size, precision=precision):
+        hidden = outputs.double()
+        mask = torch.from_numpy(batch.mask).to(hidden.device)
         weights = mask.double() / mask.sum(dim=1, keepdim=True)
         found["cls"][batch.rows] = hidden[:, 0].cpu().numpy()
         found["mean"][batch.rows] = torch.einsum("bs,bsh->bh", weights, hidden).cpu().numpy()

@@ -25,7 +25,7 @@ from bertline.inference.heads import HEADS
 from bertline.inference.inputs import Input, as_rows
 from bertline.inference.settings import InferenceSettings
 from bertline.inference.vocabulary import check_vocabulary
-from bertline.model.bert import BertWithHead
+from bertline.model.bert import BertModel, BertWithHead
 from bertline.model.hf import load_model
 from bertline.tasks.batches import CPU_TOKENS, Batch, Features
 from bertline.tasks.features import encode_rows
@@ -118,7 +118,7 @@ def predict_features(
 
 @torch.inference_mode()
 def outputs_of(
-    model: BertWithHead, features: Features, *, batch_size: int = 64, precision: Precision = "fp32"
+    model: BertWithHead | BertModel, features: Features, *, batch_size: int = 64, precision: Precision = "fp32"
 ) -> Iterator[tuple[Batch, Any]]:
     """Every batch of some examples with the network's outputs, which know no gradient.
 
