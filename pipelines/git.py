@@ -4,11 +4,10 @@ git(checkout, "rev-parse", "HEAD")            # what it prints; BertlineError wi
 commit_staged(checkout, "chore: retrained")   # whatever the person's settings ask of a commit
 """
 
-import os
-import subprocess
 from pathlib import Path
 
 from bertline.base.errors import BertlineError
+from bertline.base.git import run_git
 from pipelines.locks import what_to_do
 
 _NOBODY = {"user.name": "bertline", "user.email": "bertline@localhost"}
@@ -33,11 +32,7 @@ def git(folder: Path, *arguments: str) -> str:
     Raises:
         BertlineError: it failed; its own message.
     """
-    # Prefect and hooks may have set variables that point git elsewhere; GIT_CONFIG_* are a person's, or CI's, settings.
-    kept = (name for name in os.environ if not name.startswith("GIT_") or name.startswith("GIT_CONFIG_"))
-    environment = {name: os.environ[name] for name in kept}
-    command = ["git", "-C", str(folder), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = run_git(folder, *arguments)
     if done.returncode:
         what = _complaint(done.stderr) or f"exit status {done.returncode}"
         fix = what_to_do(what)

@@ -67,7 +67,7 @@ def intervals(
 def _of_labels(
     task: TaskInfo, gold: Sequence[str], guess: Sequence[str], draws: int, random: np.random.Generator
 ) -> Draws:
-    """All that counts is how often each pair of labels occurs: a multinomial draw of those that do, a row one at most."""
+    """All that counts is how often each pair of labels occurs: a multinomial draw of those that do."""
     counts = confusion_matrix(gold, guess)
     pairs = np.nonzero(counts)
     there = _indicators(*pairs, size=len(counts))
