@@ -56,7 +56,10 @@ def test_several_texts_get_an_answer_each_in_their_order(type_in: Type, model_of
     texts = ["red", "blue blue", "green cat"]
     pairs = ["--pair", "a dog"] if "text_pair" in type_in("predict", task, "x").stderr else []
     together = rows(type_in("predict", task, *texts, *pairs, "--json"))
-    assert together == [row for text in texts for row in rows(type_in("predict", task, text, *pairs, "--json"))]
+    apart = [row for text in texts for row in rows(type_in("predict", task, text, *pairs, "--json"))]
+    # To fp32's rounding, which the other rows of a batch may change, and far closer than these answers are.
+    assert [row["value"] for row in together] == pytest.approx([row["value"] for row in apart], rel=1e-6)
+    assert len({round(row["value"], 6) for row in together}) == len(texts)
     lines = "".join(f"{text}\n\n" for text in texts)
     assert rows(type_in("predict", task, "-", *pairs, "--json", stdin=lines)) == together
 

@@ -206,9 +206,9 @@ def test_the_comparison_fails_for_one_flipped_bit(
     shutil.copytree(halfway, run)
     found = checkpoint.load_latest(run, refuse)
     assert found is not None
-    # Not exp_avg: a mean that keeps nine tenths a step may round the lowest bit away before the end.
+    # Not exp_avg, nor the lowest bit: what a mean keeps of it may be rounded away before the end, on some processors.
     name = "mlm_bias" if group == "weights" else "exp_avg_sq/mlm_bias"
-    found.tensors[group][name].view(torch.int32)[3] ^= 1
+    found.tensors[group][name].view(torch.int32)[3] ^= 1 << 10
     checkpoint.save(run, found.step, found.tensors, found.state)
     assert outcome(run, server.sit(run, options=SHORT)) != undisturbed
 
