@@ -17,8 +17,6 @@ import psutil
 import pytest
 from prefect import State, flow
 from prefect.client.orchestration import get_client
-from prefect.flow_engine import run_flow
-from prefect.states import Scheduled
 
 from bertline.base.params import parse_params, read_yaml, write_params
 from checkout import ROOT, run_in
@@ -26,7 +24,7 @@ from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
 from pipelines.flow import RETRIES, Work, pipeline, run_plan
 from pipelines.graph import Node, Plan, in_order
 from pipelines.resources import Limits, Needs
-from station import wait_for
+from station import tried_again, wait_for
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -206,13 +204,9 @@ def test_targets_and_force_choose_what_runs(repo: Repo) -> None:
 
 
 def retried(state: State[Any], folder: Path, **options: Any) -> State[Any]:
-    """The same flow run once more, as the UI's Retry does it."""
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(state.state_details.flow_run_id, Scheduled(name="AwaitingRetry"), force=True)
-        flow_run = client.read_flow_run(state.state_details.flow_run_id)
-    parameters = {"root": folder, "targets": None, "force": False, "limits": Limits()} | options
-    tried: State[Any] = run_flow(pipeline, flow_run=flow_run, parameters=parameters, return_type="state")
-    return tried
+    """The same flow run once more."""
+    parameters = {"root": folder, "targets": None, "force": False, "limits": Limits()}
+    return tried_again(pipeline, state, parameters | options)
 
 
 def test_a_retry_of_a_forced_run_forces_what_is_left_alone(repo: Repo) -> None:

@@ -1,7 +1,9 @@
 """Which points a sweep tries, and what it makes of their scores."""
 
+import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +11,15 @@ from prefect import State, flow
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import ValidationError
 
+from bertline.base.config import Params, Task, TaskData
 from bertline.base.errors import BertlineError
+from bertline.base.params import write_params
+from bertline.tasks.schema import TaskInfo
+from checkout import commit, run_in
+from pipelines.git import git
 from pipelines.search import Search
-from pipelines.sweep import Point, conclude, fan_out
+from pipelines.sweep import Point, conclude, fan_out, sweep
+from pipelines.worktree import saved_runs
 
 Scores = list[float | None]
 
@@ -111,3 +119,50 @@ def test_points_run_in_threads_unless_a_cluster_is_named(monkeypatch: pytest.Mon
     monkeypatch.setenv("BERTLINE_FAN_OUT", "slurm:x")
     with pytest.raises(BertlineError, match="'slurm' is no way to spread points"):
         fan_out()
+
+
+@pytest.fixture
+def checkout(repo: Callable[[dict[str, Any]], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pipeline of one task whose fine-tuning, as it goes on, sees a commit made in the checkout."""
+    info = TaskInfo("qa", "classification", ("a",), "accuracy", ("accuracy",), False, {"train": 1}, "a test")
+    metrics = "data/reports/finetune/qa/metrics.json"
+    others = "git -C $CHECKOUT commit --quiet --allow-empty --message 'of somebody else'"
+    scores = json.dumps({"pretrained": {"validation": {"accuracy": 0.5}}})
+    scored = f"mkdir -p {Path(metrics).parent} && echo '{scores}' > {metrics}"
+    tuned = {"cmd": f"{others} && {scored}", "deps": ["data/tasks/qa"], "params": ["tasks.qa"]}
+    folder = repo(
+        {
+            "task": {
+                "foreach": ["qa"],
+                "do": {"cmd": "cp -r in data/tasks/qa", "deps": ["in"], "outs": ["data/tasks/qa"]},
+            },
+            "finetune": {"foreach": ["qa"], "do": tuned | {"metrics": [{metrics: {"cache": False}}]}},
+        }
+    )
+    (folder / ".dvc" / "config").write_text("")
+    (folder / ".gitignore").write_text("/data/runs/\n/data/downloads\n")
+    for kept in ("in", "data/tasks"):
+        (folder / kept).mkdir(parents=True)
+    info.write(folder / "in")
+    (folder / "data" / "tasks" / ".gitkeep").touch()
+    write_params(folder / "params.yaml", Params(tasks={"qa": Task(data=TaskData(train="rows.jsonl"))}), "Of a test.")
+    run_in(folder, "git", "init", "--quiet")
+    commit(folder)
+    for key, value in {"user.name": "Test", "user.email": "test@example.com"}.items():
+        git(folder, "config", key, value)
+    monkeypatch.setenv("CHECKOUT", str(folder))
+    monkeypatch.delenv("BERTLINE_FAN_OUT", raising=False)
+    for module in ("sweep", "retrain"):
+        monkeypatch.setattr(f"pipelines.{module}.CHECKOUT", folder)
+    return folder
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_points_are_kept_under_the_commit_that_the_sweep_started_from(checkout: Path) -> None:
+    base = git(checkout, "rev-parse", "HEAD")
+    state = sweep("qa", Search(learning_rate=[1e-4, 1e-3]), return_state=True)
+    assert state.is_completed(), state.message
+    assert git(checkout, "rev-list", "--count", f"{base}..HEAD") == "2"
+    assert len(saved_runs(checkout)) == 3
+    listed = git(checkout, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+    assert {"".join(ref.split("/")[2:4]) for ref in listed} == {base}  # as DVC cuts the commit
