@@ -36,13 +36,29 @@ def play(search: Search, judge: Callable[[dict[str, Any]], float | None]) -> lis
         return batches
 
 
-def test_a_grid_is_every_combination_some_at_a_time_and_no_more_than_asked_for() -> None:
-    search = Search(learning_rate=[1e-4, 1e-3], epochs=[1, 2], side_by_side=3)
+def test_a_grid_is_every_combination_some_at_a_time_and_fewer_where_that_is_asked_for() -> None:
+    search = Search(learning_rate=[1e-4, 3e-4, 1e-3], epochs=[1, 2, 3, 4, 5], side_by_side=4)
     batches = play(search, lambda _: 0.0)
-    assert [len(batch) for batch in batches] == [3, 1]
+    assert [len(batch) for batch in batches] == [4, 4, 4, 3]
     assert batches[0][0] == {"learning_rate": 1e-4, "epochs": 1}
-    assert len({tuple(point.items()) for batch in batches for point in batch}) == 4
+    assert len({tuple(point.items()) for batch in batches for point in batch}) == 15
     assert [len(batch) for batch in play(search.model_copy(update={"trials": 2}), lambda _: 0.0)] == [2]
+
+
+def test_a_grid_that_nobody_can_mean_is_refused_unless_its_points_are_limited() -> None:
+    many = Search(epochs=list(range(1, 31)), seed=list(range(30)))
+    with pytest.raises(
+        BertlineError, match=r"search: a grid of 2700 points\. Give fewer values, or trials: at most 500"
+    ):
+        many.check()
+    limited = many.model_copy(update={"trials": 500})
+    limited.check()
+    assert sum(len(batch) for batch in play(limited, lambda _: 0.0)) == 500
+
+
+def test_optuna_proposes_ten_points_where_nothing_is_said() -> None:
+    pytest.importorskip("optuna")
+    assert len(play(Search(method="optuna"), lambda _: 0.0)) == 10
 
 
 def test_optuna_stays_within_the_values_learns_and_gives_the_same_points_again() -> None:
