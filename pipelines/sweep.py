@@ -110,8 +110,7 @@ def point(
             tree.use(params, f"Run {run}.")
             plan, changes = read_plan_and_changes(tree.path, [f"finetune@{task}"])
             runner = StageRunner(tree.path, environment=tree.environment)
-            locks = Artifacts(checkout).runs
-            work = Work(runner, limits, needs_of(plan.names, params), plan.up_to_date(changes), None, locks)
+            work = Work(runner, limits, needs_of(plan.names, params), plan.up_to_date(changes), None)
             with stopped_with_its_flow(runner):
                 for stage in plan.names:
                     work.run(stage, get_run_logger().info)
@@ -194,8 +193,8 @@ def sweep(
 def run_points(
     task: str, search: Search, base: Worktree, shared: str, limits: Limits, runner: TaskRunner[Any]
 ) -> list[Point]:
-    given = {"checkout": CHECKOUT, "base": base.base, "shared": shared, "task": task, "limits": limits}
     """Run the points of a search, some at a time. What Optuna learns does not depend on which one ends first."""
+    given = {"checkout": CHECKOUT, "base": base.base, "shared": shared, "task": task, "limits": limits}
     points: list[Point] = []
     proposals = search.proposals()
     options = next(proposals, None)

@@ -18,6 +18,7 @@ import pytest
 from prefect import State, flow
 from prefect.client.orchestration import get_client
 
+from bertline.base.config import Params, Pretrain
 from bertline.base.params import parse_params, read_yaml, write_params
 from checkout import ROOT, run_in
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
@@ -111,16 +112,16 @@ class Recorder(StageRunner):
         return Outcome.RAN
 
 
-def work_of(recorder: Recorder, plan: Plan, limits: Limits, needs: Mapping[str, Needs], locks: Path) -> Work:
-    return Work(recorder, limits, {name: Needs() for name in plan.names} | dict(needs), frozenset(), None, locks)
+def work_of(recorder: Recorder, plan: Plan, limits: Limits, needs: Mapping[str, Needs]) -> Work:
+    return Work(recorder, limits, {name: Needs() for name in plan.names} | dict(needs), frozenset(), None)
 
 
 def run_with(
-    recorder: Recorder, plan: Plan, limits: Limits, needs: Mapping[str, Needs] | None = None, locks: Path = Path()
+    recorder: Recorder, plan: Plan, limits: Limits, needs: Mapping[str, Needs] | None = None
 ) -> dict[str, State[Any]]:
     @flow(name="of a test", persist_result=False)
     def runner() -> Any:
-        return [run_plan(plan, work_of(recorder, plan, limits, needs or {}, locks))]
+        return [run_plan(plan, work_of(recorder, plan, limits, needs or {}))]
 
     (states,) = runner()
     return states
@@ -324,28 +325,39 @@ def test_a_stage_that_needs_all_cores_runs_alone_and_more_than_all_are_all() -> 
     assert events.index("c begins") < events.index("a ends")
 
 
-def test_stages_on_gpus_share_them_with_stages_on_cores_and_each_has_its_own(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("own_machine")
+def test_stages_on_gpus_share_them_with_stages_on_cores_and_each_has_its_own() -> None:
     plan = Plan((Node("a"), Node("b"), Node("c"), Node("d")))
     on_gpu = {name: Needs(gpu=1) for name in "abc"}
     recorder = Recorder(seconds=0.4)
-    run_with(recorder, plan, Limits(cpu=4, gpu=1), on_gpu, tmp_path)
+    run_with(recorder, plan, Limits(cpu=4, gpu=1), on_gpu)
     assert recorder.busiest == 2  # one of them, and d
     assert recorder.devices == {"a": "0", "b": "0", "c": "0", "d": None}
     recorder = Recorder(seconds=0.4)
-    run_with(recorder, plan, Limits(cpu=4, gpu=2), on_gpu, tmp_path)
+    run_with(recorder, plan, Limits(cpu=4, gpu=2), on_gpu)
     assert {recorder.devices["a"], recorder.devices["b"]} == {"0", "1"}
 
 
-def test_two_runs_on_one_machine_take_turns_on_its_gpu(tmp_path: Path) -> None:
-    plan, needs = Plan((Node("a"), Node("b"))), {"a": Needs(gpu=1), "b": Needs(gpu=1)}
-    recorder = Recorder(seconds=0.4)
-    runs = [threading.Thread(target=run_with, args=(recorder, plan, Limits(cpu=4), needs, tmp_path)) for _ in range(2)]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
-    assert recorder.order.count("a") == recorder.order.count("b") == 2
-    assert recorder.busiest == 1
+@pytest.mark.usefixtures("own_machine")
+def test_two_runs_on_one_machine_take_turns_on_its_gpu_whatever_their_checkouts(
+    make_repo: Callable[[Path, dict[str, Any]], Path], tmp_path: Path
+) -> None:
+    alone = (
+        f"mkdir {tmp_path}/busy && echo $CUDA_VISIBLE_DEVICES >> {tmp_path}/devices && sleep 2 && rmdir {tmp_path}/busy"
+    )
+    checkouts = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        checkouts.append(make_repo(tmp_path / name, stages(pretrain=("", alone))))
+        write_params(checkouts[-1] / "params.yaml", Params(pretrain=Pretrain(device="cuda")), "Of a test.")
+    ended: list[State[Any]] = []
+    runs = [threading.Thread(target=lambda root=root: ended.append(run(root))) for root in checkouts]  # type: ignore[misc]
+    for each in runs:
+        each.start()
+    for each in runs:
+        each.join()
+    assert [state.message for state in ended] == ["1 stages: 1 ran, 0 up to date"] * 2
+    assert (tmp_path / "devices").read_text() == "0\n0\n"
 
 
 def test_a_stage_that_waits_for_its_upstream_keeps_no_core_from_another() -> None:
