@@ -162,12 +162,13 @@ def bring_up_to_date(place: Place, *, targets: list[str], force: bool, limits: L
     runner = StageRunner(place.root, environment={**place.environment, "PREFECT__FLOW_RUN_ID": flow_run})
     work = Work(runner, limits, needs, settled, forced)
     show.plan(plan, changes)
+    gates_before = show.gates(place.root)
     try:
         states = run_plan(plan, work)
     except BaseException:  # cancelled, interrupted or broken; the signal came to this process alone
         runner.stop_all()
         raise
-    show.results(place.root, place.checkout, place.name, states)
+    show.results(place.root, place.checkout, place.name, states, gates_before)
     return verdict(states)
 
 

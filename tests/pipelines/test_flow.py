@@ -305,6 +305,44 @@ def test_a_failed_gate_is_shown_too_and_a_broken_report_fails_no_run(repo: Repo)
     assert "gate_tokens" not in str(state.message)
 
 
+def shown(state: State[Any]) -> dict[str, str]:
+    """The artifacts of a flow run by key."""
+    return {artifact["key"]: artifact["data"] for artifact in records("artifacts", state)}
+
+
+def test_a_gate_that_dies_before_its_verdict_shows_none_of_an_earlier_run(repo: Repo) -> None:
+    """Whether the earlier run has passed or failed."""
+    report = {"gate": "gate_corpus", "passed": True, "statistics": {}, "expectations": [ENTRY | {"success": True}]}
+    path, docs = Path("data/gates/gate_corpus/report.json"), Path("data/gates/gate_corpus/data_docs/report.json")
+    judge = f"mkdir -p {docs.parent} && cp verdict {docs} && if [ -e passes ]; then cp verdict {path}; else false; fi"
+    gate = {"cmd": f"[ ! -e dies ] || kill -9 $$; {judge}", "deps": ["in"], "outs": [str(path)]}
+    folder = repo({"gate_corpus": gate})
+    for passed in (True, False):
+        (folder / "passes").touch() if passed else (folder / "passes").unlink()
+        (folder / "verdict").write_text(json.dumps(report | {"passed": passed}))
+        (folder / "in").write_text(f"judged: {passed}")
+        judged = shown(pipeline(folder, return_state=True))["gate-corpus"]
+        assert judged.startswith(f"**gate_corpus: {'passed' if passed else 'failed'}**")
+        (folder / "in").write_text(f"died: {passed}")
+        (folder / "dies").touch()
+        page = shown(pipeline(folder, return_state=True))["gate-corpus"]
+        (folder / "dies").unlink()
+        assert page.startswith("**gate_corpus: no verdict**. ")
+        assert "expectations hold" not in page
+
+
+def test_a_gate_that_is_restored_shows_its_own_data_docs_and_not_those_that_lie_there(repo: Repo) -> None:
+    report = {"gate": "gate_corpus", "passed": True, "statistics": {}, "expectations": [ENTRY | {"success": True}]}
+    folder = repo({"gate_corpus": writes("data/gates/gate_corpus/report.json", report)})
+    other = folder / "data" / "gates" / "gate_corpus" / "data_docs"
+    other.mkdir(parents=True)
+    (other / "report.json").write_text(json.dumps(report | {"passed": False}))
+    (other / "index.html").write_text("of another run")
+    assert "gate_corpus: passed" in shown(run(folder))["gate-corpus"]
+    (page,) = folder.glob("data/runs/pages/*/gate_corpus/data_docs/index.html")
+    assert "of another run" not in page.read_text()
+
+
 @pytest.mark.parametrize("cpu", [1, 2, 3])
 def test_no_more_stages_than_cores_run_at_a_time(cpu: int) -> None:
     recorder = Recorder(seconds=0.4)
