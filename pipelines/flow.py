@@ -32,7 +32,7 @@ from prefect.states import Completed, Failed
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, one_line
 from bertline.base.params import load_params
-from pipelines import show
+from pipelines import registered_by, show
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
 from pipelines.forced import Forced
 from pipelines.graph import Node, Plan, read_plan, read_plan_and_changes
@@ -168,6 +168,8 @@ def bring_up_to_date(place: Place, *, targets: list[str], force: bool, limits: L
     except BaseException:  # cancelled, interrupted or broken; the signal came to this process alone
         runner.stop_all()
         raise
+    if "register" in states and states["register"].name == "Completed":  # it ran: restored, it asks no registry
+        registered_by.note(place.root, flow_run)
     show.results(place.root, place.checkout, place.name, states, gates_before)
     return verdict(states)
 

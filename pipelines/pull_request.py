@@ -21,6 +21,7 @@ from pathlib import Path
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, one_line
 from bertline.base.params import load_params, write_params
+from pipelines import registered_by
 from pipelines.git import commit_staged, git
 from pipelines.settings import CURRENT, Overrides, configured
 
@@ -82,6 +83,7 @@ def propose(root: Path, branch: str, body: Path) -> bool:
         git(root, "reset", "--quiet", "--soft", there)
     else:
         _push(root, branch, base)
+    registered_by.forget(root)
     return True
 
 
@@ -167,7 +169,7 @@ def _decisions(root: Path) -> str:
     from bertline.registry import decisions  # noqa: PLC0415  (mlflow takes seconds)
 
     artifacts = Artifacts(root)
-    return decisions.describe(artifacts, load_params(artifacts.params).register, None)
+    return decisions.describe(artifacts, load_params(artifacts.params).register, registered_by.flow_run_of(root))
 
 
 def main() -> int:

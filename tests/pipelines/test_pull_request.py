@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from bertline.base.errors import BertlineError
 from bertline.base.params import load_params, write_params
@@ -180,6 +181,50 @@ def test_a_branch_that_somebody_pushed_meanwhile_is_not_moved(checkout: Path, tm
     with pytest.raises(BertlineError, match="git push"):
         propose(checkout, "mine", tmp_path / "body.md")
     assert len(set(git(checkout, "ls-remote", "--heads", "origin", "main", "mine").split()[::2])) == 1
+
+
+REGISTER = """
+import os
+from pathlib import Path
+from bertline.base.artifacts import Artifacts
+from bertline.registry.store import open_store
+
+def registered(flow_run, reason):
+    with open_store(Artifacts(Path(__file__).parent), "bertline") as store:
+        run = store.client.create_run(store.experiment_id, tags={"prefect.flow_run_id": flow_run}).info.run_id
+        said = {"promote": True, "reasons": [reason]}
+        store.client.log_dict(run, said, "verdicts/bertline-docs_qa/verdict.json")
+        if not store.client.search_registered_models():
+            store.client.create_registered_model("bertline-docs_qa")
+
+if __name__ == "__main__":
+    registered(os.environ["PREFECT__FLOW_RUN_ID"], "of this run")
+"""
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("targets", [None, ["score"]], ids=["registered", "nothing registered"])
+def test_the_verdicts_are_those_of_this_run_and_never_of_another(
+    targets: list[str] | None, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.flow import pipeline  # noqa: PLC0415  (Prefect takes seconds)
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (checkout / "registers.py").write_text(REGISTER)
+    register = {"cmd": "python registers.py", "deps": ["data/gates/report.json"], "params": ["pretrain.seed"]}
+    with (checkout / "dvc.yaml").open("w") as file:
+        YAML().dump({"stages": STAGES | {"register": register}}, file)
+    commit(checkout)
+    configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
+    assert pipeline(checkout, targets, return_state=True).is_completed()
+    others = ["python", "-c", "import registers; registers.registered('another', 'of another run')"]
+    assert run_in(checkout, *others).returncode == 0
+    assert pipeline(checkout, targets, return_state=True).is_completed()  # once more, as after a `dvc push` that failed
+    assert propose(checkout, "retrain/1-1", tmp_path / "body.md")
+    text = (tmp_path / "body.md").read_text()
+    assert "of another run" not in text
+    assert ("**promoted**: of this run" in text) == (targets is None)
+    assert ("This run registered nothing." in text) == (targets is not None)
 
 
 def test_a_description_that_failed_can_be_repeated(checkout: Path, tmp_path: Path) -> None:
