@@ -32,7 +32,7 @@ from prefect.states import Completed, Failed
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, one_line
 from bertline.base.params import load_params
-from pipelines import show
+from pipelines import registered_by, show
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
 from pipelines.forced import Forced
 from pipelines.graph import Node, Plan, read_plan, read_plan_and_changes
@@ -54,7 +54,6 @@ class Work:
         needs: stage -> what it uses.
         settled: stages known to be up to date; DVC is not started for them.
         forced: run stages even where nothing has changed, except those that it knows; None: where something has.
-        locks: where this machine's GPUs are locked.
     """
 
     runner: StageRunner
@@ -62,7 +61,6 @@ class Work:
     needs: Mapping[str, Needs]
     settled: frozenset[str]
     forced: Forced | None
-    locks: Path
 
     def run(self, name: str, log: Any) -> Outcome:
         """Bring one stage up to date, on a GPU of its own where it needs one.
@@ -83,7 +81,7 @@ class Work:
         if not wanted:
             return self.runner.run(name, log, force=force)
         try:
-            with hold_gpus(self.locks, wanted, self.limits.gpu, lambda: not self.runner.stopped, log) as devices:
+            with hold_gpus(wanted, self.limits.gpu, lambda: not self.runner.stopped, log) as devices:
                 return self.runner.run(name, log, force=force, environment={"CUDA_VISIBLE_DEVICES": devices})
         except InterruptedError:
             raise StageFailed(f"{name}: stopped") from None
@@ -106,7 +104,7 @@ class Place:
 
     Attributes:
         root: where its stages run: the checkout, or a worktree of it.
-        checkout: whose machine locks, pages and MLflow store it uses.
+        checkout: whose pages and MLflow store it uses.
         name: of the run.
         environment: variables that its stages see.
     """
@@ -162,14 +160,17 @@ def bring_up_to_date(place: Place, *, targets: list[str], force: bool, limits: L
     if forced:
         settled &= forced.done()
     runner = StageRunner(place.root, environment={**place.environment, "PREFECT__FLOW_RUN_ID": flow_run})
-    work = Work(runner, limits, needs, settled, forced, Artifacts(place.checkout).runs)
+    work = Work(runner, limits, needs, settled, forced)
     show.plan(plan, changes)
+    gates_before = show.gates(place.root)
     try:
         states = run_plan(plan, work)
     except BaseException:  # cancelled, interrupted or broken; the signal came to this process alone
         runner.stop_all()
         raise
-    show.results(place.root, place.checkout, place.name, states)
+    if "register" in states and states["register"].name == "Completed":  # it ran: restored, it asks no registry
+        registered_by.note(place.root, flow_run)
+    show.results(place.root, place.checkout, place.name, states, gates_before)
     return verdict(states)
 
 

@@ -1,7 +1,7 @@
 """Retraining in CI: parameters from the environment in, a branch and the text of a pull request out.
 
     python -m pipelines.pull_request configure             BERTLINE_PRESET and BERTLINE_OVERRIDES to params.yaml; looks
-                                                           at BRANCH
+                                                           at BRANCH, which must be new on `origin`
     python -m pipelines.flow
     python -m pipelines.pull_request propose BRANCH BODY   commit what came out, push it, write the text to BODY
 
@@ -21,6 +21,7 @@ from pathlib import Path
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, one_line
 from bertline.base.params import load_params, write_params
+from pipelines import registered_by
 from pipelines.git import commit_staged, git
 from pipelines.settings import CURRENT, Overrides, configured
 
@@ -35,13 +36,14 @@ def configure(root: Path, given: Mapping[str, str]) -> None:
         root: the checkout.
         given: BERTLINE_PRESET (unset or empty: params.yaml as it stands), and BERTLINE_OVERRIDES: KEY=VALUE words,
             quoted where a value has spaces. BRANCH, where the result will be pushed, is looked at here if it is set:
-            a name that is none must not come out after the training.
+            a name that is none, or is taken, must not come out after the training.
 
     Raises:
-        BertlineError: no such preset, an unknown option or wrong value, or BRANCH cannot name a branch.
+        BertlineError: no such preset, an unknown option or wrong value, or BRANCH cannot name a new branch.
     """
     if given.get("BRANCH"):
         _check_branch(given["BRANCH"], "BRANCH")
+        _refuse(_in_its_way(root, given["BRANCH"])[1], "BRANCH")
     preset = given.get("BERTLINE_PRESET") or CURRENT
     try:
         overrides = Overrides(more=shlex.split(given.get("BERTLINE_OVERRIDES", "")))
@@ -65,21 +67,60 @@ def propose(root: Path, branch: str, body: Path) -> bool:
         Whether there is anything to propose.
 
     Raises:
-        BertlineError: the branch cannot be named so, or git or DVC refuses.
+        BertlineError: the branch cannot be named so or is there already, or git or DVC refuses.
     """
     _check_branch(branch, "propose")
     base = git(root, "rev-parse", "HEAD")
     git(root, "add", "--", *(path for path in _PROPOSED if (root / path).exists()))
     if not git(root, "diff", "--cached", "--name-only"):
         return False
+    there, name = _in_its_way(root, branch)
+    arrived = name == branch and _is_ours(root, there, base)  # the push of an earlier try, whose answer was lost
+    if not arrived:
+        _refuse(name, "propose")
     body.write_text(describe(root, base), encoding="utf-8")
+    if arrived:
+        git(root, "reset", "--quiet", "--soft", there)
+    else:
+        _push(root, branch, base)
+    registered_by.forget(root)
+    return True
+
+
+def _push(root: Path, branch: str, base: str) -> None:
+    """Commit what is staged and push it as a new branch; where that fails, all is as it was."""
     commit_staged(root, "chore: retrained\n\nWhat `dvc repro` gives for these parameters, data and code.")
+    new = f"--force-with-lease=refs/heads/{branch}:"  # expects none: nothing is ever moved, nor forced
     try:
-        git(root, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
+        git(root, "push", "--quiet", new, "origin", f"HEAD:refs/heads/{branch}")
     except BaseException:  # with the commit there, the next try would find nothing to propose
         git(root, "reset", "--quiet", "--soft", base)
         raise
-    return True
+
+
+def _in_its_way(root: Path, branch: str) -> tuple[str, str]:
+    """Commit and name of what stands on origin in the place of a branch: it, or one above or below it; or nothing."""
+    for line in git(root, "ls-remote", "--heads", "origin").splitlines():
+        commit, _, ref = line.partition("\t")
+        name = ref.removeprefix("refs/heads/")
+        if f"{name}/".startswith(f"{branch}/") or f"{branch}/".startswith(f"{name}/"):
+            return commit, name
+    return "", ""
+
+
+def _is_ours(root: Path, commit: str, base: str) -> bool:
+    """Whether a commit is what would be made now: the same files on the same base."""
+    try:
+        made = git(root, "rev-parse", "--verify", "--quiet", f"{commit}^{{tree}}")
+        return (made, git(root, "rev-parse", f"{commit}^")) == (git(root, "write-tree"), base)
+    except BertlineError:  # it is not known here, so it was not made here
+        return False
+
+
+def _refuse(name: str, where: str) -> None:
+    if name:
+        fix = "Name a new one, as retrain/mine-2"
+        raise BertlineError(f"branch {name!r} is on origin already", where=where, fix=fix)
 
 
 def _check_branch(name: str, where: str) -> None:
@@ -128,7 +169,7 @@ def _decisions(root: Path) -> str:
     from bertline.registry import decisions  # noqa: PLC0415  (mlflow takes seconds)
 
     artifacts = Artifacts(root)
-    return decisions.describe(artifacts, load_params(artifacts.params).register, None)
+    return decisions.describe(artifacts, load_params(artifacts.params).register, registered_by.flow_run_of(root))
 
 
 def main() -> int:

@@ -1,8 +1,9 @@
 """What a run may use at a time, what each stage needs of it, and which GPU a stage gets.
 
-A stage needs as many cores as the option `threads` of its section says (one where it has none), and a GPU where
-`device` is cuda. Within a run, stages wait for each other; GPUs are also held against other runs on this machine, by a
-lock that the kernel drops when its holder dies.
+A stage needs as many cores as the option `threads` of its section says (one where it has none), for each of its
+`processes`, and a GPU for each where `device` is cuda. Within a run, stages wait for each other; GPUs are also held
+against the other runs of this user on this machine, of whatever checkout, by a lock that the kernel drops when its
+holder dies.
 """
 
 import itertools
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
-from bertline.base.files import exclusive_lock
+from bertline.base.files import exclusive_lock, machine_lock
 
 _POLL_SECONDS = 0.5
 
@@ -56,9 +57,10 @@ def needs_of(stages: Iterable[str], params: Params | None) -> Mapping[str, Needs
 def _needs(stage: str, params: Params) -> Needs:
     name, _, task = stage.partition("@")
     section = params.finetune_for(task) if name in params.tuning_stages(task) else getattr(params, name, None)
+    processes = getattr(section, "processes", 1)
     if getattr(section, "device", "cpu") == "cuda":
-        return Needs(cpu=1, gpu=getattr(section, "processes", 1))
-    return Needs(cpu=getattr(section, "threads", 1))
+        return Needs(cpu=1, gpu=processes)
+    return Needs(cpu=getattr(section, "threads", 1) * processes)
 
 
 def fits(needs: Needs, running: Iterable[Needs], limits: Limits) -> bool:
@@ -70,30 +72,28 @@ def fits(needs: Needs, running: Iterable[Needs], limits: Limits) -> bool:
 
 
 @contextmanager
-def hold_gpus(
-    folder: Path, wanted: int, of: int, go_on: Callable[[], bool], say: Callable[[str], None]
-) -> Iterator[str]:
+def hold_gpus(wanted: int, of: int, go_on: Callable[[], bool], say: Callable[[str], None]) -> Iterator[str]:
     """Hold GPUs of this machine until the block ends, waiting while other runs have them.
 
     Args:
-        folder: where the locks are, the same for all runs.
         wanted: how many.
-        of: how many there are.
+        of: how many the run may use, of those that CUDA_VISIBLE_DEVICES names where it is set.
         go_on: asked while it waits; False ends the waiting.
         say: gets one line when it has to wait.
 
     Returns:
-        CUDA_VISIBLE_DEVICES for the stage.
+        CUDA_VISIBLE_DEVICES for the stage: as many as there are, where that is fewer.
 
     Raises:
         InterruptedError: `go_on` said so.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = [name.strip() for name in visible.split(",")] if visible else [str(number) for number in range(of)]
+    given = [str(number) for number in range(of)] if visible is None else visible.split(",")
+    names = [name.strip() for name in given if name.strip()]  # empty: CUDA takes that for no GPU at all
     waiting = False
     while True:
         with ExitStack() as held:
-            free = (name for name in names[:of] if _hold(held, folder / f"gpu-{name}.lock"))
+            free = (name for name in names[:of] if _hold(held, machine_lock(f"gpu-{name}")))
             mine = list(itertools.islice(free, wanted))
             if len(mine) == min(wanted, of, len(names)):
                 yield ",".join(mine)

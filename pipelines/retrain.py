@@ -45,8 +45,9 @@ def retrain(
             try:
                 tree.use(params, f"Run {tree.name}: preset {preset}, {changed}.")
                 state = bring_up_to_date(place_of(tree), targets=targets or [], force=force, limits=limits)
-            except (BertlineError, OSError):  # before any stage: another try would end here too
-                tree.remove()
+            except (BertlineError, OSError):
+                if tree.new:  # before any stage: another try would end here too
+                    tree.remove()
                 raise
             if state.is_completed():
                 show.saved(tree.name, tree.save())

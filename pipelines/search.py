@@ -7,6 +7,7 @@ options = proposals.send([0.4, None])   # their scores, None for a point that fa
 
 import importlib
 import itertools
+import math
 from collections.abc import Generator
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,10 @@ Option = float | int
 Proposals = Generator[list[dict[str, Option]], list[float | None]]
 
 
+_MOST = 500
+_OPTUNA_TRIALS = 10
+
+
 class Search(BaseModel):
     """Which points are tried. grid: each combination of the values; optuna: between the least and the largest value."""
 
@@ -31,17 +36,23 @@ class Search(BaseModel):
     epochs: list[Count] = Field(default=[], max_length=50)
     batch_size: list[Count] = Field(default=[], max_length=50)
     seed: list[Seed] = Field(default=[], max_length=50, description="each value is tried, with either method")
-    trials: int = Field(default=10, ge=1, le=500, description="optuna: points in all; grid: points at most")
+    trials: int | None = Field(
+        default=None, ge=1, le=_MOST, description=f"points in all; empty: all of the grid, {_OPTUNA_TRIALS} of optuna"
+    )
     side_by_side: int = Field(default=1, ge=1, le=64, description="points at a time")
 
     def check(self) -> None:
-        """Refuse a search of nothing, and Optuna where it is not installed.
+        """Refuse a search of nothing, a grid that nobody can mean, and Optuna where it is not installed.
 
         Raises:
             BertlineError: so it is.
         """
         if not self._values():
             raise BertlineError("nothing to search", where="search", fix="Give values of at least one option")
+        size = math.prod(map(len, self._values().values()))
+        if self.method == "grid" and not self.trials and size > _MOST:
+            fix = f"Give fewer values, or trials: at most {_MOST}"
+            raise BertlineError(f"a grid of {size} points", where="search", fix=fix)
         if self.method == "optuna":
             try:
                 importlib.import_module("optuna")
@@ -60,9 +71,10 @@ class Search(BaseModel):
 
     def _grid(self) -> Proposals:
         values = self._values()
-        points = [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
-        for begun in range(0, min(self.trials, len(points)), self.side_by_side):
-            yield points[begun : min(begun + self.side_by_side, self.trials)]
+        every = (dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values()))
+        points = itertools.islice(every, self.trials)
+        while batch := list(itertools.islice(points, self.side_by_side)):
+            yield batch
 
     def _optuna(self) -> Proposals:
         import optuna  # noqa: PLC0415  (seconds; and for this alone)
@@ -70,8 +82,9 @@ class Search(BaseModel):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
         spaces = {name: _space(optuna.distributions, name, values) for name, values in self._values().items()}
-        for begun in range(0, self.trials, self.side_by_side):
-            trials = [study.ask(spaces) for _ in range(min(self.side_by_side, self.trials - begun))]
+        count = self.trials or _OPTUNA_TRIALS
+        for begun in range(0, count, self.side_by_side):
+            trials = [study.ask(spaces) for _ in range(min(self.side_by_side, count - begun))]
             scores = yield [trial.params for trial in trials]
             for trial, score in zip(trials, scores, strict=True):
                 state = optuna.trial.TrialState.FAIL if score is None else None

@@ -32,14 +32,29 @@ def plan(shown: Plan, changes: Changes) -> None:
     )
 
 
-def results(root: Path, checkout: Path, run: str, states: Mapping[str, State[Any]]) -> None:
-    """What the stages have left. A fault here fails no run: it is logged."""
+def gates(root: Path) -> dict[Path, int]:
+    """Report in the Data Docs of each gate -> when it was written."""
+    return {path: path.stat().st_mtime_ns for path in Artifacts(root).gate("").rglob("data_docs/report.json")}
+
+
+def results(
+    root: Path, checkout: Path, run: str, states: Mapping[str, State[Any]], gates_before: Mapping[Path, int]
+) -> None:
+    """What the stages have left. A fault here fails no run: it is logged.
+
+    Args:
+        root: where they ran.
+        checkout: where pages are served from, and the MLflow store is.
+        run: its name.
+        states: the last state of each stage.
+        gates_before: what `gates` gave before they ran: what has not been written since is of another run.
+    """
     artifacts = Artifacts(root)
     for stage, state in states.items():
         if state.is_pending():  # below a failure
             continue
         try:
-            _result(stage, state, artifacts, Artifacts(checkout), run)
+            _result(stage, state, artifacts, Artifacts(checkout), run, gates_before)
         except (BertlineError, OSError, ValueError, KeyError, TypeError) as error:
             get_run_logger().warning("%s: its artifact could not be made: %s", stage, error)
 
@@ -62,10 +77,25 @@ def decisions(text: str) -> None:
     create_markdown_artifact(text, key="registry", description="Which versions serve, and why")
 
 
-def _result(stage: str, state: State[Any], artifacts: Artifacts, checkout: Artifacts, run: str) -> None:
+def _result(
+    stage: str,
+    state: State[Any],
+    artifacts: Artifacts,
+    checkout: Artifacts,
+    run: str,
+    gates_before: Mapping[Path, int],
+) -> None:
     name, _, task = stage.partition("@")
     if name.startswith("gate_"):
-        _gate(f"{name}/{task}" if task else name, artifacts, checkout, run)
+        gate = f"{name}/{task}" if task else name
+        found = artifacts.gate(gate) / "data_docs" / "report.json"
+        if state.is_completed():
+            _gate(gate, artifacts.gate_report(gate), artifacts, checkout, run)
+        elif _refused(found, gates_before):
+            _gate(gate, found, artifacts, checkout, run)
+        else:
+            text = f"**{gate}: no verdict**. {_cell(state.message)}"
+            create_markdown_artifact(text, key=_key(gate), description=f"{gate} ended before it had one")
     elif not state.is_completed():
         return
     elif name == "pretrain":
@@ -85,17 +115,22 @@ def _result(stage: str, state: State[Any], artifacts: Artifacts, checkout: Artif
         decisions(describe(checkout, config, str(runtime.flow_run.id)))
 
 
+def _refused(report: Path, gates_before: Mapping[Path, int]) -> bool:
+    """Whether a gate that did not end well has said why; what an earlier run has left there says nothing."""
+    if not report.is_file() or report.stat().st_mtime_ns == gates_before.get(report):
+        return False
+    return not read_json(report)["passed"]
+
+
 def _images(pictures: Mapping[str, str]) -> None:
     for title, picture in pictures.items():
         create_image_artifact(picture, key=_key(title), description=title)
 
 
-def _gate(gate: str, artifacts: Artifacts, checkout: Artifacts, run: str) -> None:
-    """The table of a gate, passed or not, with a link to its Data Docs."""
-    docs = artifacts.gate(gate) / "data_docs"
-    passed = artifacts.gate_report(gate)
-    report = read_json(passed if passed.is_file() else docs / "report.json")
-    page = _publish(gate, report, docs, checkout, run)
+def _gate(gate: str, path: Path, artifacts: Artifacts, checkout: Artifacts, run: str) -> None:
+    """The table of a gate's report, passed or not, with a link to its Data Docs."""
+    report = read_json(path)
+    page = _publish(gate, report, artifacts.gate(gate) / "data_docs", checkout, run)
     entries = sorted(report["expectations"], key=lambda entry: (entry["success"], entry["severity"]))
     held = sum(entry["success"] for entry in entries)
     lines = [
@@ -116,9 +151,10 @@ def _publish(gate: str, report: Mapping[str, Any], docs: Path, checkout: Artifac
     pages = checkout.runs / "pages" / run
     place = pages / gate / "data_docs"
     shutil.rmtree(place, ignore_errors=True)
-    if docs.is_dir():
+    written = docs / "report.json"
+    if written.is_file() and read_json(written) == report:
         shutil.copytree(docs, place)
-    else:  # restored from DVC's cache, which keeps the report alone
+    else:  # restored from DVC's cache, which keeps the report alone: what is here, is of another run
         from bertline.validation.data_docs import write_data_docs  # noqa: PLC0415  (pandas)
 
         write_data_docs(place, report, {})

@@ -37,7 +37,7 @@ from pipelines.resources import ONE_BY_ONE, Limits, needs_of
 from pipelines.retrain import place_of, run_name, warn_of_edits
 from pipelines.search import Option, Search
 from pipelines.settings import CHECKOUT, CURRENT, NO_OVERRIDES, Overrides, PresetName, StageName, configured
-from pipelines.worktree import working_in
+from pipelines.worktree import Worktree, working_in
 
 FAN_OUT = "BERTLINE_FAN_OUT"
 _WATCH_SECONDS = 5.0
@@ -87,13 +87,16 @@ def fan_out() -> TaskRunner[Any]:
 
 
 @prefect_task(cache_policy=NO_CACHE, persist_result=False)
-def point(checkout: Path, run: str, start: str, task: str, overrides: Overrides, limits: Limits) -> float | State[Any]:
+def point(
+    checkout: Path, run: str, base: str, shared: str, task: str, overrides: Overrides, limits: Limits
+) -> float | State[Any]:
     """Fine-tune one point in a worktree of its own.
 
     Args:
         checkout: the checkout.
         run: name of the point's run.
-        start: commit of the run that made what all points share.
+        base: the commit that the sweep started from; the checkout may have gone on meanwhile.
+        shared: commit of the run that made what all points share.
         task: name of the task.
         overrides: the point.
         limits: of the machine.
@@ -102,13 +105,12 @@ def point(checkout: Path, run: str, start: str, task: str, overrides: Overrides,
         Its primary metric on the validation rows; a Failed state where a stage failed or the sweep was stopped.
     """
     try:
-        with working_in(checkout, run, start) as tree:
+        with working_in(checkout, run, base, shared) as tree:
             params = configured(tree.path, CURRENT, overrides)
             tree.use(params, f"Run {run}.")
             plan, changes = read_plan_and_changes(tree.path, [f"finetune@{task}"])
             runner = StageRunner(tree.path, environment=tree.environment)
-            locks = Artifacts(checkout).runs
-            work = Work(runner, limits, needs_of(plan.names, params), plan.up_to_date(changes), None, locks)
+            work = Work(runner, limits, needs_of(plan.names, params), plan.up_to_date(changes), None)
             with stopped_with_its_flow(runner):
                 for stage in plan.names:
                     work.run(stage, get_run_logger().info)
@@ -176,20 +178,23 @@ def sweep(
             state = bring_up_to_date(place_of(base), targets=list(last.upstreams), force=False, limits=limits)
             if not state.is_completed():
                 return state
-            start = base.save()
+            shared = base.save()
         at_signal = signal.getsignal(signal.SIGTERM)
         with runner:  # for the points alone: the stages above share locks and a watchdog with this process
             signal.signal(
                 signal.SIGTERM, at_signal
             )  # Ray has put its own there: a cancelled sweep would count as crashed
-            points = run_points(task, search, base.name, start, limits, runner)
+            points = run_points(task, search, base, shared, limits, runner)
         return conclude(task, points)
     except (BertlineError, OSError) as error:
         return Failed(message=one_line(error))
 
 
-def run_points(task: str, search: Search, run: str, start: str, limits: Limits, runner: TaskRunner[Any]) -> list[Point]:
+def run_points(
+    task: str, search: Search, base: Worktree, shared: str, limits: Limits, runner: TaskRunner[Any]
+) -> list[Point]:
     """Run the points of a search, some at a time. What Optuna learns does not depend on which one ends first."""
+    given = {"checkout": CHECKOUT, "base": base.base, "shared": shared, "task": task, "limits": limits}
     points: list[Point] = []
     proposals = search.proposals()
     options = next(proposals, None)
@@ -198,10 +203,9 @@ def run_points(task: str, search: Search, run: str, start: str, limits: Limits, 
             futures: list[tuple[str, PrefectFuture[Any]]] = []
             for chosen in options:
                 more = [f"tasks.{task}.finetune.{name}={value!r}" for name, value in chosen.items()]
-                name = f"{run}-{len(points) + len(futures) + 1:03}"
+                name = f"{base.name}-{len(points) + len(futures) + 1:03}"
                 named = point.with_options(task_run_name=f"{name}: {', '.join(more)}")
-                given = {"checkout": CHECKOUT, "run": name, "start": start, "task": task, "limits": limits}
-                futures.append((name, runner.submit(named, given | {"overrides": Overrides(more=more)})))
+                futures.append((name, runner.submit(named, given | {"run": name, "overrides": Overrides(more=more)})))
             for (name, future), chosen in zip(futures, options, strict=True):
                 future.wait()
                 result = future.result(raise_on_failure=False)

@@ -21,7 +21,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bertline.base.artifacts import Artifacts
@@ -47,12 +47,14 @@ class Worktree:
     Attributes:
         checkout: the checkout it belongs to.
         name: of the run.
-        base: the commit it starts from.
+        base: the commit it starts from, and under which it is kept.
+        new: made just now; False: an earlier try of the run may have finished something there.
     """
 
     checkout: Path
     name: str
     base: str
+    new: bool = field(default=False, compare=False)
 
     @property
     def path(self) -> Path:
@@ -101,13 +103,14 @@ class Worktree:
             _lock(self.checkout, self.name).unlink(missing_ok=True)
 
 
-def open_worktree(checkout: Path, name: str, start: str = "HEAD") -> Worktree:
+def open_worktree(checkout: Path, name: str, base: str = "HEAD", results: str = "") -> Worktree:
     """The worktree of a run: new, or as an earlier try of the same run has left it.
 
     Args:
         checkout: the checkout it belongs to.
         name: of the run.
-        start: the commit to start from; a saved run, to go on from its results.
+        base: the commit to start from.
+        results: a saved run with that base, to go on from what it has made.
 
     Raises:
         BertlineError: the name cannot name a run, or the checkout is no git repository with a commit.
@@ -121,23 +124,23 @@ def open_worktree(checkout: Path, name: str, start: str = "HEAD") -> Worktree:
         if kept.is_file():
             return Worktree(checkout, name, kept.read_text(encoding="utf-8").strip())
         shutil.rmtree(path, ignore_errors=True)
-        base = git(checkout, "rev-parse", "--verify", "HEAD^{commit}")
+        commit = git(checkout, "rev-parse", "--verify", f"{base}^{{commit}}")
         git(checkout, "worktree", "prune")
-        git(checkout, "worktree", "add", "--quiet", "--detach", str(path), start)
+        git(checkout, "worktree", "add", "--quiet", "--detach", str(path), results or commit)
         _share(checkout, path)
-        write_text(kept, f"{base}\n")
-    return Worktree(checkout, name, base)
+        write_text(kept, f"{commit}\n")
+    return Worktree(checkout, name, commit, new=True)
 
 
 @contextmanager
-def working_in(checkout: Path, name: str, start: str = "HEAD") -> Iterator[Worktree]:
+def working_in(checkout: Path, name: str, base: str = "HEAD", results: str = "") -> Iterator[Worktree]:
     """As `open_worktree`; until the end, nobody removes the worktree, and no other try of the run works there.
 
     Raises:
         BertlineError: as `open_worktree`, or somebody does.
     """
     with _at_work(checkout.resolve(), name):
-        yield open_worktree(checkout, name, start)
+        yield open_worktree(checkout, name, base, results)
 
 
 def uncommitted(checkout: Path) -> list[str]:
@@ -147,11 +150,14 @@ def uncommitted(checkout: Path) -> list[str]:
 
 
 def saved_runs(checkout: Path) -> dict[str, str]:
-    """Name -> commit of every run that can be adopted, the newest first."""
+    """Name -> commit of every run that can be adopted, the newest first; of several with one name, the newest."""
     fields = "--format=%(refname) %(objectname)"
     listed = git(checkout, "for-each-ref", "--sort=-committerdate", fields, _EXPERIMENTS)
-    pairs = (line.split(" ") for line in listed.splitlines())
-    return {ref.rpartition("/")[2]: commit for ref, commit in pairs if ref.count("/") == 4}
+    runs: dict[str, str] = {}
+    for ref, _, commit in (line.partition(" ") for line in listed.splitlines()):
+        if ref.count("/") == 4:
+            runs.setdefault(ref.rpartition("/")[2], commit)
+    return runs
 
 
 def unfinished_runs(checkout: Path) -> list[str]:

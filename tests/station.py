@@ -7,16 +7,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 import psutil
 
 from checkout import commit
+
+if TYPE_CHECKING:
+    from prefect import Flow, State
 
 T = TypeVar("T")
 
@@ -49,6 +52,19 @@ def processes_of(marker: Path) -> list[psutil.Process]:
         if (named or inside) and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(process)
     return found
+
+
+def tried_again(flow: "Flow[Any, Any]", state: "State[Any]", parameters: Mapping[str, Any]) -> "State[Any]":
+    """The same flow run once more, in this process, as the UI's Retry does it."""
+    from prefect.client.orchestration import get_client  # noqa: PLC0415  (Prefect takes seconds)
+    from prefect.flow_engine import run_flow  # noqa: PLC0415
+    from prefect.states import Scheduled  # noqa: PLC0415
+
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(state.state_details.flow_run_id, Scheduled(name="AwaitingRetry"), force=True)
+        flow_run = client.read_flow_run(state.state_details.flow_run_id)
+    tried: State[Any] = run_flow(flow, flow_run=flow_run, parameters=dict(parameters), return_type="state")
+    return tried
 
 
 @dataclass

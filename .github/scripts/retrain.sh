@@ -9,7 +9,16 @@ export PATH="$PWD/.venv/bin:$PATH"
 body="${RUNNER_TEMP:-$(mktemp -d)}/pull-request.md"
 base="$(git rev-parse HEAD)"
 
-python -m pipelines.pull_request configure
+with_token() ( # in the environment of one command alone: the checkout was made without credentials, and none go to disk
+  if [ -n "${GH_TOKEN:-}" ]; then
+    export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0="http.https://github.com/.extraheader"
+    GIT_CONFIG_VALUE_0="AUTHORIZATION: basic $(printf 'x-access-token:%s' "$GH_TOKEN" | base64 -w0)"
+    export GIT_CONFIG_VALUE_0
+  fi
+  "$@"
+)
+
+with_token python -m pipelines.pull_request configure
 name="$(dvc config core.remote)" # not `dvc remote list`, which breaks a long line in two
 store="${name:+$(dvc config "remote.$name.url")}"
 [[ -z "$store" || "$store" == *://* ]] || store="$(cd .dvc && realpath -m "$store")" # relative to the file that says it
@@ -27,13 +36,7 @@ python -m pipelines.flow ${targets[@]:+--targets "${targets[@]}"}
 [ -z "$store" ] || dvc push --run-cache
 dvc plots diff "$base" || echo "the plots could not be drawn; the run goes on" >&2
 
-if [ -n "${GH_TOKEN:-}" ]; then
-  # In the environment, for what follows alone: the checkout was made without credentials, and none go to disk.
-  export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0="http.https://github.com/.extraheader"
-  GIT_CONFIG_VALUE_0="AUTHORIZATION: basic $(printf 'x-access-token:%s' "$GH_TOKEN" | base64 -w0)"
-  export GIT_CONFIG_VALUE_0
-fi
-python -m pipelines.pull_request propose "$BRANCH" "$body"
+with_token python -m pipelines.pull_request propose "$BRANCH" "$body"
 if [ -n "${GH_TOKEN:-}" ] && [ -f "$body" ]; then
-  gh pr create --base "$BASE" --head "$BRANCH" --title "Retrained models" --body-file "$body"
+  with_token gh pr create --base "$BASE" --head "$BRANCH" --title "Retrained models" --body-file "$body"
 fi

@@ -42,6 +42,14 @@ def repo(make_repo: Callable[[Path, dict[str, Any]], Path], tmp_path: Path) -> C
     return partial(make_repo, tmp_path)
 
 
+@pytest.fixture
+def own_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place for a machine's locks in which no other run of this machine has one."""
+    (tmp_path / "machine").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "machine"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Prefect server with a home of its own, which flows of this process record to."""

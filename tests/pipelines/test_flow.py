@@ -17,16 +17,15 @@ import psutil
 import pytest
 from prefect import State, flow
 from prefect.client.orchestration import get_client
-from prefect.flow_engine import run_flow
-from prefect.states import Scheduled
 
+from bertline.base.config import Params, Pretrain
 from bertline.base.params import parse_params, read_yaml, write_params
 from checkout import ROOT, run_in
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
 from pipelines.flow import RETRIES, Work, pipeline, run_plan
 from pipelines.graph import Node, Plan, in_order
 from pipelines.resources import Limits, Needs
-from station import wait_for
+from station import tried_again, wait_for
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -113,16 +112,16 @@ class Recorder(StageRunner):
         return Outcome.RAN
 
 
-def work_of(recorder: Recorder, plan: Plan, limits: Limits, needs: Mapping[str, Needs], locks: Path) -> Work:
-    return Work(recorder, limits, {name: Needs() for name in plan.names} | dict(needs), frozenset(), None, locks)
+def work_of(recorder: Recorder, plan: Plan, limits: Limits, needs: Mapping[str, Needs]) -> Work:
+    return Work(recorder, limits, {name: Needs() for name in plan.names} | dict(needs), frozenset(), None)
 
 
 def run_with(
-    recorder: Recorder, plan: Plan, limits: Limits, needs: Mapping[str, Needs] | None = None, locks: Path = Path()
+    recorder: Recorder, plan: Plan, limits: Limits, needs: Mapping[str, Needs] | None = None
 ) -> dict[str, State[Any]]:
     @flow(name="of a test", persist_result=False)
     def runner() -> Any:
-        return [run_plan(plan, work_of(recorder, plan, limits, needs or {}, locks))]
+        return [run_plan(plan, work_of(recorder, plan, limits, needs or {}))]
 
     (states,) = runner()
     return states
@@ -206,13 +205,9 @@ def test_targets_and_force_choose_what_runs(repo: Repo) -> None:
 
 
 def retried(state: State[Any], folder: Path, **options: Any) -> State[Any]:
-    """The same flow run once more, as the UI's Retry does it."""
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(state.state_details.flow_run_id, Scheduled(name="AwaitingRetry"), force=True)
-        flow_run = client.read_flow_run(state.state_details.flow_run_id)
-    parameters = {"root": folder, "targets": None, "force": False, "limits": Limits()} | options
-    tried: State[Any] = run_flow(pipeline, flow_run=flow_run, parameters=parameters, return_type="state")
-    return tried
+    """The same flow run once more."""
+    parameters = {"root": folder, "targets": None, "force": False, "limits": Limits()}
+    return tried_again(pipeline, state, parameters | options)
 
 
 def test_a_retry_of_a_forced_run_forces_what_is_left_alone(repo: Repo) -> None:
@@ -310,6 +305,44 @@ def test_a_failed_gate_is_shown_too_and_a_broken_report_fails_no_run(repo: Repo)
     assert "gate_tokens" not in str(state.message)
 
 
+def shown(state: State[Any]) -> dict[str, str]:
+    """The artifacts of a flow run by key."""
+    return {artifact["key"]: artifact["data"] for artifact in records("artifacts", state)}
+
+
+def test_a_gate_that_dies_before_its_verdict_shows_none_of_an_earlier_run(repo: Repo) -> None:
+    """Whether the earlier run has passed or failed."""
+    report = {"gate": "gate_corpus", "passed": True, "statistics": {}, "expectations": [ENTRY | {"success": True}]}
+    path, docs = Path("data/gates/gate_corpus/report.json"), Path("data/gates/gate_corpus/data_docs/report.json")
+    judge = f"mkdir -p {docs.parent} && cp verdict {docs} && if [ -e passes ]; then cp verdict {path}; else false; fi"
+    gate = {"cmd": f"[ ! -e dies ] || kill -9 $$; {judge}", "deps": ["in"], "outs": [str(path)]}
+    folder = repo({"gate_corpus": gate})
+    for passed in (True, False):
+        (folder / "passes").touch() if passed else (folder / "passes").unlink()
+        (folder / "verdict").write_text(json.dumps(report | {"passed": passed}))
+        (folder / "in").write_text(f"judged: {passed}")
+        judged = shown(pipeline(folder, return_state=True))["gate-corpus"]
+        assert judged.startswith(f"**gate_corpus: {'passed' if passed else 'failed'}**")
+        (folder / "in").write_text(f"died: {passed}")
+        (folder / "dies").touch()
+        page = shown(pipeline(folder, return_state=True))["gate-corpus"]
+        (folder / "dies").unlink()
+        assert page.startswith("**gate_corpus: no verdict**. ")
+        assert "expectations hold" not in page
+
+
+def test_a_gate_that_is_restored_shows_its_own_data_docs_and_not_those_that_lie_there(repo: Repo) -> None:
+    report = {"gate": "gate_corpus", "passed": True, "statistics": {}, "expectations": [ENTRY | {"success": True}]}
+    folder = repo({"gate_corpus": writes("data/gates/gate_corpus/report.json", report)})
+    other = folder / "data" / "gates" / "gate_corpus" / "data_docs"
+    other.mkdir(parents=True)
+    (other / "report.json").write_text(json.dumps(report | {"passed": False}))
+    (other / "index.html").write_text("of another run")
+    assert "gate_corpus: passed" in shown(run(folder))["gate-corpus"]
+    (page,) = folder.glob("data/runs/pages/*/gate_corpus/data_docs/index.html")
+    assert "of another run" not in page.read_text()
+
+
 @pytest.mark.parametrize("cpu", [1, 2, 3])
 def test_no_more_stages_than_cores_run_at_a_time(cpu: int) -> None:
     recorder = Recorder(seconds=0.4)
@@ -330,28 +363,39 @@ def test_a_stage_that_needs_all_cores_runs_alone_and_more_than_all_are_all() -> 
     assert events.index("c begins") < events.index("a ends")
 
 
-def test_stages_on_gpus_share_them_with_stages_on_cores_and_each_has_its_own(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("own_machine")
+def test_stages_on_gpus_share_them_with_stages_on_cores_and_each_has_its_own() -> None:
     plan = Plan((Node("a"), Node("b"), Node("c"), Node("d")))
     on_gpu = {name: Needs(gpu=1) for name in "abc"}
     recorder = Recorder(seconds=0.4)
-    run_with(recorder, plan, Limits(cpu=4, gpu=1), on_gpu, tmp_path)
+    run_with(recorder, plan, Limits(cpu=4, gpu=1), on_gpu)
     assert recorder.busiest == 2  # one of them, and d
     assert recorder.devices == {"a": "0", "b": "0", "c": "0", "d": None}
     recorder = Recorder(seconds=0.4)
-    run_with(recorder, plan, Limits(cpu=4, gpu=2), on_gpu, tmp_path)
+    run_with(recorder, plan, Limits(cpu=4, gpu=2), on_gpu)
     assert {recorder.devices["a"], recorder.devices["b"]} == {"0", "1"}
 
 
-def test_two_runs_on_one_machine_take_turns_on_its_gpu(tmp_path: Path) -> None:
-    plan, needs = Plan((Node("a"), Node("b"))), {"a": Needs(gpu=1), "b": Needs(gpu=1)}
-    recorder = Recorder(seconds=0.4)
-    runs = [threading.Thread(target=run_with, args=(recorder, plan, Limits(cpu=4), needs, tmp_path)) for _ in range(2)]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
-    assert recorder.order.count("a") == recorder.order.count("b") == 2
-    assert recorder.busiest == 1
+@pytest.mark.usefixtures("own_machine")
+def test_two_runs_on_one_machine_take_turns_on_its_gpu_whatever_their_checkouts(
+    make_repo: Callable[[Path, dict[str, Any]], Path], tmp_path: Path
+) -> None:
+    alone = (
+        f"mkdir {tmp_path}/busy && echo $CUDA_VISIBLE_DEVICES >> {tmp_path}/devices && sleep 2 && rmdir {tmp_path}/busy"
+    )
+    checkouts = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        checkouts.append(make_repo(tmp_path / name, stages(pretrain=("", alone))))
+        write_params(checkouts[-1] / "params.yaml", Params(pretrain=Pretrain(device="cuda")), "Of a test.")
+    ended: list[State[Any]] = []
+    runs = [threading.Thread(target=lambda root=root: ended.append(run(root))) for root in checkouts]  # type: ignore[misc]
+    for each in runs:
+        each.start()
+    for each in runs:
+        each.join()
+    assert [state.message for state in ended] == ["1 stages: 1 ran, 0 up to date"] * 2
+    assert (tmp_path / "devices").read_text() == "0\n0\n"
 
 
 def test_a_stage_that_waits_for_its_upstream_keeps_no_core_from_another() -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from bertline.base.errors import BertlineError
 from bertline.base.params import load_params, write_params
 from checkout import ROOT, commit, run_in
+from pipelines.git import git
 from pipelines.pull_request import configure, main, propose
 from pipelines.settings import NO_OVERRIDES, configured
 
@@ -122,17 +124,107 @@ def test_a_remote_that_is_not_there_is_one_line(
 
 
 def test_a_push_that_failed_can_be_repeated(checkout: Path, tmp_path: Path) -> None:
-    remote, away = checkout.parent / "origin.git", checkout.parent / "away.git"
-    base = run_in(checkout, "git", "rev-parse", "HEAD").stdout
+    refuses = checkout.parent / "origin.git" / "hooks" / "pre-receive"
+    refuses.write_text("#!/bin/sh\nexit 1\n")
+    refuses.chmod(0o755)
+    base = git(checkout, "rev-parse", "HEAD")
     configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
-    remote.rename(away)
     with pytest.raises(BertlineError, match="git push"):
         propose(checkout, "retrain/1-1", tmp_path / "body.md")
-    assert run_in(checkout, "git", "rev-parse", "HEAD").stdout == base
-    away.rename(remote)
+    assert git(checkout, "rev-parse", "HEAD") == base
+    refuses.unlink()
     assert propose(checkout, "retrain/1-1", tmp_path / "body.md")
     assert "pretrain.seed" in (tmp_path / "body.md").read_text()
-    assert "refs/heads/retrain/1-1" in run_in(checkout, "git", "ls-remote", "--heads", "origin").stdout
+    assert "refs/heads/retrain/1-1" in git(checkout, "ls-remote", "--heads", "origin")
+
+
+def test_a_push_whose_answer_was_lost_can_be_repeated(checkout: Path, tmp_path: Path) -> None:
+    lost = tmp_path / "lost"
+    lost.write_text('#!/bin/sh\ngit-receive-pack "$@" || true\nexit 1\n')  # the branch is there, and git says it failed
+    lost.chmod(0o755)
+    git(checkout, "config", "remote.origin.receivepack", str(lost))
+    configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
+    with pytest.raises(BertlineError, match="git push"):
+        propose(checkout, "retrain/1-1", tmp_path / "body.md")
+    there = git(checkout, "ls-remote", "--heads", "origin", "retrain/1-1").split()[0]
+    git(checkout, "config", "--unset", "remote.origin.receivepack")
+    assert propose(checkout, "retrain/1-1", tmp_path / "body.md")
+    assert git(checkout, "rev-parse", "HEAD") == there
+    assert git(checkout, "ls-remote", "--heads", "origin", "retrain/1-1").split()[0] == there
+    assert not propose(checkout, "retrain/1-1", tmp_path / "body.md")
+
+
+@pytest.mark.parametrize(("there", "branch"), [("main", "main"), ("retrain", "retrain/mine"), ("a/b/c", "a/b")])
+def test_a_branch_that_is_on_origin_already_is_refused_before_the_training_and_after_it(
+    there: str, branch: str, checkout: Path, tmp_path: Path
+) -> None:
+    git(checkout, "push", "--quiet", "origin", f"HEAD:refs/heads/{there}")
+    heads, before = git(checkout, "ls-remote", "--heads", "origin"), (checkout / "params.yaml").read_text()
+    given = {"BERTLINE_OVERRIDES": "pretrain.seed=7"}
+    with pytest.raises(BertlineError, match=f"BRANCH: branch '{there}' is on origin already. Name a new one"):
+        configure(checkout, given | {"BRANCH": branch})
+    assert (checkout / "params.yaml").read_text() == before
+    configure(checkout, given)
+    with pytest.raises(BertlineError, match=f"propose: branch '{there}' is on origin already"):
+        propose(checkout, branch, tmp_path / "body.md")
+    assert git(checkout, "ls-remote", "--heads", "origin") == heads
+    assert propose(checkout, "retrain-mine/too", tmp_path / "body.md")
+
+
+def test_a_branch_that_somebody_pushed_meanwhile_is_not_moved(checkout: Path, tmp_path: Path) -> None:
+    races = tmp_path / "races"  # what a push starts there, after all checks
+    races.write_text('#!/bin/sh\ngit --git-dir "$1" update-ref refs/heads/mine main\nexec git-receive-pack "$@"\n')
+    races.chmod(0o755)
+    git(checkout, "push", "--quiet", "origin", "HEAD:refs/heads/main")
+    git(checkout, "config", "remote.origin.receivepack", str(races))
+    configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
+    with pytest.raises(BertlineError, match="git push"):
+        propose(checkout, "mine", tmp_path / "body.md")
+    assert len(set(git(checkout, "ls-remote", "--heads", "origin", "main", "mine").split()[::2])) == 1
+
+
+REGISTER = """
+import os
+from pathlib import Path
+from bertline.base.artifacts import Artifacts
+from bertline.registry.store import open_store
+
+def registered(flow_run, reason):
+    with open_store(Artifacts(Path(__file__).parent), "bertline") as store:
+        run = store.client.create_run(store.experiment_id, tags={"prefect.flow_run_id": flow_run}).info.run_id
+        said = {"promote": True, "reasons": [reason]}
+        store.client.log_dict(run, said, "verdicts/bertline-docs_qa/verdict.json")
+        if not store.client.search_registered_models():
+            store.client.create_registered_model("bertline-docs_qa")
+
+if __name__ == "__main__":
+    registered(os.environ["PREFECT__FLOW_RUN_ID"], "of this run")
+"""
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("targets", [None, ["score"]], ids=["registered", "nothing registered"])
+def test_the_verdicts_are_those_of_this_run_and_never_of_another(
+    targets: list[str] | None, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.flow import pipeline  # noqa: PLC0415  (Prefect takes seconds)
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (checkout / "registers.py").write_text(REGISTER)
+    register = {"cmd": "python registers.py", "deps": ["data/gates/report.json"], "params": ["pretrain.seed"]}
+    with (checkout / "dvc.yaml").open("w") as file:
+        YAML().dump({"stages": STAGES | {"register": register}}, file)
+    commit(checkout)
+    configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
+    assert pipeline(checkout, targets, return_state=True).is_completed()
+    others = ["python", "-c", "import registers; registers.registered('another', 'of another run')"]
+    assert run_in(checkout, *others).returncode == 0
+    assert pipeline(checkout, targets, return_state=True).is_completed()  # once more, as after a `dvc push` that failed
+    assert propose(checkout, "retrain/1-1", tmp_path / "body.md")
+    text = (tmp_path / "body.md").read_text()
+    assert "of another run" not in text
+    assert ("**promoted**: of this run" in text) == (targets is None)
+    assert ("This run registered nothing." in text) == (targets is not None)
 
 
 def test_a_description_that_failed_can_be_repeated(checkout: Path, tmp_path: Path) -> None:
@@ -160,6 +252,7 @@ def test_no_input_of_the_script_is_run_by_its_shell(variable: str, checkout: Pat
         ({"BRANCH": ""}, "BRANCH: name the branch to push, as retrain/mine"),
         ({"BRANCH": "Mine"}, "'Mine' cannot name a branch"),
         ({"BRANCH": "a/"}, "'a/' cannot name a branch"),
+        ({"BRANCH": "taken"}, "branch 'taken' is on origin already"),
         ({"GH_TOKEN": "t", "BASE": ""}, "BASE: name the branch that the pull request is for, as main"),
     ],
 )
@@ -167,6 +260,7 @@ def test_where_the_result_goes_is_asked_before_anything_is_trained(
     given: dict[str, str], said: str, checkout: Path
 ) -> None:
     before = run_in(checkout, "git", "status", "--porcelain").stdout
+    git(checkout, "push", "--quiet", "origin", "HEAD:refs/heads/taken")
     done = retrained(checkout, BERTLINE_OVERRIDES="pretrain.seed=7", **given)
     assert done.returncode == 1
     assert said in done.stderr and done.stderr.count("\n") == 1, done.stderr

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from bertline.base.config import Finetune, Params, Pretrain, Task
-from pipelines.resources import Limits, Needs, fits, needs_of
+from pipelines.resources import Limits, Needs, fits, hold_gpus, needs_of
 
 
 def test_a_stage_needs_its_threads_or_a_gpu() -> None:
@@ -23,6 +23,8 @@ def test_a_stage_needs_its_threads_or_a_gpu() -> None:
         "transfer@b": Needs(cpu=1, gpu=1),
         "evaluate@b": Needs(cpu=1),  # scores files
     }
+    on_cores = replace(params, pretrain=Pretrain(threads=4, processes=2))
+    assert needs_of(["pretrain"], on_cores)["pretrain"] == Needs(cpu=8)  # each process has its threads
     on_gpu = replace(params, finetune=Finetune(device="cuda"))
     assert needs_of(["finetune@a"], on_gpu)["finetune@a"].gpu == 1
 
@@ -40,3 +42,15 @@ def test_limits_hold_for_cores_and_gpus_together() -> None:
 def test_limits_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Limits(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("own_machine")
+@pytest.mark.parametrize(
+    ("visible", "given"), [("", ""), (" ", ""), ("-1", "-1"), ("3", "3"), ("3,5", "3"), ("GPU-1a,", "GPU-1a")]
+)
+def test_a_stage_gets_a_gpu_of_those_that_are_visible_and_none_where_none_is(
+    visible: str, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with hold_gpus(1, 4, lambda: False, print) as devices:
+        assert devices == given

@@ -1,7 +1,9 @@
 """Which points a sweep tries, and what it makes of their scores."""
 
+import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +11,15 @@ from prefect import State, flow
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import ValidationError
 
+from bertline.base.config import Params, Task, TaskData
 from bertline.base.errors import BertlineError
+from bertline.base.params import write_params
+from bertline.tasks.schema import TaskInfo
+from checkout import commit, run_in
+from pipelines.git import git
 from pipelines.search import Search
-from pipelines.sweep import Point, conclude, fan_out
+from pipelines.sweep import Point, conclude, fan_out, sweep
+from pipelines.worktree import saved_runs
 
 Scores = list[float | None]
 
@@ -28,13 +36,29 @@ def play(search: Search, judge: Callable[[dict[str, Any]], float | None]) -> lis
         return batches
 
 
-def test_a_grid_is_every_combination_some_at_a_time_and_no_more_than_asked_for() -> None:
-    search = Search(learning_rate=[1e-4, 1e-3], epochs=[1, 2], side_by_side=3)
+def test_a_grid_is_every_combination_some_at_a_time_and_fewer_where_that_is_asked_for() -> None:
+    search = Search(learning_rate=[1e-4, 3e-4, 1e-3], epochs=[1, 2, 3, 4, 5], side_by_side=4)
     batches = play(search, lambda _: 0.0)
-    assert [len(batch) for batch in batches] == [3, 1]
+    assert [len(batch) for batch in batches] == [4, 4, 4, 3]
     assert batches[0][0] == {"learning_rate": 1e-4, "epochs": 1}
-    assert len({tuple(point.items()) for batch in batches for point in batch}) == 4
+    assert len({tuple(point.items()) for batch in batches for point in batch}) == 15
     assert [len(batch) for batch in play(search.model_copy(update={"trials": 2}), lambda _: 0.0)] == [2]
+
+
+def test_a_grid_that_nobody_can_mean_is_refused_unless_its_points_are_limited() -> None:
+    many = Search(epochs=list(range(1, 31)), seed=list(range(30)))
+    with pytest.raises(
+        BertlineError, match=r"search: a grid of 2700 points\. Give fewer values, or trials: at most 500"
+    ):
+        many.check()
+    limited = many.model_copy(update={"trials": 500})
+    limited.check()
+    assert sum(len(batch) for batch in play(limited, lambda _: 0.0)) == 500
+
+
+def test_optuna_proposes_ten_points_where_nothing_is_said() -> None:
+    pytest.importorskip("optuna")
+    assert len(play(Search(method="optuna"), lambda _: 0.0)) == 10
 
 
 def test_optuna_stays_within_the_values_learns_and_gives_the_same_points_again() -> None:
@@ -111,3 +135,50 @@ def test_points_run_in_threads_unless_a_cluster_is_named(monkeypatch: pytest.Mon
     monkeypatch.setenv("BERTLINE_FAN_OUT", "slurm:x")
     with pytest.raises(BertlineError, match="'slurm' is no way to spread points"):
         fan_out()
+
+
+@pytest.fixture
+def checkout(repo: Callable[[dict[str, Any]], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pipeline of one task whose fine-tuning, as it goes on, sees a commit made in the checkout."""
+    info = TaskInfo("qa", "classification", ("a",), "accuracy", ("accuracy",), False, {"train": 1}, "a test")
+    metrics = "data/reports/finetune/qa/metrics.json"
+    others = "git -C $CHECKOUT commit --quiet --allow-empty --message 'of somebody else'"
+    scores = json.dumps({"pretrained": {"validation": {"accuracy": 0.5}}})
+    scored = f"mkdir -p {Path(metrics).parent} && echo '{scores}' > {metrics}"
+    tuned = {"cmd": f"{others} && {scored}", "deps": ["data/tasks/qa"], "params": ["tasks.qa"]}
+    folder = repo(
+        {
+            "task": {
+                "foreach": ["qa"],
+                "do": {"cmd": "cp -r in data/tasks/qa", "deps": ["in"], "outs": ["data/tasks/qa"]},
+            },
+            "finetune": {"foreach": ["qa"], "do": tuned | {"metrics": [{metrics: {"cache": False}}]}},
+        }
+    )
+    (folder / ".dvc" / "config").write_text("")
+    (folder / ".gitignore").write_text("/data/runs/\n/data/downloads\n")
+    for kept in ("in", "data/tasks"):
+        (folder / kept).mkdir(parents=True)
+    info.write(folder / "in")
+    (folder / "data" / "tasks" / ".gitkeep").touch()
+    write_params(folder / "params.yaml", Params(tasks={"qa": Task(data=TaskData(train="rows.jsonl"))}), "Of a test.")
+    run_in(folder, "git", "init", "--quiet")
+    commit(folder)
+    for key, value in {"user.name": "Test", "user.email": "test@example.com"}.items():
+        git(folder, "config", key, value)
+    monkeypatch.setenv("CHECKOUT", str(folder))
+    monkeypatch.delenv("BERTLINE_FAN_OUT", raising=False)
+    for module in ("sweep", "retrain"):
+        monkeypatch.setattr(f"pipelines.{module}.CHECKOUT", folder)
+    return folder
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_points_are_kept_under_the_commit_that_the_sweep_started_from(checkout: Path) -> None:
+    base = git(checkout, "rev-parse", "HEAD")
+    state = sweep("qa", Search(learning_rate=[1e-4, 1e-3]), return_state=True)
+    assert state.is_completed(), state.message
+    assert git(checkout, "rev-list", "--count", f"{base}..HEAD") == "2"
+    assert len(saved_runs(checkout)) == 3
+    listed = git(checkout, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+    assert {"".join(ref.split("/")[2:4]) for ref in listed} == {base}  # as DVC cuts the commit

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from bertline.base.config import Params
 from bertline.base.errors import BertlineError
 from checkout import ROOT, commit, run_in
 from pipelines.worktree import adopt, open_worktree, saved_runs, uncommitted, unfinished_runs, working_in
+from station import tried_again
 
 if TYPE_CHECKING:
     from prefect import State
@@ -124,6 +126,19 @@ def test_the_result_can_be_adopted_as_a_branch(checkout: Path) -> None:
     for wrong in ("-D", "a b", "x; touch y", "..", "--force"):
         with pytest.raises(BertlineError):
             adopt(checkout, "run", wrong)
+
+
+def test_of_runs_with_one_name_the_newest_is_listed_and_adopted(checkout: Path) -> None:
+    made = []
+    for day in (1, 2):  # each from another commit of the checkout: DVC keeps experiments by that
+        tree = open_worktree(checkout, "run")
+        tree.use(seeded(day), "of a test")
+        made.append(tree.save())
+        assert saved_runs(checkout) == {"run": made[-1]}
+        time.sleep(1.1)  # dates of commits are whole seconds
+        (checkout / "in").write_text(f"corpus of day {day}")
+        commit(checkout)
+    assert adopt(checkout, "run", "mine") == made[1]
 
 
 def test_a_second_try_of_a_run_goes_on_where_the_first_was(checkout: Path) -> None:
@@ -282,6 +297,40 @@ def test_the_worktree_of_a_flow_cannot_be_removed_while_its_stages_run(
     assert state.is_completed(), state.message
     assert "is already running: process " in said.read_text()
     assert len(saved_runs(checkout)) == 1
+    assert unfinished_runs(checkout) == []
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_retry_that_cannot_begin_leaves_what_the_run_has_finished(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.resources import ONE_BY_ONE  # noqa: PLC0415
+    from pipelines.retrain import retrain  # noqa: PLC0415
+    from pipelines.settings import CURRENT, NO_OVERRIDES  # noqa: PLC0415
+
+    parameters = {"preset": CURRENT, "overrides": NO_OVERRIDES, "targets": None, "force": False}
+    parameters |= {"promote": "by the rule", "limits": ONE_BY_ONE}
+    train = f"mkdir -p data/runs/finetune && touch data/runs/finetune/seed-0 && [ -e {checkout / 'data/runs/allowed'} ]"
+    failed = retrained(checkout, "train", train, monkeypatch)
+    assert failed.is_failed()
+    (run,) = unfinished_runs(checkout)
+    finished = checkout / "data" / "runs" / "worktrees" / run / "data" / "runs" / "finetune" / "seed-0"
+    assert finished.exists()
+    lock = checkout / ".git" / "worktrees" / run / "index.lock"  # as a killed git leaves it
+    lock.touch()
+    again = tried_again(retrain, failed, parameters)
+    assert "another git program works there" in str(again.message)
+    assert finished.exists()
+    lock.unlink()
+    (checkout / "data" / "runs" / "allowed").touch()
+    assert tried_again(retrain, failed, parameters).is_completed()
+    assert unfinished_runs(checkout) == []
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_that_could_not_begin_leaves_no_worktree(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = retrained(checkout, "a", "true", monkeypatch, targets=["zzz"])
+    assert "no stage named 'zzz'" in str(refused.message)
     assert unfinished_runs(checkout) == []
 
 

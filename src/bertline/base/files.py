@@ -267,6 +267,11 @@ def exclusive_lock(path: Path, purpose: str, *, patience: float = 0.0) -> Iterat
         yield
 
 
+def machine_lock(name: str) -> Path:
+    """A lock file of this user's on this machine, the same for all checkouts; for `exclusive_lock`."""
+    return Path(tempfile.gettempdir()) / f"bertline-{os.getuid()}-{name}.lock"
+
+
 def _try_lock(handle: IO[str] | int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,47 +5,49 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.artifacts import load_dict
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.register_config import Register
 from bertline.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, scores_of, version_with
+from bertline.registry.lineage import FLOW_RUN
 from bertline.registry.store import Store, open_store
 
 _VERDICTS = "verdicts"
-_NEWEST = 200  # runs that are looked at: more than a pipeline run has stages
 
 
-def describe(artifacts: Artifacts, config: Register, flow_run: str | None) -> str:
+def describe(artifacts: Artifacts, config: Register, flow_run: str) -> str:
     """The verdicts of a run and the state of the registry, in Markdown.
 
     Args:
         artifacts: the checkout, where the store is unless MLFLOW_TRACKING_URI says another.
         config: section `register` of the run: experiment and prefix.
-        flow_run: id of the Prefect flow run whose verdicts are wanted; None: those of the last run; "": none.
+        flow_run: id of the Prefect flow run whose verdicts are wanted; empty: it has none.
 
     Raises:
         BertlineError: the store cannot be reached.
     """
     with open_store(artifacts, config.experiment) as store:
-        found = {} if flow_run == "" else dict(_verdicts(store, flow_run))
+        found = dict(_verdicts(store, flow_run)) if flow_run else {}
         lines = ["| model | champion | challenger | previous champion | this run |", "|---|---|---|---|---|"]
         start = f"{config.prefix}-"
         near = store.client.search_registered_models(f"name LIKE '{start}%'")  # _ and % of a prefix stand for anything
         for model in [model for model in near if model.name.startswith(start)]:
             serving = [_version(store.client, model.name, alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)]
             lines.append(f"| {' | '.join([model.name, *serving, _decision(found.get(model.name))])} |")
-        return "\n".join([*lines, "", f"MLflow store: {store.address}"])
+        nothing = [] if found else ["", "This run registered nothing."]
+        return "\n".join([*lines, *nothing, "", f"MLflow store: {store.address}"])
 
 
-def _verdicts(store: Store, flow_run: str | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Model -> verdict.json of the newest pipeline run (of a flow run) that was logged."""
+def _verdicts(store: Store, flow_run: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Model -> verdict.json of the newest pipeline run of a flow run."""
     client = store.client
-    wanted = f"tags.`prefect.flow_run_id` = '{flow_run}'" if flow_run else ""
     newest = client.search_runs(
-        [store.experiment_id], wanted, order_by=["attributes.start_time DESC"], max_results=_NEWEST
+        [store.experiment_id],
+        f"tags.`{FLOW_RUN}` = '{flow_run}'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
     )
-    for run in [run for run in newest if MLFLOW_PARENT_RUN_ID not in run.data.tags][:1]:  # below it, a run a stage
+    for run in newest:
         for folder in client.list_artifacts(run.info.run_id, _VERDICTS):
             yield folder.path.rpartition("/")[2], load_dict(f"{run.info.artifact_uri}/{folder.path}/verdict.json")
 

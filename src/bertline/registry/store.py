@@ -9,7 +9,6 @@ the store through `open_store`, which also says in one line what is wrong with i
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, masked
-from bertline.base.files import exclusive_lock
+from bertline.base.files import exclusive_lock, machine_lock
 from bertline.registry.address import SQLITE, store_uri
 
 PATIENCE = 600.0
@@ -126,7 +125,7 @@ def _lock(uri: str) -> Path:
     if database:
         return database.with_name(f"{database.name}.lock")
     named = hashlib.sha256(masked(uri).rstrip("/").encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"bertline-mlflow-{os.getuid()}-{named}.lock"
+    return machine_lock(f"mlflow-{named}")
 
 
 def _kind(uri: str) -> str:
