@@ -207,6 +207,14 @@ def test_full_sequences_are_filled_and_a_tenth_is_shorter(tmp_path: Path) -> Non
     assert shorter.min() < 12 and shorter.min() >= 5
 
 
+def test_what_is_known_of_the_documents_is_held_once_for_all_lengths(corpus: Corpus) -> None:
+    phase = SecondPhase(share=0.25, sequence_length=80, batch_size=8)
+    texts = source_of(corpus, replace(CONFIG, budget=10, second_phase=phase)).texts
+    assert texts[48].longest_unit < texts[80].longest_unit
+    for name in ("starts", "ends", "before"):
+        assert getattr(texts[48], name) is getattr(texts[80], name)
+
+
 def test_the_count_of_predictions_follows_the_length(corpus: Corpus) -> None:
     batch = source_of(corpus).batch(0)
     wanted = np.maximum(np.rint(batch.mask.sum(dim=1).numpy() * 0.15), 1)

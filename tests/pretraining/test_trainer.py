@@ -172,6 +172,15 @@ def test_the_average_ends_with_the_weights_of_the_last_step(stores: Path, tmp_pa
     assert trainer.learner.average.count == 3  # of steps 15, 20 and 24
 
 
+def test_no_weights_of_before_longer_sequences_are_averaged_with_later_ones(stores: Path, tmp_path: Path) -> None:
+    phase = SecondPhase(share=0.25, sequence_length=32, batch_size=4)
+    config = replace(CONFIG, average_share=0.5, average_every=5, second_phase=phase, embedding_init="normal")
+    with open_run(stores, tmp_path, config) as trainer:
+        trainer.train()
+    assert trainer.plan.lengthened(18) == 16
+    assert trainer.learner.average.count == 2  # of steps 20 and 24; in step 15 the later positions were random
+
+
 def test_sigint_ends_with_130_and_the_handlers_are_put_back(stores: Path, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as ended, open_run(stores, tmp_path, kind=struck_at(2, signal.SIGINT)) as trainer:

@@ -87,9 +87,11 @@ def test_optuna_searches_the_same_way_each_time(artifacts: Artifacts) -> None:
 
 
 def test_without_optuna_the_way_to_it_is_said(artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipes = trained(monkeypatch)
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(BertlineError, match=r"Optuna is not installed\. Install it with `pip install optuna`"):
         finetune.run(params(replace(ONE_EPOCH, tune=Tune(optuna_trials=1))), artifacts, "toy_classification")
+    assert not recipes  # before anything is trained
 
 
 def test_optuna_is_not_imported_unless_it_is_asked_for() -> None:
@@ -110,3 +112,14 @@ def test_another_checkpoint_runs_under_the_same_protocol_with_its_own_tokenizer(
     assert evaluated["checkpoint"]["accuracy"] > 0.9
     curve = read_json(artifacts.curve("finetune", "toy_classification"))
     assert curve[-1]["checkpoint_validation_loss"] > 0
+
+
+def test_a_checkpoint_with_too_few_positions_is_refused_before_anything_is_trained(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes = trained(monkeypatch)
+    write_pretrained(artifacts.data / "initial" / "short", shape=replace(SHAPE, max_positions=16))
+    setting = params(replace(ONE_EPOCH, baseline_checkpoint="data/initial/short"))
+    with pytest.raises(BertlineError, match="the encoder has 16 positions") as refused:
+        finetune.run(setting, artifacts, "toy_classification")
+    assert not recipes and "data/initial/short" in str(refused.value)

@@ -18,6 +18,7 @@ import bertline
 from bertline.base.config import Finetune
 from bertline.base.files import sha256_directory
 from bertline.finetuning.data import FinetuningData, prepare_data
+from bertline.finetuning.trainer import check_length
 from bertline.inference.vocabulary import check_vocabulary
 from bertline.model.bert import BertConfig
 from bertline.model.hf import read_config
@@ -65,7 +66,8 @@ def load_material(source: Path, encoder: Path, config: Finetune) -> Material:
         config: says how long an example may be.
 
     Raises:
-        BertlineError: a row, the encoder or its tokenizer is not as it should be, or they do not belong together.
+        BertlineError: a row, the encoder or its tokenizer is not as it should be, they do not belong together, or the
+            encoder has too few positions.
     """
     return _load(source, encoder, load_tokenizer(encoder), config)
 
@@ -79,6 +81,7 @@ def load_checkpoint(source: Path, directory: Path, config: Finetune) -> Material
 def _load(source: Path, encoder: Path, tokenizer: Tokenizer, config: Finetune) -> Material:
     info, shape = TaskInfo.read(source), read_config(encoder)
     check_vocabulary(shape.vocab_size, tokenizer, str(encoder))
+    check_length(config, shape, str(encoder))
     data = prepare_data(info, read_rows(source, "train"), read_rows(source, "validation"), tokenizer, config)
     length, stride = config.max_length, config.stride
     test = {}

@@ -90,7 +90,7 @@ def finetune(
     Raises:
         BertlineError: the encoder does not fit, sequences are longer than its positions, or the loss is not finite.
     """
-    _check_length(config, shape, data.task.name)
+    check_length(config, shape, f"finetune of task {data.task.name}")
     if encoder is None:  # frozen random layers would be no baseline
         config = replace(config, frozen_layers=0)
     device = prepare(config.device, config.threads)
@@ -190,11 +190,16 @@ def _finite(losses: list[Tensor], data: FinetuningData, done: int) -> float:
     return mean
 
 
-def _check_length(config: Finetune, shape: BertConfig, task: str) -> None:
+def check_length(config: Finetune, shape: BertConfig, where: str) -> None:
+    """Refuse examples that are longer than an encoder has positions.
+
+    Raises:
+        BertlineError: they are; says so of `where`.
+    """
     if config.max_length > shape.max_positions:
         what = f"max_length is {config.max_length}, and the encoder has {shape.max_positions} positions"
         fix = f"Set it to {shape.max_positions} or less"
-        raise BertlineError(what, where=f"finetune of task {task}", fix=fix)
+        raise BertlineError(what, where=where, fix=fix)
 
 
 def _restore_unit(model: BertWithHead, data: FinetuningData) -> None:

@@ -9,6 +9,7 @@ it is not made twice, and a search that was killed goes on where it stood, becau
 """
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,17 @@ _REACH = 6.0  # Optuna's learning rates lie between the configured one over this
 Trials = list[dict[str, Any]]
 
 
+def check_tuning(config: Finetune) -> None:
+    """Refuse a search that cannot be made, before anything is trained.
+
+    Raises:
+        BertlineError: Optuna is asked for and not installed.
+    """
+    if config.tune.optuna_trials and find_spec("optuna") is None:
+        fix = "Install it with `pip install optuna`, or set optuna_trials to 0"
+        raise BertlineError("Optuna is not installed", where="finetune.tune.optuna_trials", fix=fix)
+
+
 def tune(runs: Runs, material: Material, config: Finetune, *, encoder: Path) -> tuple[Finetune, Trials]:
     """Choose the options of a task.
 
@@ -31,7 +43,7 @@ def tune(runs: Runs, material: Material, config: Finetune, *, encoder: Path) -> 
         The recipe with the best validation score (of equals the first tried), and what was tried: options and "score".
 
     Raises:
-        BertlineError: Optuna is asked for and not installed, or as finetune.
+        BertlineError: as finetune.
     """
     tried: list[tuple[float, Finetune]] = []
     trials: Trials = []
@@ -55,11 +67,8 @@ def tune(runs: Runs, material: Material, config: Finetune, *, encoder: Path) -> 
 
 
 def _search(attempt: Any, config: Finetune) -> None:
-    try:
-        import optuna  # noqa: PLC0415  (an extra, for those who ask for it)
-    except ModuleNotFoundError:
-        fix = "Install it with `pip install optuna`, or set optuna_trials to 0"
-        raise BertlineError("Optuna is not installed", where="finetune.tune.optuna_trials", fix=fix) from None
+    import optuna  # noqa: PLC0415  (an extra, for those who ask for it)
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def objective(trial: Any) -> float:

@@ -124,17 +124,17 @@ class ExampleSource:
         self.store, self.pieces, self.config, self.plan = store, pieces, config, plan
         self.seed, self.stream = seed, stream
         self.pairs = config.objective == "mlm+nsp"
-        self.texts = {length: self._text(length) for length in {stage.sequence_length for stage in plan.stages}}
+        text = self._text()
+        rooms = {stage.sequence_length: self.room(stage.sequence_length) for stage in plan.stages}
+        self.texts = {length: text.in_units(room - room // LEAST_SHARE) for length, room in rooms.items()}
 
-    def _text(self, sequence_length: int) -> Text:
-        room = self.room(sequence_length)
+    def _text(self) -> Text:
         text = Text(
             self.store.ids,
             self.store.sentences,
             self.store.documents,
             self.pieces.continuation,
             min_sentences=2 if self.pairs else 1,
-            longest_unit=room - room // LEAST_SHARE,
             times=self.store.times(self.config.upsample) if self.config.upsample else 1,
         )
         if not text.tokens:

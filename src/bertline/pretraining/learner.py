@@ -75,6 +75,7 @@ class Learner:
         )
         self.average = WeightAverage()
         self.network: Any = DistributedDataParallel(self.model) if world.size > 1 else self.model
+        self._laid_out = world.size == 1
         self._objective = objective_sums
         if config.compile and world.size > 1:  # what reduces gradients is not to be compiled into a larger graph
             self.network = torch.compile(self.network)
@@ -92,6 +93,8 @@ class Learner:
         Raises:
             NotFiniteError: in every process alike.
         """
+        if not self._laid_out:
+            self._lay_out(parts, step)
         sums, norm = self.gradients(parts, step)
         *values, gradient_norm = torch.cat((sums, norm.reshape(1))).tolist()
         if not all(map(math.isfinite, (*values, gradient_norm))):
@@ -101,6 +104,17 @@ class Learner:
         self.optimizer.step()
         self.optimizer.zero_grad()
         return values
+
+    def _lay_out(self, parts: Sequence[Batch], step: int) -> None:
+        """Compute gradients and forget them, so that those of the first step are added up as those of every later one.
+
+        DistributedDataParallel packs gradients anew after its first backward pass, in the order in which they came, and
+        of three processes or more, Gloo adds in an order that depends on a number's place in the pack. The first step
+        of a run that goes on would else have other last digits than that step in a run that was never stopped.
+        """
+        self.gradients(parts, step)
+        self.optimizer.zero_grad()
+        self._laid_out = True
 
     def gradients(self, parts: Sequence[Batch], step: int) -> tuple[Tensor, Tensor]:
         """The gradients of a step, clipped, into the parameters; its sums and the norm before clipping."""
@@ -126,12 +140,14 @@ class Learner:
         """Let the positions that no sequence has reached begin as copies of the `known` ones, but for that of [CLS].
 
         At random, and with little of the learning rate left, they stay so. Of Longformer (Beltagy et al. 2020, section
-        5). Nothing is done to fixed positions, nor where a model was given: it knows its own.
+        5). What was averaged before has them at random, and is dropped. Nothing is done to fixed positions, nor where a
+        model was given: it knows its own.
         """
         table = self.model.bert.position_embeddings
         if isinstance(table, nn.Parameter) and not self.config.init_from:
             places = torch.arange(known, len(table), device=table.device)
             table[known:] = table[1 + (places - 1) % (known - 1)]
+            self.average = WeightAverage()
 
     def ready(self, batch: Batch) -> list[Batch]:
         """Its micro-batches, laid out as the model takes them; a background thread may do it."""

@@ -1,13 +1,16 @@
 """Segments of text in a token store: where they may begin and end, and which two make a next-sentence pair.
 
 Everything is arithmetic on token positions, for whole batches at once, with a few binary searches in memory-mapped
-offsets: nothing is read ahead, and memory does not grow with the corpus beyond eight bytes a document or two.
+offsets: nothing is read ahead, and memory does not grow with the corpus beyond 24 bytes a document of each source of
+examples, whatever the sequence lengths; an upsampled document counts as often as an epoch has it.
 
 The text of a document is seen as a row of units: its sentences, where one that would not fit beside a second segment
 counts as several, cut between words. Segments are made of whole units; where one has to be cut to fit, it is cut
 between words too.
 """
 
+import sys
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +42,7 @@ class Text:
         documents: (documents + 1,), offsets into sentences.
         continuation: (vocabulary,), True for ## pieces.
         min_sentences: leave out documents with fewer; sentences without tokens do not count.
-        longest_unit: tokens of a sentence beyond which it counts as several units.
+        longest_unit: tokens of a sentence beyond which it counts as several units; by default none does.
         times: (documents,) or one number, how often an epoch has each document.
     """
 
@@ -51,7 +54,7 @@ class Text:
         continuation: NDArray[np.bool_],
         *,
         min_sentences: int,
-        longest_unit: int,
+        longest_unit: int = sys.maxsize,
         times: NDArray[np.int64] | int = 1,
     ) -> None:
         # As plain arrays over the same memory: numpy.memmap costs at every use.
@@ -61,6 +64,12 @@ class Text:
         self.starts: Offsets = np.repeat(np.asarray(sentences[documents[:-1]]), taken)
         self.ends: Offsets = np.repeat(np.asarray(sentences[documents[1:]]), taken)
         self.before: Offsets = np.concatenate(([0], np.cumsum(self.ends - self.starts)))
+
+    def in_units(self, longest: int) -> "Text":
+        """The same documents with another `longest_unit`; what is held of each is shared."""
+        text = copy(self)
+        text.longest_unit = longest
+        return text
 
     @property
     def tokens(self) -> int:
@@ -173,7 +182,9 @@ def segment_pairs(text: Text, places: Places, room: Places, random_second: NDArr
     """Two segments a row, of at most `room` tokens together: the second follows the first, or is from another document.
 
     A random second segment is the second one of a pair that is made, in the same way, at a random place in another
-    document: nothing but the text tells the two cases apart.
+    document: where its text begins and how it is cut tells nothing. The lengths tell a little, for a true pair is no
+    longer than its document: of documents of 60 tokens on average, a guess from the two lengths alone is right in 60 %
+    of sequences of 64 tokens, of documents of 250 in 51 %.
 
     Args:
         text: of at least two documents of at least two sentences.

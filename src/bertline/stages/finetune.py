@@ -21,11 +21,13 @@ from bertline.finetuning.model_card import finetuned_card
 from bertline.finetuning.protocol import Start, run_all
 from bertline.finetuning.report import curve_rows, keep_predictions, start_metrics
 from bertline.finetuning.runs import Runs
+from bertline.finetuning.tuning import check_tuning
 
 
 def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
     """Fine-tune a task's model with several seeds, from the pre-trained encoder and from random weights."""
     config = params.finetune_for(task)
+    check_tuning(config)
     with Runs(artifacts.runs / "finetune" / task) as runs:
         material = load_material(artifacts.task(task), artifacts.pretrained, config)
         checkpoint = None
