@@ -236,6 +236,21 @@ def test_every_epoch_visits_each_slot_once(tokens: int, stride: int, seed: int, 
     assert (gaps <= stride).all()
 
 
+@pytest.mark.parametrize("objective", ["mlm+nsp", "mlm"])
+def test_beginnings_and_ends_of_documents_are_seen_as_often_as_what_is_between(tmp_path: Path, objective: Any) -> None:
+    corpus = place_store(tmp_path, [[11, 7, 15, 9] * 10] * 50)
+    source = source_of(corpus, replace(CONFIG, objective=objective, short_rate=0.0))
+    room, seen = source.room(48), np.zeros(len(corpus[0].ids))
+    for step in range(3 * len(seen) // (room * 32)):  # three epochs
+        ids = source.batch(step).unmasked().numpy()
+        np.add.at(seen, ids[ids >= SPECIALS] - SPECIALS, 1)
+    by_place = seen.reshape(50, -1).mean(axis=0)
+    inner = by_place[2 * room : -2 * room].mean()
+    assert by_place[:room].mean() == pytest.approx(inner, rel=0.2)
+    assert by_place[-room:].mean() == pytest.approx(inner, rel=0.2)
+    assert by_place[: room // 3].mean() > 0.4 * inner
+
+
 def test_epochs_differ_in_order_and_in_where_their_sequences_begin(corpus: Corpus) -> None:
     source = source_of(corpus)
     text, room = source.texts[48], source.room(48)

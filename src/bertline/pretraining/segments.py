@@ -203,7 +203,13 @@ def segment_pairs(text: Text, places: Places, room: Places, random_second: NDArr
 
 
 def _start(text: Text, position: Places, low: Places, high: Places, room: Places) -> Places:
-    """Where the unit at each position begins, or so much earlier that what is left of the document fills the room."""
+    """Where a sequence about each position begins: with its unit or, about half of them, so that it ends there.
+
+    Did all begin there, a document's first tokens would be in few sequences and its last ones, of which what is left
+    has to fill the room, in many.
+    """
+    ends_there = scramble(position.astype(np.uint64)) % 2 == 1
+    position = np.where(ends_there, np.maximum(position - room, low), position)
     filling = text.ceil(np.maximum(high - room, low + 1))
     filling = np.where(high - low <= room, low, filling)
     return np.minimum(text.floor(position), filling)
