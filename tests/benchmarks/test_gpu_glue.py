@@ -52,7 +52,7 @@ def test_every_preset_is_a_recipe_with_its_parts_and_what_it_leaves_out(tmp_path
     pretrain, finetune = options_of(tmp_path, "glue-cpu")
     assert pretrain.second_phase == SecondPhase(share=0.15, sequence_length=128, batch_size=32)
     assert finetune["cola"].tune.learning_rates == [0.0005, 0.001, 0.0015, 0.003]
-    assert options_of(tmp_path, "quickstart")[0] == Pretrain()
+    assert options_of(tmp_path, "quickstart")[0] == Pretrain(optimizer="muon", learning_rate=0.003, budget=4000)
 
 
 def test_numbers_are_numbers_however_they_are_written(tmp_path: Path) -> None:

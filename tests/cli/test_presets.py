@@ -32,7 +32,7 @@ def test_every_preset_is_valid_says_what_it_is_for_and_is_written_as_shown(
 
 
 def test_show_prints_the_quickstart_with_the_meaning_of_its_options(type_in: Type) -> None:
-    assert "learning_rate: 0.0012" in type_in("preset", "show").stdout
+    assert "learning_rate: 0.003 # peak" in type_in("preset", "show").stdout
     assert "# tokens a sequence, special tokens included" in type_in("preset", "show").stdout
 
 
