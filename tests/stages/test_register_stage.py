@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
-from bertline.base.files import sha256_directory
+from bertline.base.files import sha256_directory, write_json
+from bertline.base.params import read_yaml
 from bertline.registry.store import open_store
 from bertline.stages.register import run
 from registry.pipeline_state import make_checkout, some_params, write_scores
@@ -56,6 +58,27 @@ def test_models_are_registered_and_a_second_run_writes_the_same_bytes(
         verdict = json.loads((kept / "verdicts" / "bertline-topic" / "verdict.json").read_text())
         assert verdict["promote"]
         assert (kept / "model_cards" / "bertline-topic.md").is_file()
+
+
+def test_every_file_of_the_pipeline_that_is_opened_is_among_the_deps(artifacts: Artifacts) -> None:
+    """As far as Python opens it: the weights, which safetensors opens, are a dep as a folder."""
+    write_json(artifacts.raw / "manifest.json", {"sources": []})
+    opened: list[str] = []
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:  # a hook stays: it must not keep what others open
+        if event == "open" and watching:
+            opened.append(str(arguments[0]))
+
+    watching = True
+    sys.addaudithook(note)
+    run(PARAMS, artifacts)
+    watching = False
+    data = {Path(path) for path in opened if Path(path).is_relative_to(artifacts.data) and Path(path).is_file()}
+    read = {path.relative_to(artifacts.root) for path in data if not path.is_relative_to(artifacts.runs)}
+    stage = read_yaml(artifacts.root / "dvc.yaml")["stages"]["register"]
+    known = [Path(entry) for entry in (*stage["deps"], *stage["outs"])]
+    assert Path("data/raw/manifest.json") in read
+    assert not [path for path in read if not any(path.is_relative_to(entry) for entry in known)]
 
 
 def test_a_model_below_the_floor_is_registered_and_marked(artifacts: Artifacts) -> None:
