@@ -241,7 +241,7 @@ def test_beginnings_and_ends_of_documents_are_seen_as_often_as_what_is_between(t
     corpus = place_store(tmp_path, [[11, 7, 15, 9] * 10] * 50)
     source = source_of(corpus, replace(CONFIG, objective=objective, short_rate=0.0))
     room, seen = source.room(48), np.zeros(len(corpus[0].ids))
-    for step in range(3 * len(seen) // (room * 32)):  # three epochs
+    for step in range(12 * len(seen) // (room * 32)):  # twelve epochs
         ids = source.batch(step).unmasked().numpy()
         np.add.at(seen, ids[ids >= SPECIALS] - SPECIALS, 1)
     by_place = seen.reshape(50, -1).mean(axis=0)
@@ -249,6 +249,17 @@ def test_beginnings_and_ends_of_documents_are_seen_as_often_as_what_is_between(t
     assert by_place[:room].mean() == pytest.approx(inner, rel=0.2)
     assert by_place[-room:].mean() == pytest.approx(inner, rel=0.2)
     assert by_place[: room // 3].mean() > 0.4 * inner
+
+
+@pytest.mark.parametrize(("objective", "most"), [("mlm+nsp", 0.27), ("mlm", 0.12)])
+def test_an_epochs_sequences_of_a_long_document_lie_side_by_side(tmp_path: Path, objective: Any, most: float) -> None:
+    corpus = place_store(tmp_path, [[3, 5, 4] * 170] * 20)  # what a random second segment skips is not seen
+    source = source_of(corpus, replace(CONFIG, objective=objective, short_rate=0.0))
+    seen = np.zeros(len(corpus[0].ids), dtype=bool)
+    for step in range(len(seen) // (source.room(48) * 32)):
+        ids = source.batch(step).unmasked().numpy()
+        seen[ids[ids >= SPECIALS] - SPECIALS] = True
+    assert 1 - seen.mean() < most
 
 
 def test_epochs_differ_in_order_and_in_where_their_sequences_begin(corpus: Corpus) -> None:

@@ -32,7 +32,15 @@ from bertline.model.packing import Packing
 from bertline.pretraining.masking import MaskRandomness, Pieces, mask_tokens, predictions_of
 from bertline.pretraining.plan import Plan
 from bertline.pretraining.randomness import Places, Words, below, random_words, scramble, uniform
-from bertline.pretraining.segments import LEAST_SHARE, Segments, Text, segment_pairs, single_segments, slot_places
+from bertline.pretraining.segments import (
+    LEAST_SHARE,
+    Segments,
+    Text,
+    epoch_keys,
+    segment_pairs,
+    single_segments,
+    slot_places,
+)
 from bertline.tokens.store import TokenStore
 
 T = TypeVar("T")
@@ -177,15 +185,15 @@ class ExampleSource:
     def _segments(
         self, text: Text, room: int, example: Places, random_second: NDArray[np.bool_], words: Words
     ) -> Segments:
-        places = slot_places(text, example, room, self.seed)
+        places, keys = slot_places(text, example, room, self.seed), epoch_keys(text, example, room, self.seed)
         shorter = _MIN_ROOM + below(words[:, 2], room - _MIN_ROOM + 1)
         rooms = np.where(uniform(words[:, 1]) < self.config.short_rate, shorter, room)
         choices = words[:, 3:_CONTROLS]
         for _ in range(_TRIES):
             if self.pairs:
-                found = segment_pairs(text, places, rooms, random_second, choices)
+                found = segment_pairs(text, places, rooms, random_second, choices, keys)
             else:
-                found = single_segments(text, places, rooms)
+                found = single_segments(text, places, rooms, keys)
             cut = text.cuts_a_word(found)
             if not cut.any():
                 break
