@@ -191,7 +191,7 @@ def segment_pairs(
     A random second segment is the second one of a pair that is made, in the same way, at a random place in another
     document: where its text begins and how it is cut tells nothing. The lengths tell something of short documents, for
     a true pair is no longer than its document: a guess from the two lengths alone is right in 55 % of sequences of 64
-    tokens where documents have 60 with lengths that vary widely, in 99 % where all have 60, in 52 % where they have 250.
+    tokens where documents have 60 of widely varying lengths, in 99 % where all have 60, in 52 % where they have 250.
 
     Args:
         text: of at least two documents of at least two sentences.
