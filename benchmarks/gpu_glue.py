@@ -38,6 +38,7 @@ from bertline.evaluation.seeds import spread
 from bertline.finetuning.material import load_material
 from bertline.finetuning.runs import Runs
 from bertline.model.hf import save_model
+from bertline.pretraining.initial import trained_length
 from bertline.pretraining.trainer import Trainer
 from bertline.tasks.schema import TaskInfo, read_rows
 from bertline.tokens.store import TokenStore
@@ -196,7 +197,7 @@ def pretrain(artifacts: Artifacts, config: Pretrain, least_gain: float) -> None:
             sys.exit(f"pre-training has learned next to nothing: {loss:.2f} nats, the unigrams alone {entropy:.2f}")
         with atomic_directory(artifacts.pretrained) as temporary:
             save_model(trainer.model, temporary)
-            copy_tokenizer(artifacts.vocab, temporary)
+            copy_tokenizer(artifacts.vocab, temporary, max_length=trained_length(config, Path()))
 
 
 def finetune_task(artifacts: Artifacts, out: Path, task: str, config: Finetune) -> None:

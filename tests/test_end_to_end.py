@@ -78,6 +78,7 @@ for folder, kind in [("pretrained", AutoModelForPreTraining), ("finetuned/docs_q
     tokenizer = AutoTokenizer.from_pretrained(models / folder)
     assert not any(info.values()), info
     assert len(tokenizer) == model.config.vocab_size
+    assert tokenizer.model_max_length == {"finetuned/docs_topic": 32}.get(folder, 64), "as in training"
     assert tokenizer.unk_token_id not in tokenizer("Return the value of the parameter.")["input_ids"]
 """
     result = run_in(checkout, "python", "-c", code)

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bertline.base.errors import BertlineError
 from bertline.inference.predictor import FillMask
+from bertline.tokens.tokenizer import copy_tokenizer
 from their_bert import as_bert_base, save_model, save_tokenizer
 from toy_tasks import VOCAB
 
@@ -68,6 +70,16 @@ def test_a_mask_beyond_the_models_positions_is_filled_from_what_surrounds_it(fil
     [near] = fill_mask.fill(" ".join([*before[:31], "[MASK]", *after[:30]]), top=1)
     assert guess["score"] == pytest.approx(near["score"], abs=1e-5)
     assert guess["token"] == near["token"]
+
+
+def test_no_more_is_read_at_a_time_than_the_model_was_trained_on(pretrained: Path, tmp_path: Path) -> None:
+    short = tmp_path / "short"
+    shutil.copytree(pretrained, short)
+    copy_tokenizer(pretrained, short, max_length=10)
+    text = " ".join(["red"] * 20 + ["[MASK]"] + ["blue"] * 20)
+    [guess] = FillMask(short).fill(text, top=1)
+    [near] = FillMask(pretrained).fill(" ".join(["red"] * 4 + ["[MASK]"] + ["blue"] * 3), top=1)
+    assert guess["score"] == pytest.approx(near["score"], abs=1e-5)
 
 
 @pytest.mark.parametrize(

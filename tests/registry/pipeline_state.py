@@ -10,7 +10,7 @@ import torch
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind, Params, Task, TaskData
-from bertline.base.files import write_json, write_json_rows, write_jsonl, write_text
+from bertline.base.files import read_json, write_json, write_json_rows, write_jsonl, write_text
 from bertline.base.params import write_params
 from bertline.base.register_config import Register
 from bertline.evaluation.metrics import GOLD_COLUMNS
@@ -76,6 +76,8 @@ def write_pretrained(artifacts: Artifacts, seed: int) -> None:
     artifacts.pretrained.mkdir(parents=True, exist_ok=True)
     save_model(model, artifacts.pretrained)
     write_tokenizer(VOCAB, artifacts.pretrained, lowercase=True)
+    config = artifacts.pretrained / "tokenizer_config.json"
+    write_json(config, read_json(config) | {"model_max_length": 32})  # fewer than there are positions
     figures = {"mlm_loss": 4.0, "mlm_accuracy": 0.3, "nsp_loss": 0.5, "nsp_accuracy": 0.75}
     write_json(artifacts.metrics("encode"), {"unigram_entropy": 6.0, "vocab_used": 0.9})
     edges = {name: [value - 0.125, value + 0.125] for name, value in figures.items()}

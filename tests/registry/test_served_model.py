@@ -69,12 +69,13 @@ def test_entities_stand_at_their_characters(load: Any) -> None:
 
 
 def test_the_encoder_fills_masks_and_gives_vectors(load: Any, registered: Artifacts) -> None:
-    texts = ["the [MASK] of an array", TEXT]
+    texts = ["the [MASK] of an array", TEXT, TEXT * 20]
     model = mlflow.pyfunc.load_model("models:/bertline-encoder@champion", model_config={"top": 2})
     answered = model.predict(pd.DataFrame({"text": texts}))
     own = FillMask(registered.pretrained)
-    assert list(answered["fills"]) == [own.fill(texts[0], top=2), []]
-    assert answered["embedding"].tolist() == embed(own.model.bert, own.tokenizer, texts).tolist()
+    assert list(answered["fills"]) == [own.fill(texts[0], top=2), [], []]
+    assert own.max_length == 32, "as trained"
+    assert answered["embedding"].tolist() == embed(own.model.bert, own.tokenizer, texts, max_length=32).tolist()
 
 
 @pytest.mark.usefixtures("load")

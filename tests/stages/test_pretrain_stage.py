@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Params, Pretrain
+from bertline.base.config import Params, Pretrain, SecondPhase
 from bertline.base.errors import BertlineError
 from bertline.base.files import exclusive_lock, read_json, sha256_directory, sha256_file, write_json
 from bertline.base.params import write_params
@@ -100,6 +101,17 @@ def test_run_again_it_trains_again_and_gives_the_same_bytes(artifacts: Artifacts
     run(PARAMS, artifacts)
     assert [sha256_directory(folder) for folder in folders] == before
     assert len((directory / "log.jsonl").read_bytes()) > len(logged)
+
+
+def test_the_tokenizer_says_how_long_the_sequences_were_that_the_model_learned_from(artifacts: Artifacts) -> None:
+    def said(**options: Any) -> int:
+        run(replace(PARAMS, pretrain=replace(PARAMS.pretrain, budget=2, **options)), artifacts)
+        return int(AutoTokenizer.from_pretrained(artifacts.pretrained).model_max_length)
+
+    assert said() == 16
+    assert said(second_phase=SecondPhase(share=0.5, sequence_length=24, batch_size=8)) == 24
+    shutil.copytree(artifacts.pretrained, artifacts.data / "initial" / "mine")
+    assert said(init_from="data/initial/mine") == 24, "what it learned before is not lost"
 
 
 def test_tokens_of_another_vocabulary_are_refused(artifacts: Artifacts) -> None:

@@ -33,6 +33,6 @@ def save_finetuned(
     """
     with atomic_directory(destination) as directory:
         save_model(model, directory, labels=data.task.labels, problem_type=PROBLEM_TYPES[data.task.kind])
-        copy_tokenizer(tokenizer_source, directory)
+        copy_tokenizer(tokenizer_source, directory, max_length=settings.max_length)
         data.task.write(directory)
         settings.write(directory)

@@ -35,10 +35,19 @@ def embed(
     tokenizer: Tokenizer,
     texts: Sequence[Input],
     *,
+    max_length: int | None = None,
     batch_size: int = _BATCH,
     precision: Precision = "fp32",
 ) -> npt.NDArray[np.float32]:
-    """The mean vector of each text (a string, or {"text": …}), in their order; cut to the model's positions.
+    """The mean vector of each text (a string, or {"text": …}), in their order.
+
+    Args:
+        encoder, tokenizer: of one model.
+        texts: to read.
+        max_length: tokens of each that are read, special ones included: those that the model was trained on at a time
+            (tokens.tokenizer.read_max_length); by default as many as it has positions.
+        batch_size: texts in a forward pass, at most.
+        precision: of matrix products.
 
     Returns:
         float32 (texts, hidden), rounded to six digits: in fp32, the same whatever other texts there are.
@@ -46,7 +55,8 @@ def embed(
     Raises:
         BertlineError: a text is empty, or no text; says which.
     """
-    features = encode_rows(as_rows(_TEXTS, texts), _TEXTS, tokenizer, max_length=encoder.config.max_positions, stride=0)
+    length = max_length or encoder.config.max_positions
+    features = encode_rows(as_rows(_TEXTS, texts), _TEXTS, tokenizer, max_length=length, stride=0)
     vectors = pooled_vectors(encoder, features, batch_size=batch_size, precision=precision)
     return vectors["mean"].round(_DIGITS).astype(np.float32)
 

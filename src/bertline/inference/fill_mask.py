@@ -14,7 +14,7 @@ from bertline.base.errors import BertlineError
 from bertline.inference.vocabulary import check_vocabulary
 from bertline.model.bert import BertForPreTraining
 from bertline.model.hf import load_model
-from bertline.tokens.tokenizer import SpecialIds, load_tokenizer, read_vocab
+from bertline.tokens.tokenizer import SpecialIds, load_tokenizer, read_max_length, read_vocab
 from bertline.training.device import autocast, find_device
 
 MASK = "[MASK]"
@@ -26,6 +26,7 @@ class FillMask:
 
     Attributes:
         model, tokenizer: its parts.
+        max_length: tokens that it was trained on at a time.
     """
 
     def __init__(self, directory: Path, *, device: Device = "cpu", precision: Precision = "fp32") -> None:
@@ -44,6 +45,7 @@ class FillMask:
         self._vocab = read_vocab(directory)
         self.model = load_model(BertForPreTraining, directory).eval().to(self._device)
         check_vocabulary(self.model.config.vocab_size, self.tokenizer, str(directory))
+        self.max_length = read_max_length(directory, self.model.config.max_positions)
         self._special = SpecialIds.of(self._vocab)
 
     @torch.inference_mode()
@@ -51,7 +53,7 @@ class FillMask:
         """The likeliest tokens for every [MASK] of a text.
 
         Several masks are each filled with the others left standing, as transformers' fill-mask does. Of a text longer
-        than the model's positions, each mask sees the part around it.
+        than what the model was trained on, each mask sees the part around it.
 
         Returns:
             `top` entries a mask, likeliest first: mask (its number, from 0), token, score (probability), and text (with
@@ -73,7 +75,7 @@ class FillMask:
         return filled
 
     def _guess(self, ids: list[int], place: int, top: int) -> list[tuple[float, str]]:
-        room = self.model.config.max_positions - 2
+        room = self.max_length - 2
         start = max(0, min(place - room // 2, len(ids) - room))
         seen = torch.tensor([[self._special.cls, *ids[start : start + room], self._special.sep]], device=self._device)
         position = torch.tensor([[place - start + 1]], device=self._device)

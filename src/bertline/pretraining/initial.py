@@ -17,7 +17,9 @@ from bertline.base.files import sha256_file
 from bertline.model.bert import BertConfig, BertForPreTraining, initialize
 from bertline.model.hf import load_pretraining, read_config
 from bertline.model.hf_files import model_files
+from bertline.pretraining.plan import Plan
 from bertline.tokens import hf
+from bertline.tokens.tokenizer import read_max_length
 
 
 def initial_model(config: Pretrain, vocabulary: Sequence[str], root: Path) -> BertForPreTraining:
@@ -50,6 +52,19 @@ def initial_model(config: Pretrain, vocabulary: Sequence[str], root: Path) -> Be
     initialize(model, config.seed)
     load_pretraining(model, directory)
     return model
+
+
+def trained_length(config: Pretrain, root: Path) -> int:
+    """Tokens of the longest sequences that the model has learned from, in this run or before `init_from`.
+
+    Raises:
+        BertlineError: as initial_model.
+    """
+    longest = max(stage.sequence_length for stage in Plan.of(config).stages)
+    if not config.init_from:
+        return longest
+    directory = root / config.init_from
+    return max(longest, read_max_length(directory, read_config(directory).max_positions))
 
 
 def initial_hash(config: Pretrain, root: Path) -> str:

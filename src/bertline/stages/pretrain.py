@@ -14,6 +14,7 @@ from bertline.base.errors import BertlineError
 from bertline.base.files import atomic_directory, read_json, sha256_file, write_json, write_json_rows, write_text
 from bertline.base.stage import main
 from bertline.model.hf import save_model
+from bertline.pretraining.initial import trained_length
 from bertline.pretraining.model_card import pretraining_card
 from bertline.pretraining.replay import describe
 from bertline.pretraining.replay import replay as replay_step
@@ -73,7 +74,7 @@ def _trainer(params: Params, artifacts: Artifacts, world: World) -> Trainer:
 def _write(trainer: Trainer, params: Params, artifacts: Artifacts, metrics: dict[str, Any]) -> None:
     with atomic_directory(artifacts.pretrained) as temporary:
         save_model(trainer.model, temporary)
-        copy_tokenizer(artifacts.vocab, temporary)
+        copy_tokenizer(artifacts.vocab, temporary, max_length=trained_length(params.pretrain, artifacts.root))
         measured = trainer.measured
         stores = (measured["train"].store, measured["validation"].store)
         write_text(temporary / "README.md", pretraining_card(params.pretrain, trainer.model.config, *stores, metrics))

@@ -24,6 +24,7 @@ from bertline.base.files import read_json, write_json, write_text
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # ids 0 to 4 in what we train; see SpecialIds
 VOCAB, TOKENIZER, CONFIG = "vocab.txt", "tokenizer.json", "tokenizer_config.json"
+_MAX_LENGTH = "model_max_length"
 MAX_LENGTH = 512  # positions of every BERT size here
 _REMAKE = "Make it anew with `dvc repro vocab`, or copy the three tokenizer files of one model"
 
@@ -102,7 +103,7 @@ def write_tokenizer(vocab: Sequence[str], directory: Path, *, lowercase: bool) -
         "do_lower_case": lowercase,
         "strip_accents": None,
         "tokenize_chinese_chars": True,
-        "model_max_length": MAX_LENGTH,
+        _MAX_LENGTH: MAX_LENGTH,
         "pad_token": "[PAD]",
         "unk_token": "[UNK]",
         "cls_token": "[CLS]",
@@ -162,13 +163,31 @@ def read_vocab(directory: Path) -> list[str]:
     return vocab
 
 
-def copy_tokenizer(source: Path, destination: Path) -> None:
+def copy_tokenizer(source: Path, destination: Path, *, max_length: int | None = None) -> None:
     """Copy the three tokenizer files into a model's directory, after checking that they belong together.
+
+    Args:
+        source, destination: directories.
+        max_length: tokens that the model was trained on at a time, which `truncation=True` of transformers cuts to; by
+            default what the source says.
 
     Raises:
         BertlineError: as load_tokenizer; or tokenizer_config.json is missing or malformed.
     """
     load_tokenizer(source)
-    read_json(source / CONFIG)
+    config = read_json(source / CONFIG)
     for name in (VOCAB, TOKENIZER, CONFIG):
         shutil.copyfile(source / name, destination / name)
+    if max_length is not None:
+        write_json(destination / CONFIG, config | {_MAX_LENGTH: max_length})
+
+
+def read_max_length(directory: Path, positions: int) -> int:
+    """Tokens that a model takes at a time: what its tokenizer_config.json says, but no more than its positions.
+
+    Raises:
+        BertlineError: the file is malformed.
+    """
+    config = read_json(directory / CONFIG) if (directory / CONFIG).is_file() else {}
+    said = config.get(_MAX_LENGTH) if isinstance(config, dict) else None
+    return min(int(said), positions) if isinstance(said, int | float) and said > 2 else positions
