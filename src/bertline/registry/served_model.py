@@ -79,8 +79,7 @@ class ServedModel(PythonModel):
 
     def _of_encoder(self, model: FillMask, rows: list[Row]) -> pd.DataFrame:
         parts = (model.model.bert, model.tokenizer, rows)
-        options = {"max_length": model.max_length, "batch_size": self._batch_size}
-        vectors = embed(*parts, **options, precision=self._precision)
+        vectors = embed(*parts, max_length=model.max_length, batch_size=self._batch_size, precision=self._precision)
         fills = [model.fill(row["text"], top=self._top) if MASK in row["text"] else [] for row in rows]
         return pd.DataFrame({"embedding": vectors.tolist(), "fills": fills})
 
