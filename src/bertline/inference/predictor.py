@@ -5,10 +5,12 @@
     # [{"label": "matplotlib", "score": 0.97, "scores": {"matplotlib": 0.97, …}}]
 
 Inputs are described in inputs.py, predictions in decode.py. Long texts are cut; long word lists and contexts are read
-in overlapping windows, so that no word and no answer is lost. Predictions are the same from run to run and whatever the
-batch size; fp32 is the default for that reason: rounding to bf16 lets a row's scores depend on its neighbours.
+in overlapping windows, so that no word and no answer is lost. Predictions are the same from run to run, and but for the
+last digit of a few also whatever the batch size; fp32 is the default for that reason: rounding to bf16 lets a row's
+scores depend on its neighbours.
 """
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +27,7 @@ from bertline.inference.heads import HEADS
 from bertline.inference.inputs import Input, as_rows
 from bertline.inference.settings import InferenceSettings
 from bertline.inference.vocabulary import check_vocabulary
-from bertline.model.bert import BertModel, BertWithHead
+from bertline.model.bert import BertForSequenceClassification, BertModel, BertWithHead
 from bertline.model.hf import load_model
 from bertline.tasks.batches import CPU_TOKENS, Batch, Features
 from bertline.tasks.features import encode_rows
@@ -34,6 +36,9 @@ from bertline.tokens.tokenizer import load_tokenizer
 from bertline.training.device import autocast, find_device
 
 __all__ = ["FillMask", "Predictor", "outputs_of", "predict_features", "predict_rows"]
+
+
+_EXACT = 1e-4  # of the length of a regression head's weights; batches change values by a thousandth of that
 
 
 class Predictor:
@@ -110,10 +115,22 @@ def predict_features(
     precision: Precision = "fp32",
 ) -> list[Prediction]:
     """Answer rows that are encoded already: `features` are those of `rows`. The model is left in the mode it was in."""
-    decoder = make_decoder(task, features, rows, settings)
+    decimals = _decimals(model) if task.kind == "regression" else None
+    decoder = make_decoder(task, features, rows, settings, decimals=decimals)
     for batch, outputs in outputs_of(model, features, batch_size=batch_size, precision=precision):
         decoder.add(batch, outputs)
     return decoder.finish()
+
+
+@torch.no_grad()
+def _decimals(model: BertWithHead) -> int | None:
+    """Of a regression's values: as many as hold whatever the batch; None where the head has no weights to go by.
+
+    The weights are in the unit of the labels' deviation. Their mean is the bias, which is added last and counts not.
+    """
+    assert isinstance(model, BertForSequenceClassification)
+    exact = _EXACT * float(model.classifier.weight.double().norm())
+    return -math.floor(math.log10(exact)) if 0 < exact < math.inf else None
 
 
 @torch.inference_mode()
