@@ -1,5 +1,7 @@
 """What an error says, and what no message ever shows."""
 
+import time
+
 import pytest
 
 from bertline.base.errors import BertlineError, masked, one_line, reason
@@ -48,6 +50,14 @@ def test_a_password_is_masked_wherever_a_long_text_is_cut(before: int) -> None:
     shown = reason(ValueError(f"{'x' * before} https://me:verysecretpassword@host refused"))
     assert len(shown) <= 300
     assert "very" not in shown
+
+
+@pytest.mark.parametrize("secret", ["", " https://me:verysecretpassword@host refused"])
+def test_of_an_endless_word_the_reason_is_told_in_no_time_and_masked(secret: str) -> None:
+    begun = time.process_time()
+    assert len(reason(ValueError("://x:" * 40_000 + secret))) == 300
+    assert "very" not in reason(ValueError(secret + "://x:" * 40_000))
+    assert time.process_time() - begun < 2
 
 
 def test_a_full_disk_is_known_behind_the_error_of_a_store() -> None:

@@ -68,14 +68,22 @@ _FULL = ("no space left on device", "disk is full", "disk quota exceeded", " req
 
 def masked(text: str) -> str:
     """A text, an address for instance, as it may be shown: passwords and tokens in its addresses read ***."""
+    text = _WORD.sub(_without_password, text)
     for pattern, shown in _SECRETS:
         text = pattern.sub(shown, text)
     return text
 
 
+def _without_password(word: re.Match[str]) -> str:
+    # No further than to the last @: sought after each :// of a word without one, the time would be its length squared.
+    before, at, after = word[0].rpartition("@")
+    return _PASSWORD.sub(r"\1:***@", before + at) + after
+
+
+_WORD = re.compile(r"\S+")
+# scheme://user:password@host, where the password may hold what it should not: / and @. host:port/… is none.
+_PASSWORD = re.compile(r"(://[^\s:/@]*):(?!\d{1,5}(?:[/?#\s]|$))\S*@")
 _SECRETS = (
-    # scheme://user:password@host, where the password may hold what it should not: / and @. host:port/… is none.
-    (re.compile(r"(://[^\s:/@]*):(?!\d{1,5}(?:[/?#\s]|$))\S*@"), r"\1:***@"),
     (re.compile(r"(https?://)[^\s:/@]+@"), r"\1***@"),  # a token in the place of a user's name
     (re.compile(r"([?&][\w.-]*(?:passw(?:or)?d|pwd|token|secret|api_?key|signature)=)[^&\s'\"]+", re.I), r"\1***"),
 )
