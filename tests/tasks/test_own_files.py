@@ -246,6 +246,17 @@ def test_a_directory_without_the_split_or_without_a_dataset_is_named(artifacts: 
         build(artifacts, "classification", "empty")
 
 
+def test_an_address_that_several_files_come_from_is_refused(artifacts: Artifacts) -> None:
+    def fetch(source: Source, directory: Path) -> None:
+        for name in ("b.csv", "a.csv"):
+            (directory / name).write_text(CSV)
+
+    task = Task(data=TaskData(builder="files", train="https://host/{a,b}.csv"))
+    with pytest.raises(BertlineError, match=r"mine, https://host/\{a,b\}\.csv: 2 files came .*download\.sources"):
+        build_task("mine", task, artifacts, fetch)
+    assert not list(artifacts.downloads.rglob("*.csv"))
+
+
 def test_rows_may_come_from_an_address_and_are_fetched_once(artifacts: Artifacts) -> None:
     asked: list[str] = []
 

@@ -136,10 +136,19 @@ class Downloads:
         temporary = Path(tempfile.mkdtemp(dir=self._directory, prefix=".", suffix=".tmp"))
         try:
             self._fetch(place, temporary)
-            file = next(found for found in temporary.rglob("*") if found.is_file())  # one of the Hub is in folders
+            file = _only_file(temporary, place.address)
             if path.is_dir():  # of an earlier version, which took the folder for the file
                 shutil.rmtree(path)
             file.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return path
+
+
+def _only_file(directory: Path, address: str) -> Path:
+    """What came from an address; one of the Hub is in folders."""
+    files = [found for found in directory.rglob("*") if found.is_file()]
+    if len(files) > 1:
+        fix = "Task rows are one file: name one (braces are for download.sources)"
+        raise BertlineError(f"{len(files)} files came from there", where=address, fix=fix)
+    return files[0]
