@@ -18,6 +18,7 @@ from bertline.base.files import (
     atomic_directory,
     atomic_file,
     exclusive_lock,
+    machine_lock,
     read_json,
     read_jsonl,
     sha256_directory,
@@ -310,6 +311,20 @@ def test_a_second_holder_is_refused_by_name_and_a_dead_one_leaves_no_lock(tmp_pa
     holder.communicate()
     with exclusive_lock(path, "pre-training"):
         pass
+
+
+def test_a_machine_s_locks_are_the_same_whatever_the_folder_for_temporary_files_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from bertline.base.files import machine_lock; print(machine_lock('gpu-0'))"
+    monkeypatch.delenv("BERTLINE_LOCKS", raising=False)
+    found = set()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        found.add(python(code, env={**os.environ, "TMPDIR": str(tmp_path / name)}).communicate()[0])
+    assert len(found) == 1 and f"bertline-{os.getuid()}-gpu-0.lock\n" in found.pop()
+    monkeypatch.setenv("BERTLINE_LOCKS", str(tmp_path))
+    assert machine_lock("gpu-0").parent == tmp_path
 
 
 def test_a_patient_process_waits_for_the_lock(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def repo(make_repo: Callable[[Path, dict[str, Any]], Path], tmp_path: Path) -> C
 def own_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A place for a machine's locks in which no other run of this machine has one."""
     (tmp_path / "machine").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "machine"))
+    monkeypatch.setenv("BERTLINE_LOCKS", str(tmp_path / "machine"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 

@@ -53,12 +53,12 @@ def checkout(template: Artifacts, root: Path, task: str, prefix: str) -> Artifac
 
 
 def register(artifacts: Artifacts, server: MlflowServer) -> subprocess.Popen[str]:
-    """Stage register as a process, on a host of its own: locks are files in TMPDIR, and it shares none."""
+    """Stage register as a process, on a host of its own: locks are files in BERTLINE_LOCKS, and it shares none."""
     own = artifacts.root.parent / f"tmp-{artifacts.root.name}"
     own.mkdir(exist_ok=True)
     return subprocess.Popen(
         [sys.executable, "-m", "bertline.stages.register", "--root", str(artifacts.root)],
-        env={**os.environ, "MLFLOW_TRACKING_URI": server.address, "TMPDIR": str(own)},
+        env={**os.environ, "MLFLOW_TRACKING_URI": server.address, "BERTLINE_LOCKS": str(own)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -23,6 +23,7 @@ from bertline.base.errors import BertlineError
 JsonRow = dict[str, Any]
 
 _LOCK_POLL_SECONDS = 0.05
+_LOCKS = "BERTLINE_LOCKS"
 
 
 @contextmanager
@@ -268,8 +269,13 @@ def exclusive_lock(path: Path, purpose: str, *, patience: float = 0.0) -> Iterat
 
 
 def machine_lock(name: str) -> Path:
-    """A lock file of this user's on this machine, the same for all checkouts; for `exclusive_lock`."""
-    return Path(tempfile.gettempdir()) / f"bertline-{os.getuid()}-{name}.lock"
+    """A lock file of this user's on this machine, the same for all checkouts; for `exclusive_lock`.
+
+    It is in /tmp whatever TMPDIR says: two runs with different ones must not hold one GPU. BERTLINE_LOCKS names another
+    folder.
+    """
+    # Not in /run/user: it goes when the user logs out, though a run of theirs goes on, and cron's runs have none.
+    return Path(os.environ.get(_LOCKS) or "/tmp") / f"bertline-{os.getuid()}-{name}.lock"
 
 
 def _try_lock(handle: IO[str] | int) -> bool:
