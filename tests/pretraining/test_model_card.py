@@ -40,7 +40,7 @@ def test_figures_stand_with_their_intervals_and_what_was_not_measured_is_a_dash(
         ({"upsample": {"a.txt": 8}}, "1,000 tokens held out; an epoch has a.txt 8 times. - Objective"),
         ({"init_from": "data/initial/theirs"}, "Start: the weights of data/initial/theirs."),
         ({"optimizer": "lamb"}, "- LAMB, peak learning rate"),
-        ({"optimizer": "muon"}, "- Muon, and AdamW for embeddings, heads, biases and norms, peak learning rate"),
+        ({"optimizer": "muon"}, "- Muon, and AdamW for embeddings, the next-sentence head, biases and norms, peak"),
         ({"whole_word": True, "sequence_length": 64}, "mlm+nsp, whole words masked, sequences of 64"),
         ({"positions": "sinusoidal", "sequence_length": 64}, "mlm+nsp, sinusoidal positions, sequences of 64"),
         ({"batch_size": 32, "ramp_from": 8, "ramp_share": 0.1}, "from 8 to 32 a step; 100 steps"),

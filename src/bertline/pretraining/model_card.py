@@ -61,7 +61,7 @@ included; it is no source of facts, and its sentences for `[MASK]` have not been
 _OPTIMIZERS = {
     "adamw": "AdamW",
     "lamb": "LAMB",
-    "muon": "Muon, and AdamW for embeddings, heads, biases and norms",
+    "muon": "Muon, and AdamW for embeddings, the next-sentence head, biases and norms",
 }
 _STARTS = {
     "ppmi": "token embeddings from the text's own co-occurrences (PPMI, truncated SVD), output bias from frequencies",

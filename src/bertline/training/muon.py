@@ -3,10 +3,11 @@
 optimizer = Muon([{"params": matrices, "parts": 1}, {"params": others}], lr=1e-3)
 
 A gradient of a hidden layer's matrix has few large directions, which are all that Adam's step follows; here every
-direction of the momentum is given the same length, so that rare ones are learned too. Embeddings, heads and vectors
-are moved as by AdamW. Steps are scaled to the size that AdamW's usually have (Liu et al. 2025, "Muon is scalable for
-LLM training", section 2.2), so that one learning rate serves all. `torch.optim.Muon` has the same rule, but not for
-several matrices in one, nor beside AdamW, and it always computes in bfloat16, which many CPUs must emulate.
+direction of the momentum is given the same length, so that rare ones are learned too. The pooler and the transform of
+the MLM head are such layers; embeddings, which are the output of the tokens too, the next-sentence head and vectors are
+moved as by AdamW. Steps are scaled to the size that AdamW's usually have (Liu et al. 2025, "Muon is scalable for LLM
+training", section 2.2), so that one learning rate serves all. `torch.optim.Muon` has the same rule, but not for several
+matrices in one, nor beside AdamW, and it always computes in bfloat16, which many CPUs must emulate.
 """
 
 import math
