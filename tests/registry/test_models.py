@@ -140,6 +140,20 @@ def test_a_known_version_is_described_by_the_card_of_today_and_keeps_where_it_ca
     assert bench.store.client.get_registered_model(NAME).description == second.description, "that of the champion"
 
 
+def test_a_card_too_long_for_the_store_keeps_where_its_model_came_from(bench: Bench) -> None:
+    write_json(bench.artifacts.runs / "stages" / "finetune@topic.json", {"seconds": 3600.0})
+    for licence in ("CC0", "CC-BY"):
+        sources = [{"address": "a", "sha256": "b", "licence": f"{licence} {'x' * 6000}"}]
+        write_json(bench.artifacts.raw / "manifest.json", {"sources": sources})
+        bench.register()
+        (version,) = bench.versions
+        assert len(version.description) <= 5000
+        assert licence in version.description
+        assert "About 14 g of CO2" in version.description
+        assert f"- content sha256: `{version.tags['bertline.content.sha256']}`" in version.description
+        (bench.artifacts.runs / "stages" / "finetune@topic.json").unlink(missing_ok=True)
+
+
 def test_a_registration_that_fails_leaves_no_version_behind(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise MlflowException("the disk is full")

@@ -158,6 +158,15 @@ def with_origin_of(card: str, earlier: str) -> str:
     return told + heading + origin if known else card
 
 
+def shortened(card: str, most: int) -> str:
+    """A card of at most so many characters: cut before its last two sections, which later cards take from it."""
+    if len(card) <= most:
+        return card
+    told, heading, origin = card.partition(_ORIGIN)
+    kept = "…\n" + heading + origin
+    return told[: most - len(kept)] + kept if heading and len(kept) < most else card[: most - 1] + "…"
+
+
 _ORIGIN = "\n## Carbon\n"
 
 

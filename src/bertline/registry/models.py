@@ -30,7 +30,7 @@ from bertline.registry.aliases import (
     version_with,
 )
 from bertline.registry.contenders import Contender
-from bertline.registry.model_card import with_origin_of
+from bertline.registry.model_card import shortened, with_origin_of
 from bertline.registry.promotion import Scores, Verdict, decide
 from bertline.registry.served_code import importable, stage_code
 from bertline.registry.served_model import DEFAULTS, OUTPUT_COLUMNS
@@ -301,4 +301,4 @@ def _dumped(scores: Scores) -> str:
 def _description(card: str) -> str:
     """The card as MLflow shows it: without its YAML head, which is for the Hugging Face Hub, and of bounded length."""
     text = card.split("\n---\n", maxsplit=1)[-1].lstrip()
-    return text if len(text) <= _DESCRIPTION_CHARACTERS else text[: _DESCRIPTION_CHARACTERS - 1] + "…"
+    return shortened(text, _DESCRIPTION_CHARACTERS)
