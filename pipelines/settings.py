@@ -100,8 +100,9 @@ def configured(checkout: Path, preset: str, overrides: Overrides, promotion: Pro
         section, *option = key.split(".")
         if section == "finetune":
             for task in values["tasks"].values():
-                if option[0] in task["finetune"]:
-                    _set(task["finetune"], option, value)
+                own = task.get("finetune") if isinstance(task, Mapping) else None  # what is none, parse_params names
+                if isinstance(own, dict) and option[0] in own:
+                    _set(own, option, value)
     if promotion == "never":
         values["register"]["promote"] = False
     return parse_params(values, "overrides")

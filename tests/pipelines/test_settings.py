@@ -84,6 +84,12 @@ def test_a_wrong_override_is_one_line_that_names_it(wrong: str, message: str) ->
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("wrong", ["tasks.docs_qa=5", "tasks.docs_qa={finetune: 5}"])
+def test_a_task_that_is_none_is_named_also_beside_an_option_for_all_tasks(wrong: str) -> None:
+    with pytest.raises(BertlineError, match="key tasks"):
+        configured(ROOT, "smoke", Overrides(more=[wrong, "finetune.seed=1"]))
+
+
 @pytest.mark.parametrize("nasty", NASTY)
 def test_what_could_be_a_command_is_refused_before_anything_runs(nasty: str) -> None:
     for kind in (StageName, ModelName, Version):
