@@ -4,6 +4,7 @@ git(checkout, "rev-parse", "HEAD")            # what it prints; BertlineError wi
 commit_staged(checkout, "chore: retrained")   # whatever the person's settings ask of a commit
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from bertline.base.errors import BertlineError
@@ -19,20 +20,37 @@ def commit_staged(folder: Path, message: str) -> None:
     Raises:
         BertlineError: git refuses.
     """
-    unknown = [key for key in _NOBODY if not git(folder, "config", "--default", "", "--get", key)]
-    identity = [word for key in unknown for word in ("-c", f"{key}={_NOBODY[key]}")]
     # A key may be locked, or wait for its owner's passphrase: nobody sits beside a run that ends at night.
     options = ("--quiet", "--no-verify", "--no-gpg-sign", "--allow-empty")
-    git(folder, *identity, "commit", *options, "--message", message)
+    git(folder, "commit", *options, "--message", message, settings=_identity(folder))
 
 
-def git(folder: Path, *arguments: str) -> str:
-    """What a git command prints.
+def commit_beside(folder: Path, parent: str, message: str) -> str:
+    """As `commit_staged`, but HEAD stays where it is.
+
+    Returns:
+        The new commit, which no branch has yet.
+
+    Raises:
+        BertlineError: git refuses.
+    """
+    tree = git(folder, "write-tree")
+    return git(folder, "commit-tree", tree, "-p", parent, "-m", message, settings=_identity(folder))
+
+
+def _identity(folder: Path) -> dict[str, str]:
+    """Settings that name a committer where git knows none."""
+    return {key: value for key, value in _NOBODY.items() if not git(folder, "config", "--default", "", "--get", key)}
+
+
+def git(folder: Path, *arguments: str, settings: Mapping[str, str] | None = None) -> str:
+    """What a git command prints; `settings` go before those of the person for this command alone.
 
     Raises:
         BertlineError: it failed; its own message.
     """
-    done = run_git(folder, *arguments)
+    options = [word for key, value in (settings or {}).items() for word in ("-c", f"{key}={value}")]
+    done = run_git(folder, *options, *arguments)
     if done.returncode:
         what = _complaint(done.stderr) or f"exit status {done.returncode}"
         fix = what_to_do(what)

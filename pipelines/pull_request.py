@@ -22,7 +22,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, one_line
 from bertline.base.params import load_params, write_params
 from pipelines import registered_by
-from pipelines.git import commit_staged, git
+from pipelines.git import commit_beside, git
 from pipelines.settings import CURRENT, Overrides, configured
 
 _PROPOSED = ("params.yaml", "dvc.lock", "data/reports")  # the rest of data/ is DVC's
@@ -88,14 +88,14 @@ def propose(root: Path, branch: str, body: Path) -> bool:
 
 
 def _push(root: Path, branch: str, base: str) -> None:
-    """Commit what is staged and push it as a new branch; where that fails, all is as it was."""
-    commit_staged(root, "chore: retrained\n\nWhat `dvc repro` gives for these parameters, data and code.")
+    """Commit what is staged and push it as a new branch. HEAD follows a push that succeeded, and nothing else.
+
+    With the commit on HEAD, the try after one that failed or was killed would find nothing to propose.
+    """
+    made = commit_beside(root, base, "chore: retrained\n\nWhat `dvc repro` gives for these parameters, data and code.")
     new = f"--force-with-lease=refs/heads/{branch}:"  # expects none: nothing is ever moved, nor forced
-    try:
-        git(root, "push", "--quiet", new, "origin", f"HEAD:refs/heads/{branch}")
-    except BaseException:  # with the commit there, the next try would find nothing to propose
-        git(root, "reset", "--quiet", "--soft", base)
-        raise
+    git(root, "push", "--quiet", new, "origin", f"{made}:refs/heads/{branch}")
+    git(root, "reset", "--quiet", "--soft", made)
 
 
 def _in_its_way(root: Path, branch: str) -> tuple[str, str]:

@@ -43,3 +43,19 @@ def test_a_commit_needs_no_key_to_sign_with(checkout: Path) -> None:
     git(checkout, "config", "gpg.program", "/bin/false")
     commit_staged(checkout, "of a test")
     assert git(checkout, "log", "--format=%s") == "of a test"
+
+
+def test_no_hook_of_a_person_has_a_say_in_a_commit(checkout: Path) -> None:
+    hook = checkout / ".git" / "hooks" / "prepare-commit-msg"  # which --no-verify does not skip
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    commit_staged(checkout, "of a test")
+    assert git(checkout, "log", "--format=%s") == "of a test"
+
+
+def test_a_commit_that_git_refuses_is_named_by_its_command(checkout: Path) -> None:
+    (checkout / ".git" / "HEAD.lock").touch()
+    with pytest.raises(BertlineError) as caught:
+        commit_staged(checkout, "of a test")
+    assert str(caught.value.where).endswith(", git commit")

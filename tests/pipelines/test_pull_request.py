@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from checkout import ROOT, commit, run_in
 from pipelines.git import git
 from pipelines.pull_request import configure, main, propose
 from pipelines.settings import NO_OVERRIDES, configured
+from station import wait_for
 
 Smoke = tuple[Path, subprocess.CompletedProcess[str]]
 SEED = "grep -m1 '  seed:' params.yaml | sed 's/ #.*//; s/.*seed: */{\"seed\": /; s/$/}/'"
@@ -152,6 +155,22 @@ def test_a_push_whose_answer_was_lost_can_be_repeated(checkout: Path, tmp_path: 
     assert git(checkout, "rev-parse", "HEAD") == there
     assert git(checkout, "ls-remote", "--heads", "origin", "retrain/1-1").split()[0] == there
     assert not propose(checkout, "retrain/1-1", tmp_path / "body.md")
+
+
+def test_a_proposal_that_was_killed_as_it_pushed_can_be_repeated(checkout: Path, tmp_path: Path) -> None:
+    hangs, begun = tmp_path / "hangs", tmp_path / "begun"
+    hangs.write_text(f"#!/bin/sh\ntouch {begun}\nexec sleep 60\n")
+    hangs.chmod(0o755)
+    git(checkout, "config", "remote.origin.receivepack", str(hangs))
+    configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
+    command = [sys.executable, "-m", "pipelines.pull_request", "--root", str(checkout), "propose", "b", "body.md"]
+    environment = os.environ | {"PYTHONPATH": CODE}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True) as proposing:
+        wait_for(begun.exists, 60, "git pushes")
+        os.killpg(proposing.pid, signal.SIGKILL)
+    git(checkout, "config", "--unset", "remote.origin.receivepack")
+    assert propose(checkout, "b", tmp_path / "body.md")
+    assert git(checkout, "ls-remote", "--heads", "origin", "b").split()[0] == git(checkout, "rev-parse", "HEAD")
 
 
 @pytest.mark.parametrize(("there", "branch"), [("main", "main"), ("retrain", "retrain/mine"), ("a/b/c", "a/b")])
