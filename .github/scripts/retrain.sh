@@ -32,8 +32,10 @@ else
   dvc pull --run-cache --allow-missing --force
 fi
 read -r -a targets <<< "${BERTLINE_TARGETS:-}"
-python -m pipelines.flow ${targets[@]:+--targets "${targets[@]}"}
-[ -z "$store" ] || dvc push --run-cache
+status=0
+python -m pipelines.flow ${targets[@]:+--targets "${targets[@]}"} || status=$?
+[ -z "$store" ] || dvc push --run-cache # after a failure too: the next try, on another runner, has what was finished
+[ "$status" = 0 ] || exit "$status"
 dvc plots diff "$base" || echo "the plots could not be drawn; the run goes on" >&2
 
 with_token python -m pipelines.pull_request propose "$BRANCH" "$body"

@@ -310,6 +310,20 @@ def test_a_dvc_remote_that_is_missing_is_named_before_all_is_trained_anew(remote
     assert "nothing" in done.stderr.splitlines()[-1]  # no such target: the script ends there
 
 
+def test_what_a_failed_run_has_made_is_pushed_all_the_same(checkout: Path, prefect_server: str) -> None:
+    with (checkout / "dvc.yaml").open("w") as file:
+        YAML().dump({"stages": STAGES | {"register": {"cmd": "false"}}}, file)
+    commit(checkout)
+    store = checkout.parent / "store"
+    run_in(checkout, "dvc", "remote", "add", "--default", "store", str(store))
+    given = {"BERTLINE_OVERRIDES": "pretrain.seed=7", "BERTLINE_TARGETS": "score register"}
+    done = retrained(checkout, **given, PREFECT_API_URL=prefect_server)
+    assert done.returncode == 1
+    assert "pipeline: error: register: " in done.stderr, done.stderr
+    assert (store / "files" / "md5").is_dir() and (store / "runs").is_dir()
+    assert git(checkout, "ls-remote", "--heads", "origin") == ""
+
+
 @pytest.mark.slow
 def test_the_script_retrains_and_a_fresh_clone_of_its_branch_runs_nothing(smoke_run: Smoke, tmp_path: Path) -> None:
     assert smoke_run[1].returncode == 0, smoke_run[1].stderr
