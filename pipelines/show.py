@@ -2,12 +2,15 @@
 
 An artifact holds text and small pictures. Data Docs and the report are pages: they are copied to data/runs/pages/RUN,
 outside any worktree, and `make ui` serves that folder at BERTLINE_PAGES_URL, to which the artifacts link.
+
+A fault of showing fails no run: it is logged.
 """
 
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +19,6 @@ from prefect import State, get_run_logger, runtime
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.errors import BertlineError
 from bertline.base.files import read_json
 from bertline.base.params import load_params
 from pipelines import curves
@@ -25,11 +27,20 @@ from pipelines.graph import Changes, Plan
 PAGES_URL = "BERTLINE_PAGES_URL"
 
 
+@contextmanager
+def harmless(what: str) -> Iterator[None]:
+    """Log whatever goes wrong, and go on: a run whose work is done must not count as failed."""
+    try:
+        yield
+    except Exception as error:  # Prefect's own faults and httpx's too, where the server is away
+        get_run_logger().warning("%s: could not be shown: %s", what, error)
+
+
 def plan(shown: Plan, changes: Changes) -> None:
     """The stages, and what the run will do about each; the graph itself, Prefect draws."""
-    create_markdown_artifact(
-        f"```\n{shown.table(changes)}\n```\n", key="plan", description="The stages, and what the run does about each"
-    )
+    text = f"```\n{shown.table(changes)}\n```\n"
+    with harmless("plan"):
+        create_markdown_artifact(text, key="plan", description="The stages, and what the run does about each")
 
 
 def gates(root: Path) -> dict[Path, int]:
@@ -40,7 +51,7 @@ def gates(root: Path) -> dict[Path, int]:
 def results(
     root: Path, checkout: Path, run: str, states: Mapping[str, State[Any]], gates_before: Mapping[Path, int]
 ) -> None:
-    """What the stages have left. A fault here fails no run: it is logged.
+    """What the stages have left.
 
     Args:
         root: where they ran.
@@ -53,10 +64,8 @@ def results(
     for stage, state in states.items():
         if state.is_pending():  # below a failure
             continue
-        try:
+        with harmless(stage):
             _result(stage, state, artifacts, Artifacts(checkout), run, gates_before)
-        except (BertlineError, OSError, ValueError, KeyError, TypeError) as error:
-            get_run_logger().warning("%s: its artifact could not be made: %s", stage, error)
 
 
 def saved(run: str, commit: str) -> None:
@@ -69,7 +78,14 @@ def saved(run: str, commit: str) -> None:
 | make a branch of it | `python -m pipelines.worktree adopt {run} BRANCH`, `git switch BRANCH && dvc checkout` |
 | bring it into the checkout | `dvc exp apply {run}` |
 """
-    create_markdown_artifact(text, key="result", description="Where the result is")
+    with harmless("result"):
+        create_markdown_artifact(text, key="result", description="Where the result is")
+
+
+def points(table: str, task: str) -> None:
+    """The points of a sweep."""
+    with harmless("sweep"):
+        create_markdown_artifact(table, key="sweep", description=f"Every point of {task}, the best first")
 
 
 def decisions(text: str) -> None:

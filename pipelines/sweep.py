@@ -19,7 +19,6 @@ from typing import Any
 import httpx
 from prefect import State, flow, get_run_logger, runtime
 from prefect import task as prefect_task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.futures import PrefectFuture
@@ -30,6 +29,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, one_line
 from bertline.base.files import read_json
 from bertline.tasks.schema import TaskInfo
+from pipelines import show
 from pipelines.dvc_stage import StageFailed, StageRunner, stop_everything
 from pipelines.flow import Work, bring_up_to_date
 from pipelines.graph import read_plan, read_plan_and_changes
@@ -228,9 +228,9 @@ def conclude(task: str, points: Sequence[Point]) -> State[Any]:
     lines += [f"| {each.run} | {each.described} | {each.score:.4f} |" for each in done]
     lines += [f"| {each.run} | {each.described} | failed: {each.message.replace('|', ' ')} |" for each in failed]
     if not done:
-        create_markdown_artifact("\n".join(lines), key="sweep", description=f"Every point of {task}")
+        show.points("\n".join(lines), task)
         return Failed(message=failed[0].message if failed else "no point to try")
     lines += ["", f"Adopt the best: `python -m pipelines.worktree adopt {done[0].run} BRANCH`"]
-    create_markdown_artifact("\n".join(lines), key="sweep", description=f"Every point of {task}, the best first")
+    show.points("\n".join(lines), task)
     rest = f", {len(failed)} failed" if failed else ""
     return Completed(message=f"best of {len(points)}: {done[0].described}: {done[0].score:.4f} ({done[0].run}){rest}")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prefect import State, flow
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -120,6 +121,15 @@ def test_the_best_point_is_named_and_failed_ones_are_counted() -> None:
     assert state.message == "best of 3: learning_rate 0.001: 0.7500 (sweep-1-002), 1 failed"
     failed = concluded(points[2:])
     assert (failed.is_failed(), failed.message) == (True, "finetune@qa: error: loss is not finite")
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_sweep_whose_points_cannot_be_shown_has_succeeded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise httpx.ConnectError("the server is away")
+
+    monkeypatch.setattr("pipelines.show.create_markdown_artifact", away)
+    assert concluded([Point("sweep-1-001", {"learning_rate": 1e-4}, 0.5, "")]).is_completed()
 
 
 def test_points_run_in_threads_unless_a_cluster_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
