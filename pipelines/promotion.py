@@ -49,7 +49,8 @@ def _shown(model: str, change: Callable[["Store", str], "Change"]) -> State[Any]
     artifacts = Artifacts(CHECKOUT)
     try:
         done = move(artifacts, model, change)
-        show.decisions(describe(artifacts, load_params(artifacts.params).register, ""))
     except (BertlineError, OSError) as error:
         return Failed(message=one_line(error))
+    with show.harmless("registry"):  # Retry of a rollback that is done would take it back
+        show.decisions(describe(artifacts, load_params(artifacts.params).register, ""))
     return Completed(message=str(done))
