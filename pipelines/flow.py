@@ -147,8 +147,12 @@ def bring_up_to_date(place: Place, *, targets: list[str], force: bool, limits: L
         force: run stages even where nothing has changed; a retry, those that are left.
         limits: what stages may use side by side.
 
+    Returns:
+        The flow's state; a fault once stages have been started is a Failed one.
+
     Raises:
-        BertlineError: the plan or params.yaml cannot be read, or a target is no stage.
+        BertlineError: the plan or params.yaml cannot be read, or a target is no stage: no stage was started.
+        OSError: as that.
     """
     log_without_terminal()
     plan, changes = read_plan_and_changes(place.root, targets)
@@ -165,11 +169,14 @@ def bring_up_to_date(place: Place, *, targets: list[str], force: bool, limits: L
     gates_before = show.gates(place.root)
     try:
         states = run_plan(plan, work)
-    except BaseException:  # cancelled, interrupted or broken; the signal came to this process alone
+    except BaseException as error:  # cancelled, interrupted or broken; the signal came to this process alone
         runner.stop_all()
+        if isinstance(error, BertlineError | OSError):
+            return Failed(message=one_line(error))
         raise
     if "register" in states and states["register"].name == "Completed":  # it ran: restored, it asks no registry
-        registered_by.note(place.root, flow_run)
+        with show.harmless("register"):
+            registered_by.note(place.root, flow_run)
     show.results(place.root, place.checkout, place.name, states, gates_before)
     return verdict(states)
 

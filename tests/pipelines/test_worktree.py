@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from ruamel.yaml import YAML
 
@@ -332,6 +333,39 @@ def test_a_run_that_could_not_begin_leaves_no_worktree(checkout: Path, monkeypat
     refused = retrained(checkout, "a", "true", monkeypatch, targets=["zzz"])
     assert "no stage named 'zzz'" in str(refused.message)
     assert unfinished_runs(checkout) == []
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_whose_results_cannot_be_shown_or_noted_is_kept_all_the_same(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise httpx.ConnectError("the server is away")
+
+    monkeypatch.setattr("pipelines.show.create_markdown_artifact", away)
+    monkeypatch.setattr("bertline.registry.decisions.describe", away)
+    state = retrained(checkout, "register", "mkdir -p data/runs/registered-by.json/in-the-way", monkeypatch)
+    assert state.is_completed(), state.message
+    assert len(saved_runs(checkout)) == 1
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_fault_beside_the_stages_leaves_what_they_have_finished(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines import flow  # noqa: PLC0415
+
+    run_plan = flow.run_plan
+
+    def then_breaks(*arguments: Any) -> None:
+        run_plan(*arguments)
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(flow, "run_plan", then_breaks)
+    state = retrained(checkout, "a", "touch finished", monkeypatch)
+    assert state.is_failed() and "No space left on device" in str(state.message)
+    (run,) = unfinished_runs(checkout)
+    assert (checkout / "data" / "runs" / "worktrees" / run / "finished").exists()
 
 
 @pytest.mark.usefixtures("prefect_server")
