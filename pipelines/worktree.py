@@ -125,8 +125,8 @@ def open_worktree(checkout: Path, name: str, base: str = "HEAD", results: str = 
             return Worktree(checkout, name, kept.read_text(encoding="utf-8").strip())
         shutil.rmtree(path, ignore_errors=True)
         commit = git(checkout, "rev-parse", "--verify", f"{base}^{{commit}}")
-        git(checkout, "worktree", "prune")
-        git(checkout, "worktree", "add", "--quiet", "--detach", str(path), results or commit)
+        # Forced: over an entry of this path alone. Pruning would drop the user's own, whose disk is just not mounted.
+        git(checkout, "worktree", "add", "--force", "--quiet", "--detach", str(path), results or commit)
         _share(checkout, path)
         write_text(kept, f"{commit}\n")
     return Worktree(checkout, name, commit, new=True)

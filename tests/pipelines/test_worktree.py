@@ -171,6 +171,17 @@ def test_checkpoints_downloads_and_own_files_are_shared_and_outlive_the_worktree
     )
 
 
+def test_a_worktree_of_the_user_s_on_a_disk_that_is_away_outlives_a_run(checkout: Path, tmp_path: Path) -> None:
+    mine, away = tmp_path / "disk" / "mine", tmp_path / "unmounted"
+    assert run_in(checkout, "git", "worktree", "add", "--quiet", "--detach", str(mine)).returncode == 0
+    mine.parent.rename(away)
+    tree = open_worktree(checkout, "run")
+    shutil.rmtree(tree.path)  # git has it on its list still
+    assert open_worktree(checkout, "run").new
+    away.rename(mine.parent)
+    assert run_in(mine, "git", "status").returncode == 0
+
+
 def test_folders_behind_links_are_seen_as_in_the_checkout(checkout: Path, tmp_path: Path) -> None:
     elsewhere, sources, initial = tmp_path / "elsewhere", checkout / "data" / "sources", checkout / "data" / "initial"
     (elsewhere / "deep").mkdir(parents=True)
