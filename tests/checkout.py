@@ -44,7 +44,8 @@ def copy_checkout(destination: Path, preset: str = "smoke") -> Path:
 
 
 def commit(checkout: Path) -> None:
-    """Commit all there is in a copy."""
-    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
-    for arguments in (["add", "--all"], [*identity, "commit", "--quiet", "-m", "checkout"]):
+    """Commit all there is in a copy, whatever a contributor's own settings ask of a commit."""
+    settings = ["user.name=Test", "user.email=test@example.com", "commit.gpgsign=false", "core.hooksPath=/dev/null"]
+    options = [word for setting in settings for word in ("-c", setting)]
+    for arguments in (["add", "--all"], [*options, "commit", "--quiet", "-m", "checkout"]):
         subprocess.run(["git", *arguments], cwd=checkout, check=True, capture_output=True)

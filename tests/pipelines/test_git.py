@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bertline.base.errors import BertlineError
+from checkout import commit
 from pipelines.git import commit_staged, git
 
 
@@ -59,3 +60,13 @@ def test_a_commit_that_git_refuses_is_named_by_its_command(checkout: Path) -> No
     with pytest.raises(BertlineError) as caught:
         commit_staged(checkout, "of a test")
     assert str(caught.value.where).endswith(", git commit")
+
+
+def test_the_tests_own_commits_need_no_key_and_no_hook_either(checkout: Path) -> None:
+    for key, value in {"commit.gpgsign": "true", "gpg.program": "/bin/false", "core.hooksPath": "hooks"}.items():
+        git(checkout, "config", key, value)
+    (checkout / "hooks").mkdir()
+    (checkout / "hooks" / "pre-commit").write_text("#!/bin/sh\nexit 1\n")
+    (checkout / "hooks" / "pre-commit").chmod(0o755)
+    commit(checkout)
+    assert git(checkout, "log", "--format=%s") == "checkout"
