@@ -223,7 +223,11 @@ def run_plan(plan: Plan, work: Work) -> dict[str, State[Any]]:
 def _submit(node: Node, work: Work, futures: Mapping[str, PrefectFuture[Any]]) -> PrefectFuture[Any]:
     delays = RETRIES.get(node.name.partition("@")[0], [])
     named = stage.with_options(
-        name=node.name, task_run_name=node.name, retries=len(delays), retry_delay_seconds=delays or 0
+        name=node.name,
+        task_run_name=node.name,
+        retries=len(delays),
+        retry_delay_seconds=delays or 0,
+        retry_condition_fn=lambda *_: not work.runner.stopped,
     )
     return named.submit(node.name, work, wait_for=[futures[name] for name in node.upstreams], return_state=False)
 

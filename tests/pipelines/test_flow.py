@@ -415,6 +415,14 @@ def test_a_download_is_tried_again_and_a_gate_is_not(monkeypatch: pytest.MonkeyP
     assert recorder.order == ["download", "gate_corpus"]
 
 
+def test_a_download_that_was_stopped_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RETRIES, "download", [0.1, 0.1])
+    recorder = Recorder(failing="download")
+    recorder.stop_all()
+    assert run_with(recorder, Plan((Node("download"),)), Limits())["download"].is_failed()
+    assert recorder.order == ["download"]
+
+
 def test_nothing_below_a_failure_runs_however_far_below() -> None:
     chain = in_order(["a", "b", "c", "d"], {"a": set(), "b": {"a"}, "c": {"b"}, "d": {"c"}})
     recorder = Recorder(failing="b")
