@@ -36,11 +36,15 @@ def configure(root: Path, given: Mapping[str, str]) -> None:
         root: the checkout.
         given: BERTLINE_PRESET (unset or empty: params.yaml as it stands), and BERTLINE_OVERRIDES: KEY=VALUE words,
             quoted where a value has spaces. BRANCH, where the result will be pushed, is looked at here if it is set:
-            a name that is none, or is taken, must not come out after the training.
+            a name that is none, or is taken, must not come out after the training. So is BASE, the branch that a pull
+            request is for, where GH_TOKEN says that there will be one.
 
     Raises:
-        BertlineError: no such preset, an unknown option or wrong value, or BRANCH cannot name a new branch.
+        BertlineError: no such preset, an unknown option or wrong value, BRANCH cannot name a new branch, or BASE is
+            none.
     """
+    if given.get("GH_TOKEN") and given.get("BASE"):
+        _check_base(root, given["BASE"])
     if given.get("BRANCH"):
         _check_branch(given["BRANCH"], "BRANCH")
         _refuse(_in_its_way(root, given["BRANCH"])[1], "BRANCH")
@@ -121,6 +125,13 @@ def _refuse(name: str, where: str) -> None:
     if name:
         fix = "Name a new one, as retrain/mine-2"
         raise BertlineError(f"branch {name!r} is on origin already", where=where, fix=fix)
+
+
+def _check_base(root: Path, name: str) -> None:
+    heads = git(root, "ls-remote", "--heads", "origin").splitlines()
+    if not any(line.endswith(f"\trefs/heads/{name}") for line in heads):
+        fix = "Name the branch that the pull request is for, as main (a tag has none)"
+        raise BertlineError(f"no branch {name!r} on origin", where="BASE", fix=fix)
 
 
 def _check_branch(name: str, where: str) -> None:

@@ -272,6 +272,7 @@ def test_no_input_of_the_script_is_run_by_its_shell(variable: str, checkout: Pat
         ({"BRANCH": "Mine"}, "'Mine' cannot name a branch"),
         ({"BRANCH": "a/"}, "'a/' cannot name a branch"),
         ({"BRANCH": "taken"}, "branch 'taken' is on origin already"),
+        ({"GH_TOKEN": "t", "BASE": "take?"}, "BASE: no branch 'take?' on origin. Name the branch"),
         ({"GH_TOKEN": "t", "BASE": ""}, "BASE: name the branch that the pull request is for, as main"),
     ],
 )
