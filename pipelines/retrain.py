@@ -50,7 +50,7 @@ def retrain(
                     tree.remove()
                 raise
             if state.is_completed():
-                show.saved(tree.name, tree.save())
+                show.saved(tree.name, tree.save(get_run_logger().warning))
             return state
     except (BertlineError, OSError) as error:
         return Failed(message=one_line(error))

@@ -116,7 +116,7 @@ def point(
                     work.run(stage, get_run_logger().info)
             metric = TaskInfo.read(Artifacts(tree.path).task(task)).metric
             score = read_json(Artifacts(tree.path).metrics("finetune", task))["pretrained"]["validation"][metric]
-            tree.save()
+            tree.save(get_run_logger().warning)
     except StageFailed as error:  # a state, not an exception: people need its message
         return Failed(message=str(error))
     except (BertlineError, OSError) as error:
@@ -178,7 +178,7 @@ def sweep(
             state = bring_up_to_date(place_of(base), targets=list(last.upstreams), force=False, limits=limits)
             if not state.is_completed():
                 return state
-            shared = base.save()
+            shared = base.save(get_run_logger().warning)
         at_signal = signal.getsignal(signal.SIGTERM)
         with runner:  # for the points alone: the stages above share locks and a watchdog with this process
             signal.signal(

@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,8 +81,11 @@ class Worktree:
         if git(self.path, "status", "--porcelain", "--", "params.yaml"):
             commit_staged(self.path, f"run {self.name}: parameters")
 
-    def save(self) -> str:
+    def save(self, warn: Callable[[str], object] = print) -> str:
         """Commit what the run has made, keep it under its ref, and remove the worktree.
+
+        Args:
+            warn: gets one line where the worktree cannot be removed: the run is saved all the same.
 
         Returns:
             The commit.
@@ -91,7 +94,10 @@ class Worktree:
         commit_staged(self.path, f"run {self.name}")
         commit = git(self.path, "rev-parse", "HEAD")
         git(self.checkout, "update-ref", "-m", f"run {self.name}", self.ref, commit)
-        self.remove()
+        try:
+            self.remove()
+        except (BertlineError, OSError) as error:
+            warn(f"{self.name} is saved, but its worktree could not be removed: {one_line(error)}")
         return commit
 
     def remove(self) -> None:
@@ -106,6 +112,8 @@ class Worktree:
 def open_worktree(checkout: Path, name: str, base: str = "HEAD", results: str = "") -> Worktree:
     """The worktree of a run: new, or as an earlier try of the same run has left it.
 
+    Two at a time must not open one: `working_in` sees to that.
+
     Args:
         checkout: the checkout it belongs to.
         name: of the run.
@@ -118,17 +126,17 @@ def open_worktree(checkout: Path, name: str, base: str = "HEAD", results: str = 
     checkout = checkout.resolve()
     if not _NAME.fullmatch(name):
         raise BertlineError(f"{name!r} cannot name a run", where="worktree", fix="Use a-z, 0-9 and -")
-    with _one_at_a_time(checkout):
-        path = _folder(checkout) / name
-        kept = path / "data" / "runs" / "base"  # written last: a worktree without it was cut short
-        if kept.is_file():
-            return Worktree(checkout, name, kept.read_text(encoding="utf-8").strip())
-        shutil.rmtree(path, ignore_errors=True)
-        commit = git(checkout, "rev-parse", "--verify", f"{base}^{{commit}}")
+    path = _folder(checkout) / name
+    kept = path / "data" / "runs" / "base"  # written last: a worktree without it was cut short
+    if kept.is_file():
+        return Worktree(checkout, name, kept.read_text(encoding="utf-8").strip())
+    shutil.rmtree(path, ignore_errors=True)
+    commit = git(checkout, "rev-parse", "--verify", f"{base}^{{commit}}")
+    with _one_at_a_time(checkout):  # and no longer: bringing data back may take longer than others wait
         # Forced: over an entry of this path alone. Pruning would drop the user's own, whose disk is just not mounted.
         git(checkout, "worktree", "add", "--force", "--quiet", "--detach", str(path), results or commit)
-        _share(checkout, path)
-        write_text(kept, f"{commit}\n")
+    _share(checkout, path)
+    write_text(kept, f"{commit}\n")
     return Worktree(checkout, name, commit, new=True)
 
 

@@ -4,8 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ from ruamel.yaml import YAML
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
 from checkout import ROOT, commit, run_in
+from pipelines import worktree
 from pipelines.worktree import adopt, open_worktree, saved_runs, uncommitted, unfinished_runs, working_in
 from station import tried_again
 
@@ -283,6 +286,42 @@ def test_the_worktree_of_a_run_that_goes_on_is_not_removed_and_no_second_try_wor
         assert tree.path.exists()
     assert removed(checkout, "run").stdout == "run is removed\n"
     assert [path.name for path in tree.path.parent.iterdir()] == []
+
+
+def test_a_run_whose_data_takes_long_to_bring_back_keeps_no_other_from_beginning_or_ending(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, allowed = threading.Event(), threading.Event()
+    shared = worktree.share_cache
+
+    def slow(root: Path, path: Path) -> None:
+        if path.name == "large":
+            begun.set()
+            assert allowed.wait(60)
+        shared(root, path)
+
+    def made_and_saved(run: str) -> str:
+        with working_in(checkout, run) as tree:
+            return tree.save()
+
+    monkeypatch.setattr(worktree, "share_cache", slow)
+    with ThreadPoolExecutor() as threads:
+        large = threads.submit(made_and_saved, "large")
+        try:
+            assert begun.wait(60)
+            small = threads.submit(made_and_saved, "small").result(timeout=20)
+        finally:
+            allowed.set()
+    assert {"small": small, "large": large.result()} == saved_runs(checkout)
+
+
+def test_a_finished_run_whose_worktree_cannot_be_removed_is_saved_and_says_so(checkout: Path) -> None:
+    tree, said = open_worktree(checkout, "run"), list[str]()
+    assert run_in(checkout, "git", "worktree", "lock", str(tree.path)).returncode == 0
+    made = tree.save(said.append)
+    assert saved_runs(checkout) == {"run": made}
+    (warning,) = said
+    assert warning.startswith("run is saved, but its worktree could not be removed: ")
 
 
 def retrained(
