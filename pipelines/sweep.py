@@ -37,7 +37,7 @@ from pipelines.resources import ONE_BY_ONE, Limits, needs_of
 from pipelines.retrain import place_of, run_name, warn_of_edits
 from pipelines.search import Option, Search
 from pipelines.settings import CHECKOUT, CURRENT, NO_OVERRIDES, Overrides, PresetName, StageName, configured
-from pipelines.worktree import Worktree, working_in
+from pipelines.worktree import Worktree, saved_run, working_in
 
 FAN_OUT = "BERTLINE_FAN_OUT"
 _WATCH_SECONDS = 5.0
@@ -165,20 +165,11 @@ def sweep(
         limits: what stages may use side by side.
     """
     try:
-        params = configured(CHECKOUT, preset, overrides)
-        if task not in params.tasks:
-            fix = f"Choose one of: {', '.join(params.tasks) or 'none is defined'}"
-            raise BertlineError(f"no task named {task!r}", where="params.yaml, key tasks", fix=fix)
         search.check()
         runner = fan_out()
         warn_of_edits()
-        with working_in(CHECKOUT, run_name("sweep")) as base:
-            base.use(params, f"Run {base.name}: what the points of a sweep share.")
-            (last,) = [node for node in read_plan(base.path).nodes if node.name == f"finetune@{task}"]
-            state = bring_up_to_date(place_of(base), targets=list(last.upstreams), force=False, limits=limits)
-            if not state.is_completed():
-                return state
-            shared = base.save(get_run_logger().warning)
+        # Where they were made by an earlier try: its points must not meet parameters or code of later.
+        base, shared = saved_run(CHECKOUT, run_name("sweep")) or make_shared(task, preset, overrides, limits)
         at_signal = signal.getsignal(signal.SIGTERM)
         with runner:  # for the points alone: the stages above share locks and a watchdog with this process
             signal.signal(
@@ -186,8 +177,30 @@ def sweep(
             )  # Ray has put its own there: a cancelled sweep would count as crashed
             points = run_points(task, search, base, shared, limits, runner)
         return conclude(task, points)
+    except StageFailed as error:
+        return Failed(message=str(error))
     except (BertlineError, OSError) as error:
         return Failed(message=one_line(error))
+
+
+def make_shared(task: str, preset: str, overrides: Overrides, limits: Limits) -> tuple[Worktree, str]:
+    """Make what all points share, in a run of its own; that run and its commit.
+
+    Raises:
+        BertlineError: a wrong parameter or task.
+        StageFailed: a stage failed.
+    """
+    params = configured(CHECKOUT, preset, overrides)
+    if task not in params.tasks:
+        fix = f"Choose one of: {', '.join(params.tasks) or 'none is defined'}"
+        raise BertlineError(f"no task named {task!r}", where="params.yaml, key tasks", fix=fix)
+    with working_in(CHECKOUT, run_name("sweep")) as base:
+        base.use(params, f"Run {base.name}: what the points of a sweep share.")
+        (last,) = [node for node in read_plan(base.path).nodes if node.name == f"finetune@{task}"]
+        state = bring_up_to_date(place_of(base), targets=list(last.upstreams), force=False, limits=limits)
+        if not state.is_completed():
+            raise StageFailed(state.message)
+        return base, base.save(get_run_logger().warning)
 
 
 def run_points(

@@ -75,11 +75,18 @@ class Worktree:
         return {"PYTHONPATH": code, "MLFLOW_TRACKING_URI": store_uri(self.checkout)}
 
     def use(self, params: Params, heading: str) -> None:
-        """Write its params.yaml, and commit it: what is registered names a commit that has its parameters."""
+        """Write its params.yaml, and commit it: what is registered names a commit that has its parameters.
+
+        A later try of the run has those that the first began with: the checkout's may be others by then.
+        """
+        subject = f"run {self.name}: parameters"
+        if subject in git(self.path, "log", "--format=%s", f"{self.base}..HEAD").splitlines():
+            git(self.path, "checkout", "--quiet", "HEAD", "--", "params.yaml")
+            return
         write_params(self.path / "params.yaml", params, heading)
         git(self.path, "add", "params.yaml")
         if git(self.path, "status", "--porcelain", "--", "params.yaml"):
-            commit_staged(self.path, f"run {self.name}: parameters")
+            commit_staged(self.path, subject)
 
     def save(self, warn: Callable[[str], object] = print) -> str:
         """Commit what the run has made, keep it under its ref, and remove the worktree.
@@ -166,6 +173,15 @@ def saved_runs(checkout: Path) -> dict[str, str]:
         if ref.count("/") == 4:
             runs.setdefault(ref.rpartition("/")[2], commit)
     return runs
+
+
+def saved_run(checkout: Path, name: str) -> tuple[Worktree, str] | None:
+    """A finished run and its commit; None: no run of this name has been saved."""
+    listed = git(checkout, "for-each-ref", "--format=%(refname) %(objectname)", f"{_EXPERIMENTS}/*/*/{name}")
+    if not listed:
+        return None
+    ref, _, commit = listed.partition("\n")[0].partition(" ")
+    return Worktree(checkout, name, base="".join(ref.split("/")[2:4])), commit
 
 
 def unfinished_runs(checkout: Path) -> list[str]:

@@ -12,15 +12,18 @@ from prefect import State, flow
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import ValidationError
 
-from bertline.base.config import Params, Task, TaskData
+from bertline.base.config import Finetune, Params, Task, TaskData
 from bertline.base.errors import BertlineError
 from bertline.base.params import write_params
 from bertline.tasks.schema import TaskInfo
 from checkout import commit, run_in
 from pipelines.git import git
+from pipelines.resources import ONE_BY_ONE
 from pipelines.search import Search
+from pipelines.settings import CURRENT, NO_OVERRIDES
 from pipelines.sweep import Point, conclude, fan_out, sweep
 from pipelines.worktree import saved_runs
+from station import tried_again
 
 Scores = list[float | None]
 
@@ -192,3 +195,23 @@ def test_points_are_kept_under_the_commit_that_the_sweep_started_from(checkout: 
     assert len(saved_runs(checkout)) == 3
     listed = git(checkout, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
     assert {"".join(ref.split("/")[2:4]) for ref in listed} == {base}  # as DVC cuts the commit
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_retry_of_a_sweep_has_the_parameters_and_the_commit_that_it_began_with(checkout: Path) -> None:
+    base, search = git(checkout, "rev-parse", "HEAD"), Search(learning_rate=[1e-4])
+    lock = checkout / ".git" / "index.lock"  # keeps fine-tuning from its commit
+    lock.touch()
+    failed = sweep("qa", search, return_state=True)
+    assert failed.is_failed()
+    lock.unlink()
+    edited = Params(finetune=Finetune(seed=9), tasks={"other": Task(data=TaskData(train="rows.jsonl"))})
+    write_params(checkout / "params.yaml", edited, "Of a test.")
+    commit(checkout)
+    parameters = {"task": "qa", "search": search, "preset": CURRENT, "overrides": NO_OVERRIDES, "limits": ONE_BY_ONE}
+    state = tried_again(sweep, failed, parameters)
+    assert state.is_completed(), state.message
+    listed = git(checkout, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+    assert ["".join(ref.split("/")[2:4]) for ref in listed] == [base, base]
+    for made in saved_runs(checkout).values():
+        assert "seed: 9" not in git(checkout, "show", f"{made}:params.yaml")

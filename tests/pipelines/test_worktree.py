@@ -338,6 +338,16 @@ def retrained(
     return state
 
 
+def retried(failed: "State[Any]") -> "State[Any]":
+    """The same run of retrain once more."""
+    from pipelines.resources import ONE_BY_ONE  # noqa: PLC0415
+    from pipelines.retrain import retrain  # noqa: PLC0415
+    from pipelines.settings import CURRENT, NO_OVERRIDES  # noqa: PLC0415
+
+    parameters = {"preset": CURRENT, "overrides": NO_OVERRIDES, "targets": None, "force": False}
+    return tried_again(retrain, failed, parameters | {"promote": "by the rule", "limits": ONE_BY_ONE})
+
+
 @pytest.mark.usefixtures("prefect_server")
 def test_the_worktree_of_a_flow_cannot_be_removed_while_its_stages_run(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
@@ -355,12 +365,6 @@ def test_the_worktree_of_a_flow_cannot_be_removed_while_its_stages_run(
 def test_a_retry_that_cannot_begin_leaves_what_the_run_has_finished(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.resources import ONE_BY_ONE  # noqa: PLC0415
-    from pipelines.retrain import retrain  # noqa: PLC0415
-    from pipelines.settings import CURRENT, NO_OVERRIDES  # noqa: PLC0415
-
-    parameters = {"preset": CURRENT, "overrides": NO_OVERRIDES, "targets": None, "force": False}
-    parameters |= {"promote": "by the rule", "limits": ONE_BY_ONE}
     train = f"mkdir -p data/runs/finetune && touch data/runs/finetune/seed-0 && [ -e {checkout / 'data/runs/allowed'} ]"
     failed = retrained(checkout, "train", train, monkeypatch)
     assert failed.is_failed()
@@ -369,13 +373,28 @@ def test_a_retry_that_cannot_begin_leaves_what_the_run_has_finished(
     assert finished.exists()
     lock = checkout / ".git" / "worktrees" / run / "index.lock"  # as a killed git leaves it
     lock.touch()
-    again = tried_again(retrain, failed, parameters)
+    again = retried(failed)
     assert "another git program works there" in str(again.message)
     assert finished.exists()
     lock.unlink()
     (checkout / "data" / "runs" / "allowed").touch()
-    assert tried_again(retrain, failed, parameters).is_completed()
+    assert retried(failed).is_completed()
     assert unfinished_runs(checkout) == []
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_retry_has_the_parameters_that_the_run_began_with(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = retrained(checkout, "train", f"[ -e {checkout / 'data/runs/allowed'} ]", monkeypatch)
+    (run,) = unfinished_runs(checkout)
+    tree = checkout / "data" / "runs" / "worktrees" / run
+    began_with = (tree / "params.yaml").read_text()
+    (checkout / "params.yaml").write_text("pretrain: {seed: 9}\n")
+    (tree / "params.yaml").write_text("pretrain: {seed: 8}\n")
+    (checkout / "data" / "runs" / "allowed").touch()
+    state = retried(failed)
+    assert state.is_completed(), state.message
+    made = run_in(checkout, "git", "show", f"{saved_runs(checkout)[run]}:params.yaml").stdout
+    assert "seed: 0" in made and made == began_with
 
 
 @pytest.mark.usefixtures("prefect_server")
