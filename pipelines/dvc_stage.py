@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import IO
@@ -68,7 +68,6 @@ class StageRunner:
         self._environment = dict(environment or {})
         self._lock = threading.Lock()
         self._groups: set[int] = set()
-        self._watchdog: Watchdog | None = None
         self._stopped = False
         _RUNNERS.add(self)
 
@@ -77,16 +76,29 @@ class StageRunner:
         return self._stopped
 
     def run(
-        self, stage: str, log: Log, *, force: bool = False, environment: Mapping[str, str] | None = None
+        self,
+        stage: str,
+        log: Log,
+        *,
+        force: bool = False,
+        environment: Mapping[str, str] | None = None,
+        locks: Collection[int] = (),
     ) -> Outcome:
         """Bring one stage up to date; `log` gets every line that DVC and the stage write, as they write it.
+
+        Args:
+            stage: its name.
+            log: gets its lines.
+            force: run it even where nothing has changed.
+            environment: variables that it sees beside those of this runner.
+            locks: open files whose locks last until nothing of the stage runs, also where this process is killed.
 
         Raises:
             StageFailed: the stage or DVC failed, or `stop_all` was called.
         """
         # The interpreter's own dvc: whatever an activated shell would find might be another one.
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
-        process = self._start([*command, "--force"] if force else command, environment or {})
+        process, watchdog = self._start([*command, "--force"] if force else command, environment or {}, locks)
         seen = _Transcript(stage)
         try:
             assert process.stdout is not None
@@ -100,8 +112,8 @@ class StageRunner:
             process.wait()
             with self._lock:
                 self._groups.discard(process.pid)
-                if self._watchdog:
-                    self._watchdog.forget(process.pid)
+            watchdog.forget(process.pid)
+            watchdog.close()
         if status == 0:
             return seen.outcome
         if self._stopped:
@@ -115,13 +127,14 @@ class StageRunner:
             groups = set(self._groups)
         end_groups(groups, self._grace)
 
-    def _start(self, command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    def _start(
+        self, command: list[str], environment: Mapping[str, str], locks: Collection[int]
+    ) -> tuple[subprocess.Popen[str], Watchdog]:
         with self._lock:
             if self._stopped:
                 raise StageFailed("stopped before it began")
-            if self._watchdog is None:
-                self._watchdog = Watchdog(self._grace)
-                weakref.finalize(self, self._watchdog.close)
+            # It keeps the locks, as dvc cannot: that ends before its program, which inherits no open file from it.
+            watchdog = Watchdog(self._grace, locks)
             process = subprocess.Popen(
                 command,
                 cwd=self._root,
@@ -135,8 +148,8 @@ class StageRunner:
             )
             process.stdout.reconfigure(newline="")  # type: ignore[union-attr]  # keeps "\r", which ends a progress bar
             self._groups.add(process.pid)
-            self._watchdog.watch(process.pid)
-        return process
+            watchdog.watch(process.pid)
+        return process, watchdog
 
 
 def stop_everything() -> None:

@@ -81,8 +81,9 @@ class Work:
         if not wanted:
             return self.runner.run(name, log, force=force)
         try:
-            with hold_gpus(wanted, self.limits.gpu, lambda: not self.runner.stopped, log) as devices:
-                return self.runner.run(name, log, force=force, environment={"CUDA_VISIBLE_DEVICES": devices})
+            with hold_gpus(wanted, self.limits.gpu, lambda: not self.runner.stopped, log) as gpus:
+                given = {"CUDA_VISIBLE_DEVICES": gpus.devices}
+                return self.runner.run(name, log, force=force, environment=given, locks=gpus.locks)
         except InterruptedError:
             raise StageFailed(f"{name}: stopped") from None
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,12 +18,19 @@ _POLL_SECONDS = 0.1
 
 
 class Watchdog:
-    """A process that outlives this one, and ends the groups that this one has left."""
+    """A process that outlives this one, and ends the groups that this one has left.
 
-    def __init__(self, grace: float) -> None:
+    Args:
+        grace: seconds between SIGTERM and SIGKILL.
+        locks: open files that it keeps open, and locked, until nothing is left of the groups.
+    """
+
+    def __init__(self, grace: float, locks: Collection[int] = ()) -> None:
         # -I -S: the standard library alone, started in 20 ms. A session of its own: signals to ours must not hit it.
         command = [sys.executable, "-I", "-S", __file__, str(grace)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True, pass_fds=tuple(locks)
+        )
 
     def watch(self, group: int) -> None:
         self._say(f"+{group}\n")

@@ -2,10 +2,11 @@
 
 A stage needs as many cores as the option `threads` of its section says (one where it has none), for each of its
 `processes`, and a GPU for each where `device` is cuda. Within a run, stages wait for each other; GPUs are also held
-against the other runs of this user on this machine, of whatever checkout, by a lock that the kernel drops when its
-holder dies.
+against the other runs of this user on this machine, of whatever checkout, by a lock that the kernel drops when all of
+its holders have ended: this process, and who keeps it for a stage.
 """
 
+import fcntl
 import itertools
 import os
 import time
@@ -17,8 +18,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from bertline.base.config import Params
-from bertline.base.errors import BertlineError
-from bertline.base.files import exclusive_lock, machine_lock
+from bertline.base.files import machine_lock
 
 _POLL_SECONDS = 0.5
 
@@ -71,8 +71,21 @@ def fits(needs: Needs, running: Iterable[Needs], limits: Limits) -> bool:
     return cpu <= limits.cpu and gpu <= limits.gpu
 
 
+@dataclass(frozen=True)
+class Gpus:
+    """GPUs that are held.
+
+    Attributes:
+        devices: CUDA_VISIBLE_DEVICES for the stage.
+        locks: the open files whose locks hold them: a child that inherits one holds the GPU too.
+    """
+
+    devices: str
+    locks: tuple[int, ...]
+
+
 @contextmanager
-def hold_gpus(wanted: int, of: int, go_on: Callable[[], bool], say: Callable[[str], None]) -> Iterator[str]:
+def hold_gpus(wanted: int, of: int, go_on: Callable[[], bool], say: Callable[[str], None]) -> Iterator[Gpus]:
     """Hold GPUs of this machine until the block ends, waiting while other runs have them.
 
     Args:
@@ -82,7 +95,7 @@ def hold_gpus(wanted: int, of: int, go_on: Callable[[], bool], say: Callable[[st
         say: gets one line when it has to wait.
 
     Returns:
-        CUDA_VISIBLE_DEVICES for the stage: as many as there are, where that is fewer.
+        As many as there are, where that is fewer.
 
     Raises:
         InterruptedError: `go_on` said so.
@@ -93,10 +106,10 @@ def hold_gpus(wanted: int, of: int, go_on: Callable[[], bool], say: Callable[[st
     waiting = False
     while True:
         with ExitStack() as held:
-            free = (name for name in names[:of] if _hold(held, machine_lock(f"gpu-{name}")))
-            mine = list(itertools.islice(free, wanted))
+            tried = ((name, _hold(held, machine_lock(f"gpu-{name}"))) for name in names[:of])
+            mine = dict(itertools.islice(((name, lock) for name, lock in tried if lock is not None), wanted))
             if len(mine) == min(wanted, of, len(names)):
-                yield ",".join(mine)
+                yield Gpus(",".join(mine), tuple(mine.values()))
                 return
         if not go_on():
             raise InterruptedError
@@ -106,9 +119,12 @@ def hold_gpus(wanted: int, of: int, go_on: Callable[[], bool], say: Callable[[st
         time.sleep(_POLL_SECONDS)
 
 
-def _hold(held: ExitStack, lock: Path) -> bool:
+def _hold(held: ExitStack, lock: Path) -> int | None:
+    """Lock a file, open until `held` ends; None: somebody else has. `exclusive_lock` gives no file to pass on."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    file = held.enter_context(lock.open("a", encoding="utf-8"))
     try:
-        held.enter_context(exclusive_lock(lock, "a stage on this GPU"))
-    except BertlineError:
-        return False
-    return True
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    return file.fileno()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from checkout import ROOT, run_in
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
 from pipelines.flow import RETRIES, Work, pipeline, run_plan
 from pipelines.graph import Node, Plan, in_order
-from pipelines.resources import Limits, Needs
+from pipelines.resources import Limits, Needs, hold_gpus
 from station import tried_again, wait_for
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -96,6 +96,7 @@ class Recorder(StageRunner):
         *,
         force: bool = False,
         environment: Mapping[str, str] | None = None,
+        locks: Collection[int] = (),
     ) -> Outcome:
         with self._guard:
             self.devices[stage] = (environment or {}).get("CUDA_VISIBLE_DEVICES")
@@ -472,6 +473,32 @@ def test_a_signal_to_the_flow_alone_ends_every_process_of_its_stage(
     assert process.returncode != 0
     assert not [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
     assert order(folder) == ["a"]
+
+
+@pytest.mark.usefixtures("own_machine")
+def test_no_other_run_gets_the_gpu_of_a_killed_flow_before_its_stage_has_ended(repo: Repo, prefect_server: str) -> None:
+    """Its messages go to a file: nobody reads the pipe any more."""
+    save = "touch saving; while [ ! -e allowed ]; do sleep 0.1; done; exit 143"
+    folder = repo(
+        stages(pretrain=("", f"exec 2> errors; trap '{save}' TERM; touch begun; while true; do sleep 0.1; done"))
+    )
+    write_params(folder / "params.yaml", Params(pretrain=Pretrain(device="cuda")), "Of a test.")
+
+    def free() -> bool:
+        try:
+            with hold_gpus(1, 1, lambda: False, print):
+                return True
+        except InterruptedError:
+            return False
+
+    process = start(folder, prefect_server)
+    wait_for((folder / "begun").exists, 60, "the stage runs")
+    process.kill()
+    process.wait()
+    wait_for((folder / "saving").exists, 20, "the stage is asked to end")
+    assert not free()
+    (folder / "allowed").touch()
+    wait_for(free, 20, "the stage has ended")
 
 
 @pytest.mark.slow

@@ -52,5 +52,5 @@ def test_a_stage_gets_a_gpu_of_those_that_are_visible_and_none_where_none_is(
     visible: str, given: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    with hold_gpus(1, 4, lambda: False, print) as devices:
-        assert devices == given
+    with hold_gpus(1, 4, lambda: False, print) as gpus:
+        assert gpus.devices == given
