@@ -211,6 +211,7 @@ def retried(state: State[Any], folder: Path, **options: Any) -> State[Any]:
     return tried_again(pipeline, state, parameters | options)
 
 
+@pytest.mark.slow
 def test_a_retry_of_a_forced_run_forces_what_is_left_alone(repo: Repo) -> None:
     folder = repo(stages(a=("", "true"), b=("a", "true"), c=("b", "[ -e allowed ]"), d=("c", "true")))
     (folder / "allowed").touch()

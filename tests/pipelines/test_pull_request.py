@@ -222,7 +222,10 @@ if __name__ == "__main__":
 
 
 @pytest.mark.usefixtures("prefect_server")
-@pytest.mark.parametrize("targets", [None, ["score"]], ids=["registered", "nothing registered"])
+@pytest.mark.parametrize(
+    "targets",
+    [pytest.param(None, id="registered"), pytest.param(["score"], id="nothing registered", marks=pytest.mark.slow)],
+)
 def test_the_verdicts_are_those_of_this_run_and_never_of_another(
     targets: list[str] | None, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,7 +299,7 @@ def retrained(checkout: Path, **given: str) -> subprocess.CompletedProcess[str]:
     return run_in(checkout, ".github/scripts/retrain.sh", **environment, PYTHONPATH=CODE)
 
 
-@pytest.mark.parametrize("remote", ["none", "not there", "there"])
+@pytest.mark.parametrize("remote", ["none", "not there", pytest.param("there", marks=pytest.mark.slow)])
 def test_a_dvc_remote_that_is_missing_is_named_before_all_is_trained_anew(remote: str, checkout: Path) -> None:
     store = checkout.parent / "two words"
     if remote != "none":
