@@ -83,8 +83,11 @@ def close(one: Any, other: Any) -> bool:
 
 
 def apart(one: Tensor, other: Tensor) -> float:
-    """The distance of two tensors as a share of the first; single entries near 0 may differ by more than that."""
-    return float((one - other).double().norm() / one.double().norm().clamp(min=1e-30))
+    """The distance of two tensors as a share of the first, or of a step where it has gone less far than one.
+
+    Single entries near 0 may differ by more than that.
+    """
+    return float((one - other).double().norm() / one.double().norm().clamp(min=EXACT.learning_rate))
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
