@@ -104,12 +104,16 @@ def _push(root: Path, branch: str, base: str) -> None:
 
 def _in_its_way(root: Path, branch: str) -> tuple[str, str]:
     """Commit and name of what stands on origin in the place of a branch: it, or one above or below it; or nothing."""
-    for line in git(root, "ls-remote", "--heads", "origin").splitlines():
-        commit, _, ref = line.partition("\t")
-        name = ref.removeprefix("refs/heads/")
+    for name, commit in _heads(root).items():
         if f"{name}/".startswith(f"{branch}/") or f"{branch}/".startswith(f"{name}/"):
             return commit, name
     return "", ""
+
+
+def _heads(root: Path) -> dict[str, str]:
+    """The branches on origin, and the commit of each."""
+    lines = git(root, "ls-remote", "--heads", "origin").splitlines()
+    return {ref.removeprefix("refs/heads/"): commit for commit, _, ref in (line.partition("\t") for line in lines)}
 
 
 def _is_ours(root: Path, commit: str, base: str) -> bool:
@@ -128,8 +132,7 @@ def _refuse(name: str, where: str) -> None:
 
 
 def _check_base(root: Path, name: str) -> None:
-    heads = git(root, "ls-remote", "--heads", "origin").splitlines()
-    if not any(line.endswith(f"\trefs/heads/{name}") for line in heads):
+    if name not in _heads(root):
         fix = "Name the branch that the pull request is for, as main (a tag has none)"
         raise BertlineError(f"no branch {name!r} on origin", where="BASE", fix=fix)
 

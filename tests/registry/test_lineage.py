@@ -9,6 +9,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.files import write_json, write_text
 from bertline.registry.lineage import dvc_out_md5, gate_reports, lineage_tags, lock_sha256
+from checkout import commit
 
 LOCK = """schema: '2.0'
 stages:
@@ -30,8 +31,7 @@ def test_only_changes_of_code_and_configuration_make_a_commit_dirty(tmp_path: Pa
     write_json(artifacts.metrics("vocab"), {"size": 1})
     write_text(artifacts.params, "vocab: {}\n")
     git(tmp_path, "init", "--quiet")
-    git(tmp_path, "add", "--all")
-    git(tmp_path, "commit", "--no-gpg-sign", "--no-verify", "--quiet", "-m", "first")
+    commit(tmp_path)
     write_json(artifacts.metrics("vocab"), {"size": 2})  # what the pipeline writes does not count
     tags = lineage_tags(params, artifacts)
     assert (tags["git.commit"], tags["git.dirty"]) == (git(tmp_path, "rev-parse", "HEAD"), "false")
@@ -51,8 +51,7 @@ def test_the_commit_is_the_checkout_s_whatever_repository_the_environment_names(
     for name in ("checkout", "worktree"):
         write_text(tmp_path / name / "params.yaml", f"# {name}\n")
         git(tmp_path / name, "init", "--quiet")
-        git(tmp_path / name, "add", "--all")
-        git(tmp_path / name, "commit", "--no-gpg-sign", "--no-verify", "--quiet", "-m", name)
+        commit(tmp_path / name)
         commits.append(git(tmp_path / name, "rev-parse", "HEAD"))
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "checkout" / ".git"))
     tags = lineage_tags(params, Artifacts(tmp_path / "worktree"))
