@@ -15,8 +15,8 @@ from bertline.base.errors import BertlineError
 from bertline.pretraining.examples import Batch, ExampleSource, Prefetcher
 from bertline.pretraining.masking import Pieces
 from bertline.pretraining.plan import Plan
-from bertline.pretraining.randomness import TRAINING, permute
-from bertline.pretraining.segments import Text, slot_places
+from bertline.pretraining.randomness import TRAINING, Places, permute
+from bertline.pretraining.segments import Text, epoch_keys, slot_places
 from bertline.tokens.store import TokenStore
 from bertline.tokens.tokenizer import SPECIAL_TOKENS, SpecialIds
 from pretraining.tiny_corpus import SPECIALS, make_store, place_store, random_lengths
@@ -223,6 +223,10 @@ def test_the_count_of_predictions_follows_the_length(corpus: Corpus) -> None:
     assert np.array_equal(batch.weights.sum(dim=1).numpy(), np.minimum(wanted, candidates))
 
 
+def places_of(text: Text, example: Places, stride: int, seed: int) -> Places:
+    return slot_places(text, example, stride, epoch_keys(text, example, stride, seed))
+
+
 @given(tokens=st.integers(1, 500), stride=st.integers(1, 60), seed=st.integers(0, 99), epoch=st.integers(0, 3))
 def test_every_epoch_visits_each_slot_once(tokens: int, stride: int, seed: int, epoch: int) -> None:
     ids = np.zeros(tokens, dtype=np.uint16)
@@ -230,7 +234,7 @@ def test_every_epoch_visits_each_slot_once(tokens: int, stride: int, seed: int, 
         ids, np.array([0, tokens]), np.array([0, 1]), np.zeros(1, dtype=bool), min_sentences=1, longest_unit=tokens
     )
     slots = -(-tokens // stride)
-    places = slot_places(text, epoch * slots + np.arange(slots), stride, seed)
+    places = places_of(text, epoch * slots + np.arange(slots), stride, seed)
     gaps = np.diff(np.sort(places))
     assert len(set(places.tolist())) == slots
     assert (gaps <= stride).all()
@@ -266,7 +270,7 @@ def test_epochs_differ_in_order_and_in_where_their_sequences_begin(corpus: Corpu
     source = source_of(corpus)
     text, room = source.texts[48], source.room(48)
     slots = -(-text.tokens // room)
-    first, second = (slot_places(text, epoch * slots + np.arange(slots), room, 0) for epoch in (0, 1))
+    first, second = (places_of(text, epoch * slots + np.arange(slots), room, 0) for epoch in (0, 1))
     assert not np.array_equal(np.argsort(first), np.argsort(second))
     assert not set(first.tolist()) & set(second.tolist())  # nor do they begin at the same tokens
     assert permute(np.arange(slots), slots, 1).shape == (slots,)
@@ -277,7 +281,7 @@ def test_an_epoch_has_the_documents_of_an_upsampled_source_so_often(tmp_path: Pa
     corpus = place_store(tmp_path, lengths, sources=[("few", 2), ("many", 3), ("few", 1)])
     config = replace(CONFIG, objective="mlm", sequence_length=29, upsample={"few": 3})  # 27 tokens of text: a document
     text = source_of(corpus, config).texts[29]
-    epoch = slot_places(text, np.arange(text.tokens // 27), 27, 0)
+    epoch = places_of(text, np.arange(text.tokens // 27), 27, 0)
     assert np.bincount(text.starts[text.locate(epoch)[0]] // 27).tolist() == [3, 3, 1, 1, 1, 3]
     plain, once = source_of(corpus), source_of(corpus, replace(CONFIG, upsample={"many": 1}))
     assert all(equal(plain.batch(step), once.batch(step)) for step in range(3))

@@ -185,7 +185,8 @@ class ExampleSource:
     def _segments(
         self, text: Text, room: int, example: Places, random_second: NDArray[np.bool_], words: Words
     ) -> Segments:
-        places, keys = slot_places(text, example, room, self.seed), epoch_keys(text, example, room, self.seed)
+        keys = epoch_keys(text, example, room, self.seed)
+        places = slot_places(text, example, room, keys)
         shorter = _MIN_ROOM + below(words[:, 2], room - _MIN_ROOM + 1)
         rooms = np.where(uniform(words[:, 1]) < self.config.short_rate, shorter, room)
         choices = words[:, 3:_CONTROLS]

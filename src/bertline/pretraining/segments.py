@@ -156,21 +156,25 @@ def _sentences_with_text(sentences: Offsets, documents: Offsets) -> Places:
     return counts
 
 
-def slot_places(text: Text, example: Places, stride: int, seed: int) -> Places:
+def slot_places(text: Text, example: Places, stride: int, keys: Words) -> Places:
     """The place among the text's tokens where each example begins, by its number since the start of training.
 
-    An epoch visits every `stride`-th token once, in a random order; the next epoch does so with another offset.
+    An epoch visits every `stride`-th token once, in a random order; the next epoch does so with another offset. `keys`
+    are those of the examples' epochs.
     """
-    slots = -(-text.tokens // stride)
-    key = epoch_keys(text, example, stride, seed)
-    slot = permute(example % slots, slots, key)
-    return (slot * stride + below(scramble(key), stride)) % text.tokens
+    slots = _slots(text, stride)
+    slot = permute(example % slots, slots, keys)
+    return (slot * stride + below(scramble(keys), stride)) % text.tokens
 
 
 def epoch_keys(text: Text, example: Places, stride: int, seed: int) -> Words:
     """What names the random numbers of each example's epoch."""
-    epoch = example // -(-text.tokens // stride)
+    epoch = example // _slots(text, stride)
     return scramble(scramble(np.full(epoch.shape, seed, dtype=np.uint64)) + epoch.astype(np.uint64))
+
+
+def _slots(text: Text, stride: int) -> int:
+    return -(-text.tokens // stride)
 
 
 def single_segments(text: Text, places: Places, room: Places, keys: Words) -> Segments:
