@@ -40,8 +40,9 @@ from pipelines.resources import ONE_BY_ONE, Limits, Needs, fits, hold_gpus, need
 from pipelines.server import check_server
 
 # Fetching may work the second time. A gate never does, and training that failed would only fail again, hours later.
-RETRIES: dict[str, list[float]] = {"download": [10, 60]}
-"""Group of stages -> seconds to wait before each further try."""
+RETRIES: dict[str, list[float]] = {"download": [10, 20]}
+"""Group of stages -> seconds to wait before each further try: Prefect sleeps through them, and kills a cancelled flow
+after 30."""
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,21 @@ def test_sigterm_ends_the_program_with_143_a_checkpoint_and_no_outputs(artifacts
     assert not artifacts.pretrained.exists() and not artifacts.metrics("pretrain").exists()
 
 
+@pytest.mark.parametrize(("options", "status"), [({"log_every": 1}, 0), (ENDLESS, 143)], ids=["to its end", "SIGTERM"])
+def test_a_run_that_nobody_listens_to_any_more_goes_on(
+    options: dict[str, Any], status: int, artifacts: Artifacts
+) -> None:
+    with start(artifacts, **options) as process:
+        assert process.stdout is not None
+        process.stdout.close()  # as where `… | tee log` was killed
+        if status:
+            _wait_for_a_log(artifacts)
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == status
+    assert artifacts.metrics("pretrain").exists() == (status == 0)
+    assert bool(list(artifacts.runs.glob("pretrain/*/step-*/manifest.json"))) == (status == 143)
+
+
 def start(artifacts: Artifacts, **options: Any) -> subprocess.Popen[str]:
     """The stage as a program, with options of its own."""
     write_params(artifacts.params, replace(PARAMS, pretrain=replace(PARAMS.pretrain, **options)), "For a test.")

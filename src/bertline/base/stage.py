@@ -16,6 +16,7 @@ from typing import Any
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, disk_is_full, one_line, reason
 from bertline.base.files import write_json
+from bertline.base.messages import say
 from bertline.base.params import load_params
 
 Metrics = Mapping[str, Any]
@@ -55,7 +56,7 @@ def execute(name: str, run: Run, root: Path, task: str = "", *, debug: bool = Fa
     except (BertlineError, OSError) as error:
         return _fail(title, one_line(error), debug)
     except KeyboardInterrupt:
-        print(f"{title}: interrupted", file=sys.stderr)
+        say(f"{title}: interrupted")
         return 130
     except Exception as error:
         if disk_is_full(error):
@@ -63,7 +64,7 @@ def execute(name: str, run: Run, root: Path, task: str = "", *, debug: bool = Fa
         what = f"{type(error).__name__}: {reason(error)}"
         stage = f"{name} {task}".strip()
         return _fail(title, f"internal error, {what}. Run `bertline {stage} --debug` and report it.", debug)
-    print(f"{title}: {summarize(metrics)} ({seconds:.1f} s)")
+    say(f"{title}: {summarize(metrics)} ({seconds:.1f} s)", sys.stdout)
     return 0
 
 
@@ -82,7 +83,7 @@ def _figure(value: object) -> str:
 def _fail(title: str, message: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"{title}: error: {message}", file=sys.stderr)
+    say(f"{title}: error: {message}")
     return 1
 
 

@@ -11,7 +11,6 @@ the file that NETRC names; HF_TOKEN is sent to the Hub alone.
 
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ import httpx
 
 from bertline.base.errors import BertlineError, reason
 from bertline.base.files import sha256_file
+from bertline.base.messages import say
 from bertline.corpus.addresses import HUB
 from bertline.corpus.kept import Expected, Kept, State
 from bertline.corpus.transfer_progress import TransferProgress
@@ -84,7 +84,7 @@ def download(url: str, kept: Kept, expected: Expected) -> str:
                 wait = fault.wait or BACK_OFF * 2 ** (failures - 1)
                 if wait > MAX_WAIT:
                     raise Unavailable(f"{fault}; it asks to wait for {wait:,.0f} s") from None
-                print(f"{shown(url)}: {fault}; tried again in {wait:g} s", file=sys.stderr, flush=True)
+                say(f"{shown(url)}: {fault}; tried again in {wait:g} s")
                 sleep(wait)
 
 

@@ -13,7 +13,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any
 
 from bertline.base.errors import BertlineError
 from bertline.base.files import atomic_file, read_json, sha256_file, sync, write_json
+from bertline.base.messages import say
 
 State = Mapping[str, Any]
 """url, and where the server gave them: etag, modified (validators). Of a whole file also sha256, bytes and address."""
@@ -110,7 +110,7 @@ def keep(directory: Path, address: str) -> Iterator[Kept]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"{address}: another process is fetching it; waiting", file=sys.stderr, flush=True)
+            say(f"{address}: another process is fetching it; waiting")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield Kept(folder, address)
 

@@ -10,6 +10,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from bertline.base.messages import say
+
 EVERY = 10.0  # seconds between two lines in a log
 _MEGABYTE = 1e6
 
@@ -49,7 +51,7 @@ class TransferProgress:
         now = time.monotonic()
         if now - self._printed >= EVERY:
             self._printed = now
-            print(self._line(now), file=sys.stderr, flush=True)
+            say(self._line(now))
 
     def _line(self, now: float) -> str:
         size = self._done + self._came

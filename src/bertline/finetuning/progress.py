@@ -6,6 +6,8 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from bertline.base.messages import say
+
 
 class Progress:
     """Shows steps, loss and validation scores; a context manager, so that the bar is closed whatever happens."""
@@ -39,4 +41,7 @@ class Progress:
         """Say what an epoch came to."""
         if self._title:
             line = f"{self._title}: epoch {number}/{epochs}, loss {self._loss:.3f}, validation {metric} {value:.4f}"
-            tqdm.write(line, file=sys.stderr)
+            if self._bar is None:
+                say(line)
+            else:
+                tqdm.write(line, file=sys.stderr)

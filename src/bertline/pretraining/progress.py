@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from bertline.base.files import JsonRow
+from bertline.base.messages import say
 from bertline.model.bert import BertConfig
 from bertline.training.device import usable_precision
 
@@ -127,7 +128,7 @@ class Progress:
             self._bar.set_description_str(text)
         elif now - self._printed >= _EVERY or done >= 1.0:
             self._printed = now
-            print(f"pretrain {min(done, 1.0):4.0%}: {text}", file=sys.stderr, flush=True)
+            say(f"pretrain {min(done, 1.0):4.0%}: {text}")
 
     def _describe(self, row: JsonRow, done: float, now: float) -> str:
         gained = done - self._done_before

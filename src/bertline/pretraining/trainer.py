@@ -12,7 +12,6 @@ the step at hand, with a checkpoint and SystemExit(143) or (130). In several pro
 """
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -26,6 +25,7 @@ import torch
 from bertline.base.config import Pretrain
 from bertline.base.errors import BertlineError
 from bertline.base.files import exclusive_lock, sha256_json, write_jsonl
+from bertline.base.messages import say
 from bertline.pretraining.examples import Batch, ExampleSource, Prefetcher
 from bertline.pretraining.history import History
 from bertline.pretraining.initial import initial_hash, initial_model
@@ -322,4 +322,4 @@ class Trainer:
 
     def _say(self, line: str) -> None:
         if self.world.main:
-            print(line, file=sys.stderr, flush=True)
+            say(line)

@@ -6,11 +6,13 @@ depends on the registry, and stands there and in the run's verdict.json files.
 """
 
 import os
+import sys
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.files import write_json
+from bertline.base.messages import say
 from bertline.base.stage import main
 from bertline.registry.contenders import Contender, contenders
 from bertline.registry.models import register
@@ -33,8 +35,8 @@ def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
             registration = register(store, contender, source_run, pipeline.tags, config)
             client.log_dict(pipeline.run_id, registration.verdict.as_json(), f"verdicts/{name}/verdict.json")
             described[name] = _describe(contender, params)
-            print(registration)
-        print(f"MLflow run {pipeline.run_id} in {store.address}")
+            say(str(registration), sys.stdout)
+        say(f"MLflow run {pipeline.run_id} in {store.address}", sys.stdout)
     registered = {
         "models": described,
         "registered": len(described),

@@ -7,12 +7,12 @@ with autocast(device, "bf16"):
 
 import ctypes
 import os
-import sys
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from bertline.base.errors import BertlineError
+from bertline.base.messages import say
 from bertline.base.processor import bf16_instructions
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # numbers of glibc's malloc.h
@@ -91,7 +91,7 @@ def usable_precision(device: str, precision: str) -> str:
 def note_precision(device: str, precision: str, title: str) -> None:
     """Say on standard error, for the run `title`, when it computes in another precision than was asked for."""
     if usable_precision(device, precision) != precision:
-        print(f"{title}: this processor has no bf16 instructions; computing in fp32", file=sys.stderr, flush=True)
+        say(f"{title}: this processor has no bf16 instructions; computing in fp32")
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

@@ -9,7 +9,6 @@ page for a browser; data/gates/index.html leads to those of all gates.
 The severity of an expectation decides, as in Great Expectations: critical stops the pipeline, warning is printed.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
 from bertline.base.files import atomic_directory, exclusive_lock, write_json
+from bertline.base.messages import say
 from bertline.validation.checks import Check
 from bertline.validation.data_docs import Values, write_data_docs, write_overview
 from bertline.validation.expectations import Outcome, validate
@@ -68,7 +68,7 @@ def run_gate(
     _write_docs(artifacts, docs, report, values)
     for entry in failed:
         if entry["severity"] == "warning":
-            print(f"{gate}: warning: {data}: {describe(entry)}. {entry['fix']}.", file=sys.stderr)
+            say(f"{gate}: warning: {data}: {describe(entry)}. {entry['fix']}.")
     if critical:
         path.unlink(missing_ok=True)
         others = ", ".join(entry["name"] for entry in critical[1:])
