@@ -1,6 +1,8 @@
 """The house keeps its own rules: floors, who may import what, DVC's deps, sizes, no pickle."""
 
 import ast
+import fnmatch
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -142,6 +144,20 @@ def test_folders_that_tasks_fill_exist_in_a_clone_without_tasks() -> None:
             inside = [out for out in outs if out.startswith(f"{dep}/")]
             if inside and all("${key}" in out for out in inside):
                 assert dep in kept, f"dvc.yaml, stage {name}: {dep} is missing where `tasks: {{}}`"
+
+
+def test_the_guide_to_the_house_has_every_file_in_its_room() -> None:
+    guide = re.split(r"^ *([a-z/]+)/ ", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), flags=re.M)
+    named = {
+        Path(room).name: re.findall(r"[\w*]+\.py", text) for room, text in zip(guide[1::2], guide[2::2], strict=True)
+    }
+    files = [path for path in [*SOURCES, *(ROOT / "benchmarks").glob("*.py")] if path.name != "__init__.py"]
+    for path in files:
+        room = path.parent.name  # of stages, dvc.yaml has the names
+        found = room == "stages" or any(fnmatch.fnmatch(path.name, name) for name in named[room])
+        assert found, f"{room}/{path.name} is not in it"
+    gone = [name for names in named.values() for name in names if not fnmatch.filter([p.name for p in files], name)]
+    assert gone == []
 
 
 def test_the_training_core_runs_where_no_orchestrator_is_installed(graph: grimp.ImportGraph) -> None:
