@@ -64,6 +64,11 @@ def test_several_texts_get_an_answer_each_in_their_order(type_in: Type, model_of
     assert rows(type_in("predict", task, "-", *pairs, "--json", stdin=lines)) == together
 
 
+def test_a_number_is_shown_with_six_digits_in_whatever_unit(type_in: Type, model_of: Model) -> None:
+    value = rows(type_in("predict", model_of("regression"), "red", "--pair", "a dog", "--json"))[0]["value"]
+    assert f" {value:.6g}" in type_in("predict", model_of("regression"), "red", "--pair", "a dog").stdout
+
+
 def test_a_pair_takes_its_second_text_once_or_once_each(type_in: Type, model_of: Model) -> None:
     task = model_of("pair")
     once = rows(type_in("predict", task, "red", "blue", "--pair", "a dog", "--json"))

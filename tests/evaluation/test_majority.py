@@ -60,7 +60,14 @@ def test_a_span_baseline_is_the_trivial_answer_that_fits_the_training_rows_best(
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("One. Two.", "One."), ("version 2.0 is here! yes", "version 2.0 is here!"), ("a\nb", "a"), ("no end", "no end")],
+    [
+        ("One. Two.", "One."),
+        ("version 2.0 is here! yes", "version 2.0 is here!"),
+        ("a\nb", "a"),
+        ("no end", "no end"),
+        ("天气好。走吧", "天气好。"),
+        ("बारिश है। चलो", "बारिश है।"),
+    ],
 )
 def test_the_first_sentence_ends_where_a_reader_would_say(text: str, sentence: str) -> None:
     assert first_sentence(text) == sentence

@@ -4,6 +4,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from bertline.base.config import Kind
+from bertline.evaluation import tfidf
 from bertline.evaluation.linear import STRENGTHS
 from bertline.evaluation.metrics import score
 from bertline.evaluation.tfidf import tfidf_baseline
@@ -36,6 +37,44 @@ def test_it_is_scikit_learns_tfidf_and_logistic_regression() -> None:
     assert [row["label"] for row in found] == model.classes_[expected.argmax(axis=1)].tolist()
     ours = [[row["scores"][label] for label in model.classes_] for row in found]
     np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "between"),
+    [
+        (
+            {"good": ["很好", "满意", "舒服"], "bad": ["很差", "失望", "糟糕"]},
+            ["酒店", "房间", "服务", "早餐", "真的", "让我"],
+        ),
+        ({"good": ["अच्छी", "बढ़िया"], "bad": ["बुरी", "घटिया"]}, [" फ़िल्म ", " कहानी ", " बहुत ", " लगी "]),
+    ],
+    ids=["Chinese", "Hindi"],
+)
+def test_words_are_seen_in_scripts_without_spaces_and_with_marks(words: dict, between: list[str]) -> None:
+    random = np.random.Generator(np.random.Philox(key=3))
+
+    def row(number: int) -> dict:
+        label = ("good", "bad")[number % 2]
+        parts = [*random.choice(between, 4).tolist(), str(random.choice(words[label]))]
+        return {"id": str(number), "text": "".join(parts) + "".join(random.choice(between, 3)), "label": label}
+
+    rows = {"train": [row(number) for number in range(400)], "test": [row(number) for number in range(400, 500)]}
+    info = TaskInfo.of("reviews", "classification", rows, "made up")
+    answers = tfidf_baseline(info, rows["train"], [])
+    assert answers is not None
+    assert score(info, rows["test"], answers(rows["test"]))["accuracy"] > 0.95
+
+
+def test_many_labels_leave_room_for_the_commonest_words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    info, rows = toy_task("classification")
+    sizes = []
+    fit = tfidf.fit_linear
+    monkeypatch.setattr(tfidf, "fit_linear", lambda *given: (sizes.append(given[1].shape[1]), fit(*given))[1])
+    for weights in (5_000_000, 12):
+        monkeypatch.setattr(tfidf, "_WEIGHTS", weights)
+        assert tfidf_baseline(info, rows["train"], rows["validation"]) is not None
+    outputs = len(info.labels) if len(info.labels) > 2 else 1
+    assert sizes[1] == 12 // outputs < sizes[0]
 
 
 def test_the_unit_of_the_labels_changes_no_score() -> None:

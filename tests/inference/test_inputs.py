@@ -30,6 +30,11 @@ def test_the_words_of_a_text_stand_where_their_spans_say(text: str, punctuation:
         ("don't array-like 0.5 1,000 and/or", "don't array-like 0.5 1,000 and/or"),
         ("他在北京。", "他 在 北 京 。"),
         ("x" * 5000 + "!", "x" * 5000 + " !"),
+        ("राम ने दिल्ली में कहा।", "राम ने दिल्ली में कहा ।"),
+        ("Beyonce\u0301 sang", "Beyonce\u0301 sang"),
+        ("London—Paris was next…Rome", "London — Paris was next … Rome"),
+        ("“Yes”, said Mr. O’Neill", "“ Yes ” , said Mr . O’Neill"),
+        ("Google，Apple、IBM。", "Google ， Apple 、 IBM 。"),
     ],
 )
 def test_text_is_split_as_tagged_corpora_are(text: str, words: str) -> None:

@@ -53,6 +53,7 @@ BAD = [
     ("pair", {"id": "z", "text": "x", "text_pair": "", "label": "yes"}, "text_pair is empty"),
     ("regression", {"id": "z", "text": "x", "label": "much"}, "label 'much' is not a number"),
     ("regression", {"id": "z", "text": "x", "label": float("nan")}, "is not a number"),
+    ("classification", {"id": "z", "text": "x", "label": "yes\r"}, r"label 'yes\r' holds a control character"),
     ("tagging", {"id": "z", "words": ["a", "b"], "tags": ["O"]}, "2 words but 1 tags"),
     ("tagging", {"id": "z", "words": [], "tags": []}, "words is empty"),
     ("tagging", {"id": "z", "words": ["a", "b"], "tags": ["O", "B-ORG"]}, "unknown tag 'B-ORG'"),

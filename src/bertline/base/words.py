@@ -9,6 +9,9 @@ import unicodedata
 from functools import cache
 
 _ASCII_WORD = re.compile(r"\w+")
+CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+"""Chinese characters and Japanese kana, as the ranges of a class: each is a word, as none are written between them."""
+OTHER_LETTERS = rf"[^\W{CJK}]"
 # Where marks begin: one comparison spares most characters the search in some 300 ranges.
 _AFTER_LATIN = "(?=[\u0300-\U000e01ef])"
 # Marks of no script of their own: accents that no composed letter has, and what makes a symbol an emoji.
@@ -30,9 +33,24 @@ def word_pattern(letters: str) -> str:
     return rf"{letters}++(?:{_AFTER_LATIN}(?:[{_marks()}]++{letters}++|{at_the_end}))*+"
 
 
+def marked_pattern(letters: str) -> str:
+    """As word_pattern, with every mark that stands at the end: nothing of a word may be cut off."""
+    return rf"{letters}++(?:{_AFTER_LATIN}[{_marks()}]++{letters}*+)*+"
+
+
+def marks_of(text: str) -> dict[int, int]:
+    """Where marks stand in a text: the first character of each run of them, and the one behind its last."""
+    return {} if text.isascii() else dict(run.span() for run in _run_of_marks().finditer(text))
+
+
 @cache
 def _word() -> re.Pattern[str]:
     return re.compile(word_pattern(r"\w"))
+
+
+@cache
+def _run_of_marks() -> re.Pattern[str]:
+    return re.compile(f"{_AFTER_LATIN}[{_marks()}]+")
 
 
 @cache

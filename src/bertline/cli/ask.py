@@ -164,7 +164,7 @@ def _cells(kind: str, prediction: Mapping[str, Any]) -> list[tuple[str, ...]]:
         answers = prediction.get("n_best", [prediction])
         return [(answer["answer"] or "(no answer)", f"{answer['score']:.3f}") for answer in answers]
     if kind == "regression":
-        return [(f"{prediction['value']:.3f}",)]
+        return [(f"{prediction['value']:.6g}",)]
     ranked = sorted(prediction["scores"].items(), key=lambda item: -item[1])[1:_SHOWN_LABELS]
     others = ", ".join(f"{label} {score:.3f}" for label, score in ranked)
     return [(str(prediction["label"]), f"{prediction['score']:.3f}", others)]

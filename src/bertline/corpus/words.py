@@ -16,13 +16,11 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bertline.base.words import word_pattern, words_of
+from bertline.base.words import CJK, OTHER_LETTERS, word_pattern, words_of
 
 Hashes = NDArray[np.uint64]
 
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
-_OTHER_LETTERS = rf"[^\W{_CJK}]"
-_HAS_CJK = re.compile(f"[{_CJK}]")
+_HAS_CJK = re.compile(f"[{CJK}]")
 _MOST_CACHED = 100_000  # words: some 15 MB a process, however large the corpus
 # Odd constants of SplitMix64 (Steele et al. 2014): they spread the bits of one word over all 64.
 _MULTIPLY = np.uint64(0x9E3779B97F4A7C15)
@@ -37,7 +35,7 @@ def find_words(text: str) -> list[str]:
 
 @cache
 def _word_or_cjk() -> re.Pattern[str]:
-    return re.compile(f"[{_CJK}]|{word_pattern(_OTHER_LETTERS)}")
+    return re.compile(f"[{CJK}]|{word_pattern(OTHER_LETTERS)}")
 
 
 class WordHashes(dict[str, int]):

@@ -49,13 +49,15 @@ def fit_linear(
         train, validation: features (rows, features), dense or sparse.
         train_rows, validation_rows: with their labels.
     """
-    fits = []
+    best: Fit | None = None  # the others are let go: of many labels, each takes as much memory as the features
     with threadpool_limits(1):
         for strength in STRENGTHS:
             predict = _on_one_thread(_fit(task, train, [row["label"] for row in train_rows], strength))
             value = score(task, validation_rows, predict(validation))[task.metric] if validation_rows else 0.0
-            fits.append(Fit(predict, strength, value))
-    return max(fits, key=lambda fit: fit.score)
+            if best is None or value > best.score:
+                best = Fit(predict, strength, value)
+    assert best is not None
+    return best
 
 
 def _on_one_thread(predict: Predictor) -> Predictor:

@@ -19,7 +19,7 @@ from bertline.tasks.schema import TaskInfo
 Row = Mapping[str, Any]
 Rule = Callable[[Row], dict[str, Any]]
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s|\n")
+_SENTENCE_END = re.compile(r"(?<=[.!?।॥؟۔])\s|(?<=[。！？])|\n")
 
 
 def majority_rule(task: TaskInfo, train: Sequence[Row]) -> Rule:

@@ -5,8 +5,8 @@
 
 It reads a text to its end, knows nothing of word order beyond pairs, and needs no pre-training: where it wins, the
 network has not learned what the task is about. Of more than 20,000 training texts, words that stand in one alone are
-left out. For two texts it sees the words of each, those they share, those that one of them has alone, and how much they
-overlap.
+left out, and where words times labels are very many, the rarer words. For two texts it sees the words of each, those
+they share, those that one of them has alone, and how much they overlap.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from bertline.base.words import CJK, OTHER_LETTERS, word_pattern
 from bertline.evaluation.linear import fit_linear
 from bertline.tasks.schema import TaskInfo
 
@@ -22,7 +23,9 @@ Row = Mapping[str, Any]
 Answers = Callable[[Sequence[Row]], list[dict[str, Any]]]
 
 KINDS = ("classification", "pair", "regression")
-_WORD = r"(?u)\w+|[^\w\s]"  # words, and marks, which carry much of a sentence's tone
+# Words, and what stands between them, which carries much of a sentence's tone.
+_WORD = rf"(?u)[{CJK}]|{word_pattern(OTHER_LETTERS)}|[^\w\s]"
+_WEIGHTS = 5_000_000  # of the linear model at most, which takes 200 bytes for each while it is fitted
 _LARGE = 20_000  # training texts beyond which words, and pairs of words, that stand in one alone are left out
 
 
@@ -39,8 +42,13 @@ def tfidf_baseline(task: TaskInfo, train: Sequence[Row], validation: Sequence[Ro
     from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415  (2 s)
 
     texts = [row[column] for row in train for column in ("text", "text_pair") if column in row]
+    outputs = len(task.labels) if len(task.labels) > 2 else 1
     vectorizer = TfidfVectorizer(
-        ngram_range=(1, 2), token_pattern=_WORD, sublinear_tf=True, min_df=2 if len(texts) > _LARGE else 1
+        ngram_range=(1, 2),
+        token_pattern=_WORD,
+        sublinear_tf=True,
+        min_df=2 if len(texts) > _LARGE else 1,
+        max_features=max(_WEIGHTS // outputs // (4 if task.pair else 1), 1),
     )
     vectorizer.fit(texts)
     fit = fit_linear(task, _features(vectorizer, train), train, _features(vectorizer, validation), validation)

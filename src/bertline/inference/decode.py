@@ -231,7 +231,8 @@ class SpanDecoder:
             return best | self._list(answers)
         difference = round(empty - float(scores[0]), _DIGITS) if answers else _NEVER
         chosen = none if difference > self._settings.null_threshold else best
-        ranked = sorted([*answers, none], key=lambda answer: -float(answer["score"]))
+        # The answer itself goes first, which the threshold and not the probability alone decides.
+        ranked = sorted([*answers, none], key=lambda answer: (answer is not chosen, -float(answer["score"])))
         return chosen | {"null_difference": difference, "best_answer": best["answer"]} | self._list(ranked)
 
     def _list(self, answers: Sequence[Prediction]) -> Prediction:

@@ -12,17 +12,26 @@ Other keys are left out: a label that comes along cannot change a prediction.
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from bertline.base.errors import BertlineError
+from bertline.base.words import marked_pattern
 from bertline.tasks.schema import TaskInfo, check_characters
 
 Row = dict[str, Any]
 Input = str | Mapping[str, Any]
 
 _IDEOGRAPH = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_LETTER = rf"[^\W{_IDEOGRAPH}]"
-_WORD = re.compile(rf"{_LETTER}+(?:[^\w\s()\[\]{{}};!?\"]+{_LETTER}+)*|[^\s]")
+# What parts two words even where no space does: brackets, quotes, ends of sentences, dashes longer than a hyphen, and
+# the punctuation of scripts that put no space beside it.
+_BETWEEN = r"()\[\]{};!?\"«»‹›“”„‒–—―…¡¿،؛؟۔।॥" + "\u3000-\u303f\uff00-\uffef・"
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    part = marked_pattern(rf"[^\W{_IDEOGRAPH}]")
+    return re.compile(rf"{part}(?:[^\w\s{_BETWEEN}]+{part})*|\S")
 
 
 def input_columns(kind: str, pair: bool) -> tuple[str, ...]:
@@ -101,10 +110,10 @@ def _words(value: object, where: str, expected: str) -> list[str]:
 def _split(text: str, punctuation_words: bool) -> Row:
     """Words and where they stand, as in the corpora that taggers learn from.
 
-    Punctuation around a word is split off sign by sign, inside a word (0.5, array-like, don't) it stays; an ideograph
-    is a word.
+    Punctuation around a word is split off sign by sign, inside a word (0.5, array-like, don't) it stays, but for what
+    is never part of one; an ideograph is a word.
     """
-    found = [match for match in _WORD.finditer(text) if punctuation_words or _is_word(match.group())]
+    found = [match for match in _word().finditer(text) if punctuation_words or _is_word(match.group())]
     return {"words": [match.group() for match in found], "text": text, "spans": [match.span() for match in found]}
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from bertline.base.errors import BertlineError
+from bertline.base.words import marks_of
 from bertline.tasks.batches import IGNORED, Example, Features, Ints
 from bertline.tasks.schema import TaskInfo
 
@@ -210,7 +211,7 @@ def _span_examples(
     questions = _pieces(tokenizer, (row["question"] for row in rows), min(MAX_QUESTION, (max_length - 3) // 2))
     encodings = _encodings(tokenizer, (row["context"] for row in rows))
     contexts = {
-        text: (list(encoding.ids), np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2))
+        text: (list(encoding.ids), _with_marks(text, np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)))
         for text, encoding in encodings.items()
     }
     examples = []
@@ -234,6 +235,19 @@ def _span_examples(
                 labels = np.array([answer[0] + shift, answer[1] + shift] if answer and inside else [0, 0])
             examples.append(Example(number, joined, second, labels, offsets=spans, counts=counts))
     return examples
+
+
+def _with_marks(text: str, offsets: Ints) -> Ints:
+    """Offsets of tokens, (tokens, 2), with the marks behind a token as part of it: lower-case models see none of them.
+
+    An answer would else be cut inside its last letter, and never be that of the row.
+    """
+    marks = marks_of(text)
+    if not marks:
+        return offsets
+    ends = np.array([marks.get(end, end) for end in offsets[:, 1].tolist()], dtype=np.int64)
+    following = np.append(offsets[1:, 0], len(text))  # a cased model's pieces may begin with a mark
+    return np.stack((offsets[:, 0], np.maximum(offsets[:, 1], np.minimum(ends, following))), axis=1)
 
 
 def token_windows(tokens: int, room: int, overlap: int) -> list[tuple[int, int]]:

@@ -16,6 +16,7 @@ every row, so that what is wrong is said with file, row and fix, before any trai
 """
 
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -277,6 +278,9 @@ def _check_label(value: object, column: str, labels: frozenset[str] | None, wher
     if not value.strip():
         raise BertlineError(f"{column} is empty", where=where, fix="Fill it in, or remove the row")
     check_characters(value, column, where)
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        fix = "Remove it; it may be left of a Windows line end (\\r)"
+        raise BertlineError(f"{column} {value!r} holds a control character", where=where, fix=fix)
     if labels is not None and value not in labels:
         known = ", ".join(sorted(labels)[:20]) or "none"
         fix = f"Use one that occurs in the training rows: {known}"
