@@ -1,4 +1,4 @@
-"""Pre-training on an NVIDIA GPU, checked and timed by one script that needs bertline alone and ends by itself.
+"""Pre-training on an NVIDIA GPU, checked and timed by one script that ends by itself.
 
     PYTHONPATH=src python benchmarks/gpu.py --out DIR                      # nine minutes at most; DIR/gpu.json
     PYTHONPATH=src python benchmarks/gpu.py --out DIR --only machine 'speed large *'    # some of its parts

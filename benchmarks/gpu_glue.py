@@ -3,12 +3,13 @@
     bertline preset use glue-h200; dvc repro encode task@cola task@sst2 …     # anywhere: tokens, vocabulary, task rows
     PYTHONPATH=src python benchmarks/gpu_glue.py --root . --out DIR           # on the GPU; again, to go on
 
-It needs bertline and PyYAML alone: no DVC, no Prefect, no MLflow. The recipe is a preset's; --minutes and --set change
-it. Pre-training goes on from its checkpoint, and a fine-tuning run that has finished is not made again: what a part of
---seconds leaves undone, the next one does. Tasks are fine-tuned side by side, as one alone leaves a GPU idle between
-its kernels; seeds of the pre-trained encoder come first, then those of random weights. DIR/TASK.json holds
-every seed's scores on the test rows (of GLUE, the development set), written after each run; DIR/gpu_glue.json all of
-them and the curve, written after pre-training and at the end of a part.
+It needs bertline's training core (README, GPU) and PyYAML: no DVC, no Prefect, no MLflow. The recipe is a preset's;
+--minutes and --set change it. Pre-training goes on from its checkpoint, and a fine-tuning run that has finished is not
+made again: what a part of --seconds leaves undone, the next one does. Another recipe begins anew. Tasks are fine-tuned
+side by side, as one alone leaves a GPU idle between its kernels; seeds of the pre-trained encoder come first, then
+those of random weights. DIR/TASK.json holds every seed's scores on the test rows (of GLUE, the development set),
+written after each run; DIR/gpu_glue.json all of them and the curve, written after pre-training and at the end of a
+part. The encoder is data/runs/pretrain/RECIPE/model below the root.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,7 +40,7 @@ from bertline.finetuning.material import load_material
 from bertline.finetuning.runs import Runs
 from bertline.model.hf import save_model
 from bertline.pretraining.initial import trained_length
-from bertline.pretraining.trainer import Trainer
+from bertline.pretraining.trainer import Trainer, fingerprint
 from bertline.tasks.schema import TaskInfo, read_rows
 from bertline.tokens.store import TokenStore
 from bertline.tokens.tokenizer import copy_tokenizer, read_vocab
@@ -49,6 +50,7 @@ PRESET = Path(__file__).parents[1] / "pipelines" / "presets" / "glue-h200.yaml"
 STARTS = ("pretrained", "from_random")
 PARTS = {"second_phase": SecondPhase, "tune": Tune}  # options that are groups of options
 Section = TypeVar("Section", Pretrain, Finetune, GatePretrain)
+MODEL, RESULT = "model", "result.json"  # in the directory of a pre-training
 GLUE = ("cola", "sst2", "mrpc", "stsb", "rte", "wnli")
 
 
@@ -82,13 +84,14 @@ def work(options: argparse.Namespace, ends: float) -> int:
         gate = section(GatePretrain, sections, "gate_pretrain")
         pretrain(Artifacts(options.root), config, gate.min_gain_over_unigram)
         return 0
+    run = run_of(Artifacts(options.root), config)
     if options.only:
-        finetune_task(Artifacts(options.root), options.out, options.only, tasks[options.only])
+        finetune_task(Artifacts(options.root), run, options.out, options.only, tasks[options.only])
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
-    codes = in_parts(options, sections, ends)
-    write_summary(options, sections)
-    return max(codes)
+    codes = in_parts(options, sections, run, ends)
+    write_summary(options, sections, run)
+    return int(any(codes))  # those of signals are negative
 
 
 def recipe(options: argparse.Namespace) -> tuple[dict[str, Any], Pretrain, dict[str, Finetune]]:
@@ -150,15 +153,25 @@ def tasks_of(options: argparse.Namespace, sections: Mapping[str, Any]) -> list[s
     return [task for task in wanted if (Artifacts(options.root).task(task) / "task.json").is_file()]
 
 
-def in_parts(options: argparse.Namespace, sections: Mapping[str, Any], ends: float) -> list[int]:
+def in_parts(options: argparse.Namespace, sections: Mapping[str, Any], run: Path, ends: float) -> list[int]:
     """Pre-train unless that is done, then fine-tune all tasks side by side; exit codes, without those stopped."""
-    codes = [0]
-    if not Artifacts(options.root).pretrained.is_dir():
-        codes += wait([start("pretrain")], ends)
-        write_summary(options, sections)
-    if Artifacts(options.root).pretrained.is_dir():
-        codes += wait([start(task) for task in tasks_of(options, sections)], ends)
+    codes = []
+    if not (run / MODEL).is_dir():
+        codes += wait({"pretrain": start("pretrain")}, ends)
+        write_summary(options, sections, run)
+    if (run / MODEL).is_dir():
+        codes += wait({task: start(task) for task in tasks_of(options, sections)}, ends)
     return codes
+
+
+def run_of(artifacts: Artifacts, config: Pretrain) -> Path:
+    """Where the pre-training of this recipe and text has its checkpoints, its result and its model."""
+    return artifacts.runs / "pretrain" / fingerprint(config, *stores(artifacts))
+
+
+def stores(artifacts: Artifacts) -> tuple[TokenStore, TokenStore]:
+    """The tokens to train on, and the held-out ones."""
+    return TokenStore.open(artifacts.tokens("train")), TokenStore.open(artifacts.tokens("validation"))
 
 
 def start(what: str) -> "subprocess.Popen[bytes]":
@@ -166,24 +179,28 @@ def start(what: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, *sys.argv, "--only", what])
 
 
-def wait(processes: "Iterable[subprocess.Popen[bytes]]", ends: float) -> list[int]:
+def wait(processes: "Mapping[str, subprocess.Popen[bytes]]", ends: float) -> list[int]:
     """Let processes end, or stop them in time; the exit codes of those that ended of themselves."""
     codes = []
-    for process in list(processes):
+    for name, process in processes.items():
         try:
             codes.append(process.wait(max(ends - time.monotonic(), 0.1)))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGTERM)  # pre-training then writes a checkpoint; a finished run is kept anyway
             process.wait()
+        else:
+            if codes[-1] < 0:  # by the system, for memory; of its own faults it has told itself
+                print(f"gpu_glue: {name} was ended by {signal.Signals(-codes[-1]).name}", file=sys.stderr)
     return codes
 
 
 def pretrain(artifacts: Artifacts, config: Pretrain, least_gain: float) -> None:
     """Pre-train, from the last checkpoint on; write the model as stage pretrain does, and what came out beside it."""
-    train, validation = (TokenStore.open(artifacts.tokens(split)) for split in ("train", "validation"))
-    with Trainer(config, train, validation, read_vocab(artifacts.vocab), artifacts.runs / "pretrain") as trainer:
+    train, validation = stores(artifacts)
+    run = run_of(artifacts, config)
+    with Trainer(config, train, validation, read_vocab(artifacts.vocab), run) as trainer:
         trainer.train()
-        log = list(read_jsonl(artifacts.runs / "pretrain" / "log.jsonl"))
+        log = list(read_jsonl(run / "log.jsonl"))
         result = {
             "metrics": trainer.metrics(),
             "seconds": trainer.history.seconds,
@@ -191,23 +208,23 @@ def pretrain(artifacts: Artifacts, config: Pretrain, least_gain: float) -> None:
             "validation_curve": trainer.history.validation_curve,
             "log": log,
         }
-        write_json(artifacts.runs / "pretrain.json", result)
+        write_json(run / RESULT, result)
         loss, entropy = result["metrics"]["validation"]["mlm_loss"], unigram_entropy(validation)
         if not loss < entropy - least_gain:  # NaN included
             sys.exit(f"pre-training has learned next to nothing: {loss:.2f} nats, the unigrams alone {entropy:.2f}")
-        with atomic_directory(artifacts.pretrained) as temporary:
+        with atomic_directory(run / MODEL) as temporary:
             save_model(trainer.model, temporary)
             copy_tokenizer(artifacts.vocab, temporary, max_length=trained_length(config, Path()))
 
 
-def finetune_task(artifacts: Artifacts, out: Path, task: str, config: Finetune) -> None:
-    """Make the runs of a task, and write the scores of each as it is done."""
+def finetune_task(artifacts: Artifacts, pretrained: Path, out: Path, task: str, config: Finetune) -> None:
+    """Make the runs of a task from the encoder of a run, and write the scores of each as it is done."""
     info, rows = TaskInfo.read(artifacts.task(task)), read_rows(artifacts.task(task), "test")
     scores: dict[str, dict[str, Any]] = {start: {} for start in STARTS}
     written, kept = out / f"{task}.json", set((artifacts.runs / "finetune" / task).glob("*"))
     before = json.loads(written.read_text(encoding="utf-8")) if written.is_file() else {}
     with Runs(artifacts.runs / "finetune" / task) as runs:
-        material = load_material(artifacts.task(task), artifacts.pretrained, config)
+        material = load_material(artifacts.task(task), pretrained / MODEL, config)
         for name in STARTS:
             encoder = material.encoder if name == "pretrained" else None
             for seed in range(config.seed, config.seed + config.seeds):
@@ -218,13 +235,13 @@ def finetune_task(artifacts: Artifacts, out: Path, task: str, config: Finetune) 
                 if run.directory in kept:  # by an earlier part, which knows how long it took
                     seconds = before.get(name, {}).get(str(seed), {}).get("seconds")
                 scores[name][str(seed)] = {**found, "seconds": seconds}
-                write_json(written, {"metric": info.metric, "rows": len(rows), **scores})
+                write_json(written, {"encoder": pretrained.name, "metric": info.metric, "rows": len(rows), **scores})
 
 
-def write_summary(options: argparse.Namespace, sections: Mapping[str, Any]) -> None:
+def write_summary(options: argparse.Namespace, sections: Mapping[str, Any], run: Path) -> None:
     """DIR/gpu_glue.json, and a table for people."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    recorded = Artifacts(options.root).runs / "pretrain.json"
+    recorded = run / RESULT
     found: dict[str, Any] = {"device": device, "cores": len(os.sched_getaffinity(0))}
     found |= {"python": platform.python_version(), "torch": torch.__version__}
     found |= {"recipe": {name: sections[name] for name in ("pretrain", "finetune")}}
@@ -232,9 +249,10 @@ def write_summary(options: argparse.Namespace, sections: Mapping[str, Any]) -> N
     tasks, lines = {}, [f"{'task':12} {'metric':20} {'from':12} median (least to most, seeds)"]
     for task in tasks_of(options, sections):
         path = options.out / f"{task}.json"
-        if not path.is_file():
+        scored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if not scored or scored["encoder"] != run.name:  # of an earlier encoder
             continue
-        tasks[task] = json.loads(path.read_text(encoding="utf-8"))
+        tasks[task] = scored
         metric = tasks[task]["metric"]
         for name in STARTS:
             values = [seed[metric] for seed in tasks[task][name].values()]

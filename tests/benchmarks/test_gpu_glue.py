@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,17 @@ def test_what_a_part_leaves_undone_the_next_one_does_and_the_one_after_has_nothi
     assert seconds == {task: scores["pretrained"]["0"]["seconds"] for task, scores in again.items()}
     assert runs == {path: path.stat().st_mtime_ns for path in runs}
 
+    assert part(root, 300, "--set", "pretrain.budget=60", "--tasks", "docs_topic").returncode == 0
+    other = summary(root)
+    assert other["pretrain"]["metrics"]["steps"] == 60, "another recipe begins anew"
+    assert other["tasks"].keys() == {"docs_topic"}, "what an earlier encoder scored is no part of it"
+
+
+def test_a_process_that_the_system_ended_fails_the_part(capfd: pytest.CaptureFixture[str]) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+    assert gpu_glue.wait({"cola": killed}, time.monotonic() + 60) == [-9]
+    assert "cola was ended by SIGKILL" in capfd.readouterr().err
+
 
 @pytest.mark.slow
 def test_an_encoder_that_learned_next_to_nothing_ends_the_script(root: Path, tmp_path: Path) -> None:
@@ -116,4 +128,4 @@ def test_an_encoder_that_learned_next_to_nothing_ends_the_script(root: Path, tmp
     ended = part(root, 300, "--preset", str(strict), "--set", "pretrain.budget=5")
     assert ended.returncode == 1
     assert "pre-training has learned next to nothing" in ended.stderr
-    assert not (root / "data" / "models" / "pretrained").exists()
+    assert not list(root.rglob("model"))

@@ -172,6 +172,16 @@ def test_words_of_more_pieces_than_there_is_room_for_are_passed_over(tmp_path: P
         assert not inside[places[begins]].any() and not inside[places[ends] + 1].any()
 
 
+@pytest.mark.parametrize("inside", [0.5, 0.9])
+def test_both_segments_have_tokens_however_many_pieces_a_word_has(tmp_path: Path, inside: float) -> None:
+    random = np.random.default_rng(0)
+    lengths = [random.integers(5, 250, size=random.integers(4, 12)).tolist() for _ in range(40)]
+    source = source_of(place_store(tmp_path, lengths, inside=inside), replace(CONFIG, sequence_length=16))
+    for step in range(40):
+        batch = source.batch(step)
+        assert all(len(segment) for row in range(len(batch.ids)) for segment in segments_of(batch, row))
+
+
 def test_a_short_sequence_grows_until_the_words_about_it_fit(tmp_path: Path) -> None:
     documents = [[list(range(SPECIALS + 24 * number, SPECIALS + 24 * number + 12))] * 9 for number in range(4)]
     words = [f"{'##' if place % 12 else ''}w{place}" for place in range(24 * 4)]  # of twelve pieces each

@@ -55,6 +55,15 @@ def test_the_step_that_failed_is_found_again_to_the_bit(stores: Path, tmp_path: 
     assert all(torch.equal(value, weights[name]) for name, value in again.model.state_dict().items())
 
 
+def test_the_one_parameter_whose_gradient_is_not_a_number_is_named_alone(stores: Path, tmp_path: Path) -> None:
+    trainer = open_run(stores, tmp_path, RECIPE)
+    name = "bert.layers.0.attention.qkv.weight"
+    trainer.model.get_parameter(name).register_hook(
+        lambda gradient: gradient.index_fill(0, torch.tensor([3]), torch.nan)
+    )
+    assert replay(trainer, 0).not_finite == (name,)
+
+
 def test_its_figures_are_those_of_the_run(stores: Path, tmp_path: Path) -> None:
     with open_run(stores, tmp_path, RECIPE) as trainer:
         trainer.train()

@@ -172,6 +172,22 @@ def test_the_average_ends_with_the_weights_of_the_last_step(stores: Path, tmp_pa
     assert trainer.learner.average.count == 3  # of steps 15, 20 and 24
 
 
+def test_the_average_of_a_run_in_minutes_has_the_weights_of_the_last_step_too(stores: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, budget=0.02, budget_unit="minutes", embedding_init="normal", evaluation_batches=1)
+    with open_run(stores, tmp_path, replace(config, average_share=0.5, average_every=1_000_000)) as trainer:
+        trainer.train()
+    assert trainer.learner.average.count == 1
+
+
+def test_checkpoints_of_another_recipe_are_refused(stores: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit), open_run(stores, tmp_path, kind=struck_at(6, signal.SIGTERM)) as trainer:
+        trainer.train()
+    with pytest.raises(BertlineError, match=r"its checkpoints are of another recipe\. Name another directory"):
+        open_run(stores, tmp_path, replace(CONFIG, learning_rate=CONFIG.learning_rate / 2)).__enter__()
+    with open_run(stores, tmp_path, replace(CONFIG, checkpoint_every=CONFIG.checkpoint_every + 1)) as trainer:
+        assert trainer.history.step == 6, "how often they are written makes no other recipe"
+
+
 def test_no_weights_of_before_longer_sequences_are_averaged_with_later_ones(stores: Path, tmp_path: Path) -> None:
     phase = SecondPhase(share=0.25, sequence_length=32, batch_size=4)
     config = replace(CONFIG, average_share=0.5, average_every=5, second_phase=phase, embedding_init="normal")

@@ -226,6 +226,64 @@ def test_sigterm_to_the_launcher_ends_its_processes_with_a_checkpoint(artifacts:
 
 
 @pytest.mark.slow
+def test_sigterm_to_every_process_of_a_job_loses_no_checkpoint(artifacts: Artifacts) -> None:
+    process = start(artifacts, processes=2, **ENDLESS)  # as systemd and Slurm signal it
+    _wait_for_a_log(artifacts)
+    for one in (process.pid, *_children(process.pid)):
+        os.kill(one, signal.SIGTERM)
+    said, _ = process.communicate(timeout=25)
+    assert process.returncode == 143, said
+    assert list(artifacts.runs.glob("pretrain/*/step-*/manifest.json"))
+
+
+@pytest.mark.slow
+def test_a_checkpoint_after_sigterm_may_take_longer_than_torch_would_wait(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = _with_a_main_process_that(artifacts, monkeypatch, _SAVES_SLOWLY, **ENDLESS)
+    _wait_for_a_log(artifacts)
+    process.terminate()
+    said, _ = process.communicate(timeout=70)
+    assert process.returncode == 143 and "error" not in said, said
+    assert list(artifacts.runs.glob("pretrain/*/step-*/manifest.json"))
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_at_the_end_is_told_once(artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = _with_a_main_process_that(artifacts, monkeypatch, _FINDS_THE_DISK_FULL)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.count("error: ") == 1 and "model.safetensors: No space left on device" in said, said
+
+
+_SAVES_SLOWLY = """
+import time
+from bertline.training import checkpoint
+save = checkpoint.save
+checkpoint.save = lambda *given: (time.sleep(35), save(*given))
+"""
+_FINDS_THE_DISK_FULL = """
+import errno
+import bertline.model.hf
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device", "model.safetensors")
+bertline.model.hf.save_file = full
+"""
+
+
+def _with_a_main_process_that(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch, does: str, **options: Any
+) -> subprocess.Popen[str]:
+    """The stage in two processes, the main one changed by some lines of Python before it begins."""
+    site = artifacts.root / "site"
+    site.mkdir()
+    lines = "".join(f"    {line}\n" for line in does.splitlines())
+    (site / "sitecustomize.py").write_text(f"import os\nif os.environ.get('RANK') == '0':\n{lines}")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")])))
+    return start(artifacts, processes=2, **options)
+
+
+@pytest.mark.slow
 def test_when_the_launcher_is_killed_nobody_holds_the_run(artifacts: Artifacts) -> None:
     process = start(artifacts, processes=2, **ENDLESS)
     _wait_for_a_log(artifacts)

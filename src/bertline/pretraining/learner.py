@@ -116,8 +116,11 @@ class Learner:
         self.optimizer.zero_grad()
         self._laid_out = True
 
-    def gradients(self, parts: Sequence[Batch], step: int) -> tuple[Tensor, Tensor]:
-        """The gradients of a step, clipped, into the parameters; its sums and the norm before clipping."""
+    def gradients(self, parts: Sequence[Batch], step: int, *, clip: bool = True) -> tuple[Tensor, Tensor]:
+        """The gradients of a step, clipped, into the parameters; its sums and the norm before clipping.
+
+        Clipped, all are NaN where one is: who asks which one it is, asks for them as they are.
+        """
         self.network.train()
         torch.manual_seed(seed_of(self.config.seed, DROPOUT, step * self.world.size + self.world.rank))
         asked = torch.stack([part.weights.sum() for part in parts]).sum()
@@ -132,8 +135,10 @@ class Learner:
                 # Times the processes: their gradients are averaged, and are to be added.
                 torch.autograd.backward(loss * self.world.size)
             total = total + found.detach()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
-        return self.world.sum(total), norm
+        if clip:
+            return self.world.sum(total), torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        found_ones = (weights.grad for weights in self.model.parameters())
+        return self.world.sum(total), torch.nn.utils.get_total_norm([one for one in found_ones if one is not None])
 
     @torch.no_grad()
     def lengthen(self, known: int) -> None:

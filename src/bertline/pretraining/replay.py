@@ -64,7 +64,7 @@ def replay(trainer: Trainer, step: int) -> Replayed:
         while trainer.history.step < step:
             trainer.advance(next(batches), rate())
         parts = next(batches)
-    sums, norm = trainer.learner.gradients(parts, step)
+    sums, norm = trainer.learner.gradients(parts, step, clip=False)
     batch = trainer.source.batch(step)
     mlm, _, predictions, nsp, _, sequences = sums.tolist()
     gradients = ((name, parameter.grad) for name, parameter in trainer.model.named_parameters())

@@ -99,10 +99,12 @@ class Text:
         start, end = self.sentences[sentence], self.sentences[sentence + 1]
         units = -(-(end - start) // self.longest_unit)
         unit = (position - start) * units // (end - start)
-        cuts = [self._cut(start, end, units, unit + step) for step in (0, 1, 2)]
-        # Moving a cut back to the start of a word can move it past the position.
-        passed = cuts[1] <= position
-        return np.where(passed, cuts[1], cuts[0]), np.where(passed, cuts[2], cuts[1])
+        low, high = (self._cut(start, end, units, unit + step) for step in (0, 1))
+        # Moving cuts back to the start of a word can move them past the position, and several to one place.
+        while (passed := high <= position).any():
+            unit = unit + passed
+            low, high = np.where(passed, high, low), self._cut(start, end, units, unit + 1)
+        return low, high
 
     def floor(self, position: Places) -> Places:
         """The largest unit boundary at or before each position."""

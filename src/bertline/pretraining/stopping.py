@@ -12,10 +12,15 @@ class StopRequest:
     """While it is entered, the first SIGTERM or SIGINT is only noted; the second acts as it did before.
 
     Outside the main thread, where Python sets no handlers, nothing is ever noted.
+
+    Args:
+        patient: note all of them. One of several processes gets a SIGTERM twice where a job is signalled as a whole (by
+            systemd or Slurm): its own, and its launcher's. Whoever cannot wait kills the launcher.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = False) -> None:
         self.signal = 0
+        self._patient = patient
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -25,7 +30,8 @@ class StopRequest:
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self.signal = number
-        self._restore()
+        if not self._patient:
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

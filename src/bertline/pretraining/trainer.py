@@ -69,7 +69,7 @@ class Trainer:
 
     Raises:
         BertlineError: too little text; no such device; no such model to go on from; on entering, another run holds the
-            directory.
+            directory, or its checkpoints are of another recipe.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Trainer:
         world: World = _ALONE,
     ) -> None:
         self.config, self.directory, self.store, self.world = config, directory, train, world
+        self.recipe = fingerprint(config, train, validation, root)
         self.device = prepare(config.device, config.threads)
         self.pieces = Pieces.of(vocabulary)
         self.plan = Plan.of(config)
@@ -98,7 +99,7 @@ class Trainer:
         self.model, self.optimizer = self.learner.model, self.learner.optimizer
         self.history = History()
         self.on_training_text: Measured | None = None
-        self._stop = StopRequest()
+        self._stop = StopRequest(patient=world.size > 1)
         self._agreed = 0
         self._clock_start = 0.0  # when the run would have begun, had it been made in one sitting
         self._saved_step = -1
@@ -138,6 +139,9 @@ class Trainer:
 
     def _restore(self, found: checkpoint.Checkpoint | None) -> None:
         """Go on from the checkpoint that the main process has found."""
+        if found and found.state.pop("recipe", self.recipe) != self.recipe:
+            fix = "Name another directory, or remove that one"
+            raise BertlineError("its checkpoints are of another recipe", where=str(self.directory), fix=fix)
         groups = found.tensors if found else {}
         names = self.world.share(sorted(groups), self.device)
         self.learner.restore({name: self.world.share_tensors(groups.get(name, {}), self.device) for name in names})
@@ -211,6 +215,7 @@ class Trainer:
             flops=stage.batch_size * flops,
         )
         self._agree(time.perf_counter() - self._clock_start)
+        self._average()
         if self.history.step % self.config.log_every == 0 or self.done() >= 1.0:
             tokens = self.plan.tokens(self.history.step)
             row = self.history.close_window(tokens=tokens, learning_rate=rate, pairs=self.source.pairs)
@@ -224,8 +229,11 @@ class Trainer:
         self.history.add(self.train_step(parts, learning_rate))
         if known := self.plan.lengthened(self.history.step):
             self.learner.lengthen(known)
-        averaging = self.config.average_share and self.done() > 1 - self.config.average_share
-        if averaging and (self.history.step % self.config.average_every == 0 or self.done() >= 1.0):
+
+    def _average(self) -> None:
+        """Add the weights to the average, in its share of the budget: every so often, and those of the last step."""
+        begun = self.config.average_share and self.done() > 1 - self.config.average_share
+        if begun and (self.history.step % self.config.average_every == 0 or self.done() >= 1.0):
             self.learner.average.add(self.model)
 
     def train_step(self, parts: Sequence[Batch], learning_rate: float) -> list[float]:
@@ -296,7 +304,8 @@ class Trainer:
             BertlineError: the disk is full; earlier checkpoints are intact.
         """
         if self._saved_step != self.history.step and self.world.main:
-            checkpoint.save(self.directory, self.history.step, self.learner.tensors(), self.history.to_json())
+            state = self.history.to_json() | {"recipe": self.recipe}
+            checkpoint.save(self.directory, self.history.step, self.learner.tensors(), state)
         self._saved_step = self.history.step
 
     def discard_checkpoints(self) -> None:

@@ -29,6 +29,7 @@ from bertline.base.errors import BertlineError
 from bertline.training.device import find_device
 
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
+_SHUTDOWN_SECONDS = 600  # for a step and a checkpoint of gigabytes after a signal; torch would kill after 30
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,28 @@ class World:
         except RuntimeError as error:
             if not _peer_has_gone(error):
                 raise
-            if not self.main:
-                raise SystemExit(1) from None
-            fix = "Look for its own message, or for one of the system's; then run again: it goes on from its checkpoint"
-            raise BertlineError(
-                "another process of the run has ended", where=f"process 0 of {self.size}", fix=fix
-            ) from None
+            raise self._alone() from None
         if not self.main:
             raise SystemExit(0)
+
+    def _alone(self) -> BaseException:
+        """How a process ends whose peer has gone: the main one says so, which the others leave to it."""
+        if not self.main:
+            return SystemExit(1)
+        fix = "Look for its own message, or for one of the system's; then run again: it goes on from its checkpoint"
+        return BertlineError("another process of the run has ended", where=f"process 0 of {self.size}", fix=fix)
+
+    def part(self) -> None:
+        """Leave the group together: one whose peer had gone could hang when its interpreter ended (PyTorch 2.13).
+
+        Raises:
+            SystemExit, BertlineError: one has gone already.
+        """
+        gc.collect()  # what still speaks through the group
+        try:
+            dist.barrier()
+        except RuntimeError as error:
+            raise (self._alone() if _peer_has_gone(error) else error) from None
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor over all processes; in one process, the tensor itself."""
@@ -142,19 +157,13 @@ def join(device: str) -> Iterator[World]:
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
         yield world
-        _part()
+        world.part()
     except SystemExit as ended:
         if ended.code != 1:  # all end alike: done, or stopped by a signal; a failure may be of this one alone
-            _part()
+            world.part()
         raise
     finally:
         dist.destroy_process_group()
-
-
-def _part() -> None:
-    """Leave the group together: a process whose peer had gone could hang when its interpreter ended (PyTorch 2.13)."""
-    gc.collect()  # what still speaks through the group
-    dist.barrier()
 
 
 def _end_with_parent() -> None:
@@ -198,6 +207,7 @@ def launch(processes: int, module: str, *arguments: str) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # noqa: PLC0415
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # noqa: PLC0415
 
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_SHUTDOWN_SECONDS))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes speak for themselves
     config = LaunchConfig(
         run_id="bertline",  # torch warns where there is none
