@@ -16,7 +16,6 @@ from bertline.base.config import Kind, Task, TaskData
 from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
 from bertline.tasks.catalog import build_task
-from bertline.tasks.conll import to_bio2
 from bertline.tasks.docs import normalised
 from bertline.tasks.schema import SPLITS, TaskInfo, read_rows
 from tasks.published_files import no_fetch
@@ -167,19 +166,6 @@ def test_conll_columns_become_bio2(artifacts: Artifacts) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("tags", "expected"),
-    [
-        ("B-A E-A O S-B B-A I-A E-A", "B-A I-A O B-B B-A I-A I-A"),
-        ("B-A L-A O U-B U-B", "B-A I-A O B-B B-B"),
-        ("E-A O", "B-A O"),
-        ("NN S-BAR VB", "NN S-BAR VB"),
-    ],
-)
-def test_bioes_and_bilou_become_bio2_and_other_tags_stay(tags: str, expected: str) -> None:
-    assert to_bio2(tags.split()) == expected.split()
-
-
 def test_columns_of_a_conll_file_are_chosen_by_number(artifacts: Artifacts) -> None:
     put(artifacts, "a.conll", "# sent_id = 1\n1 Ada NNP I-PER\n2 sang VBD O\n\n1 # # O\n")
     files = {"validation": "data/sources/a.conll", "test": "data/sources/a.conll"}
@@ -269,11 +255,6 @@ def test_rows_may_come_from_an_address_and_are_fetched_once(artifacts: Artifacts
         info = build_task("mine", task, artifacts, fetch)
         assert sum(info.rows.values()) == 200
     assert asked == ["hf://datasets/someone/something/rows.csv"]
-
-
-def test_bio2_stays_and_iob1_becomes_bio2() -> None:
-    assert to_bio2(["O", "B-A", "I-A", "I-A", "B-A"]) == ["O", "B-A", "I-A", "I-A", "B-A"]
-    assert to_bio2(["I-A", "I-A", "I-B", "O", "I-B"]) == ["B-A", "I-A", "B-B", "O", "B-B"]
 
 
 def squad(**question: Any) -> str:
