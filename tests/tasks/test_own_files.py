@@ -429,6 +429,15 @@ BAD = [
     ("classification", "a.jsonl", "{\n", "line 1: not valid JSON"),
     ("classification", "a.jsonl", "[\n{}]\n", "(char 2)). Write one whole JSON object a line."),
     ("classification", "a.csv", "text;label\nx;1\n", "a.csv, line 1: the one heading 'text;label' has ';' where ','"),
+    (
+        "classification",
+        "a.csv",
+        '"text";"label"\n"x";"1"\n',
+        """a.csv, line 1: the one heading '"text";"label"' has ';' where ',' is read. Write it with commas (.csv)""",
+    ),
+    ("classification", "a.csv", '\n"a,b"\t"label"\n"x"\t"1"\n', "a.csv, line 2: the one heading"),
+    ("classification", "a.csv", 'text,label\n"x";"1"\n', "a.csv, line 2: malformed row"),
+    ("classification", "a.csv", '"text,"label;"\nx,1\n', "a.csv, line 1: malformed row"),
     ("classification", "a.csv", "text\tlabel\nx\t1\n", "a.csv, line 1: the one heading 'text\\tlabel' has '\\t'"),
     (
         "classification",
