@@ -1,6 +1,7 @@
 """Builder "files": the user's own rows in five formats, and one clear line for whatever is wrong with them."""
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -111,6 +112,25 @@ def test_a_small_cap_loses_no_label(artifacts: Artifacts) -> None:
     train = build(artifacts, "classification", "a.csv", max_train_rows=5, **files)["train"]
     assert len(train) == 5
     assert {row["label"] for row in train} == {"rare", "common"}
+
+
+@pytest.mark.parametrize("others", [range(30), (3, 7)])
+def test_a_cap_below_the_labels_of_other_rows_names_the_least_that_has_them(
+    artifacts: Artifacts, others: Sequence[int]
+) -> None:
+    rows = "".join(f"text {n},lab{n % 30}\n" for n in range(90))
+    put(artifacts, "other.csv", "text,label\n" + "".join(f"other {n},lab{n}\n" for n in others))
+    files = {"validation": "data/sources/other.csv", "test": "data/sources/other.csv"}
+    said = failing(artifacts, "classification", "a.csv", "text,label\n" + rows, max_train_rows=1, **files)
+    assert said.startswith(
+        f"{artifacts.params}, key tasks.mine.data.max_train_rows: the training rows that stay lack label "
+    )
+    assert "which validation or test rows have. Raise max_train_rows to at least " in said
+    least = int(said.removesuffix(".").rpartition(" ")[2])
+    assert least == 30 if len(others) == 30 else 2 <= least < 30
+    below = failing(artifacts, "classification", "a.csv", "text,label\n" + rows, max_train_rows=least - 1, **files)
+    assert below.endswith(f"Raise max_train_rows to at least {least}.")
+    assert len(build(artifacts, "classification", "a.csv", max_train_rows=least, **files)["train"]) == least
 
 
 def test_columns_are_called_as_the_user_calls_them_and_quotes_are_read(artifacts: Artifacts) -> None:
