@@ -313,9 +313,23 @@ def test_squad_and_hugging_face_answers_are_read(artifacts: Artifacts, name: str
 
 @pytest.mark.parametrize("answers", [[], [{"text": "Ada", "answer_start": 7}]])
 def test_a_question_of_squad_2_may_have_no_answer(artifacts: Artifacts, answers: list[dict[str, Any]]) -> None:
-    put(artifacts, "a.json", squad(is_impossible=True, answers=answers))
-    files = {"validation": "data/sources/a.json", "test": "data/sources/a.json"}
-    assert build(artifacts, "span", "a.json", **files)["train"][0]["answers"] == []
+    articles = json.loads(squad(is_impossible=True, answers=answers))["data"] + json.loads(squad(id="q2"))["data"]
+    put(artifacts, "a.json", json.dumps({"data": articles}))
+    put(artifacts, "b.json", squad(is_impossible=True, answers=answers))
+    files = {"validation": "data/sources/b.json", "test": "data/sources/b.json"}
+    rows = build(artifacts, "span", "a.json", **files)
+    assert [bool(row["answers"]) for row in rows["train"]] == [False, True]
+    assert [row["answers"] for split in ("validation", "test") for row in rows[split]] == [[], []]
+
+
+def test_training_questions_of_which_none_has_an_answer_are_refused(artifacts: Artifacts) -> None:
+    put(artifacts, "b.json", squad())
+    files = {"validation": "data/sources/b.json", "test": "data/sources/b.json"}
+    lines = [{"question": "Who?", "context": f"It was Ada {n}.", "answers": []} for n in range(3)]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    said = failing(artifacts, "span", "a.jsonl", text, **files)
+    assert said.startswith("data/sources/a.jsonl, line 1: none of the 3 training questions has an answer")
+    assert said.endswith("Add questions with an answer: there is nothing to learn from these.")
 
 
 def test_a_missing_file_is_named(artifacts: Artifacts) -> None:
