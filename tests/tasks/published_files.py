@@ -25,7 +25,10 @@ TRAIN, DEV, TEST = 40, 6, 5
 
 
 def write_mirror(mirror: Path) -> None:
-    """Write every benchmark: TRAIN, DEV and TEST rows (CoNLL, IMDB and ChnSentiCorp: TEST rows with labels)."""
+    """Write every benchmark: TRAIN, DEV and TEST rows (CoNLL, IMDB and ChnSentiCorp: TEST rows with labels).
+
+    QQP has one training row more, of which the second question is empty, as in two of the official file.
+    """
     _write_single_sentences(mirror)
     _write_pairs(mirror)
     _write_mrpc(mirror)
@@ -45,6 +48,7 @@ def use_small_files(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             for role, file in benchmark.files.items()
         }
         counts = {split: expected.get(split, TEST) for split in benchmark.rows}
+        counts["train"] += name == "qqp"
         small = replace(benchmark, rows=counts, files=files)
         monkeypatch.setitem(BENCHMARKS, name, small)  # type: ignore[arg-type]
         if name in glue.GLUE:
@@ -104,10 +108,12 @@ _SIZES = {"train": TRAIN, "dev": DEV}
 
 
 def _write_pairs(mirror: Path) -> None:
-    def pairs(folder: str, heading: str, row: Any, test_heading: str = "index sentence1 sentence2") -> None:
-        members = {
-            f"{folder}/{name}.tsv": table(heading, [row(name, n) for n in range(size)]) for name, size in _SIZES.items()
-        }
+    def pairs(
+        folder: str, heading: str, row: Any, test_heading: str = "index sentence1 sentence2", more: Sequence[Any] = ()
+    ) -> None:
+        tables = {name: [row(name, n) for n in range(size)] for name, size in _SIZES.items()}
+        tables["train"] += more
+        members = {f"{folder}/{name}.tsv": table(heading, rows) for name, rows in tables.items()}
         test = [(n, f"first {n}", f"second {n}") for n in range(TEST)]
         members[f"{folder}/test.tsv"] = table(test_heading, test)
         put(mirror, f"{GLUE}/{_ZIPS.get(folder, folder)}.zip", zipped(members))
@@ -119,7 +125,13 @@ def _write_pairs(mirror: Path) -> None:
     asked = ("index question sentence label", "index question sentence")
     pairs("QNLI", asked[0], lambda name, n: (n, f"{name} {n}?", f"so {n}", answers[n % 2]), asked[1])
     doubles = "id qid1 qid2 question1 question2 is_duplicate"
-    pairs("QQP-clean", doubles, lambda name, n: (n, n, n, f"{name} {n}?", f"or {n}?", n % 2), "id question1 question2")
+    pairs(
+        "QQP-clean",
+        doubles,
+        lambda name, n: (n, n, n, f"{name} {n}?", f"or {n}?", n % 2),
+        "id question1 question2",
+        [(310137, 1, 2, "How can I create an Android app?", "", 0)],
+    )
     scored = "index genre filename year old_index source1 source2 sentence1 sentence2 score"
     pairs(
         "STS-B",

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,31 @@ def test_what_belongs_together_is_not_cut_apart(tmp_path: Path, name: str, colum
     _, rows = build(tmp_path, name)
     key = (lambda row: int(row["id"].split("-")[1]) // 4) if name == "squad" else (lambda row: row[column])
     assert not {key(row) for row in rows["train"]} & {key(row) for row in rows["validation"]}
+
+
+@pytest.mark.usefixtures("small")
+def test_a_training_row_of_qqp_without_a_second_question_is_left_out_and_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, rows = build(tmp_path, "qqp")
+    identities = {row["id"] for split in ("train", "validation") for row in rows[split]}
+    assert identities == {f"train-{number}" for number in range(TRAIN)}
+    said = capsys.readouterr().err
+    assert said == f"task@qqp: left out, for an empty text: 1 of {TRAIN + 1} training rows\n"
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(("name", "split"), [("RTE", "train"), ("QQP-clean", "dev")])
+def test_an_empty_text_that_is_scored_or_of_another_benchmark_is_refused(
+    tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch, name: str, split: str
+) -> None:
+    with zipfile.ZipFile(published / GLUE / f"{name}.zip") as archive:
+        members = {member: archive.read(member).decode() for member in archive.namelist()}
+    [member] = [member for member in members if member.endswith(f"/{split}.tsv")]
+    members[member] = members[member].replace("\tso 3\t", "\t\t").replace("\tor 3?\t", "\t\t")
+    put(tmp_path / "wrong", f"{GLUE}/{name}.zip", zipped(members))
+    monkeypatch.setenv("BERTLINE_MIRROR", f"{tmp_path / 'wrong'}:{published}")
+    assert "text_pair is empty" in failing(tmp_path, "rte" if name == "RTE" else "qqp")
 
 
 def test_the_cut_is_a_tenth_at_most_a_thousand_and_the_same_in_any_order() -> None:

@@ -1,6 +1,7 @@
 """Builder "files": the user's own rows in five formats, and one clear line for whatever is wrong with them."""
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,6 @@ from bertline.base.config import Kind, Task, TaskData
 from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
 from bertline.tasks.catalog import build_task
-from bertline.tasks.conll import to_bio2
 from bertline.tasks.docs import normalised
 from bertline.tasks.schema import SPLITS, TaskInfo, read_rows
 from tasks.published_files import no_fetch
@@ -114,6 +114,25 @@ def test_a_small_cap_loses_no_label(artifacts: Artifacts) -> None:
     assert {row["label"] for row in train} == {"rare", "common"}
 
 
+@pytest.mark.parametrize("others", [range(30), (3, 7)])
+def test_a_cap_below_the_labels_of_other_rows_names_the_least_that_has_them(
+    artifacts: Artifacts, others: Sequence[int]
+) -> None:
+    rows = "".join(f"text {n},lab{n % 30}\n" for n in range(90))
+    put(artifacts, "other.csv", "text,label\n" + "".join(f"other {n},lab{n}\n" for n in others))
+    files = {"validation": "data/sources/other.csv", "test": "data/sources/other.csv"}
+    said = failing(artifacts, "classification", "a.csv", "text,label\n" + rows, max_train_rows=1, **files)
+    assert said.startswith(
+        f"{artifacts.params}, key tasks.mine.data.max_train_rows: the training rows that stay lack label "
+    )
+    assert "which validation or test rows have. Raise max_train_rows to at least " in said
+    least = int(said.removesuffix(".").rpartition(" ")[2])
+    assert least == 30 if len(others) == 30 else 2 <= least < 30
+    below = failing(artifacts, "classification", "a.csv", "text,label\n" + rows, max_train_rows=least - 1, **files)
+    assert below.endswith(f"Raise max_train_rows to at least {least}.")
+    assert len(build(artifacts, "classification", "a.csv", max_train_rows=least, **files)["train"]) == least
+
+
 def test_columns_are_called_as_the_user_calls_them_and_quotes_are_read(artifacts: Artifacts) -> None:
     put(artifacts, "a.csv", 'stars,review\n1,"bad, ""very"" bad\nindeed"\n5,good\n')
     put(artifacts, "b.csv", "stars,review\n5,fine\n")
@@ -165,19 +184,6 @@ def test_conll_columns_become_bio2(artifacts: Artifacts) -> None:
         {"id": "train-1", "words": ["Ada", "King", "Bob"], "tags": ["B-PER", "I-PER", "B-PER"]},
         {"id": "train-2", "words": ["sang"], "tags": ["O"]},
     ]
-
-
-@pytest.mark.parametrize(
-    ("tags", "expected"),
-    [
-        ("B-A E-A O S-B B-A I-A E-A", "B-A I-A O B-B B-A I-A I-A"),
-        ("B-A L-A O U-B U-B", "B-A I-A O B-B B-B"),
-        ("E-A O", "B-A O"),
-        ("NN S-BAR VB", "NN S-BAR VB"),
-    ],
-)
-def test_bioes_and_bilou_become_bio2_and_other_tags_stay(tags: str, expected: str) -> None:
-    assert to_bio2(tags.split()) == expected.split()
 
 
 def test_columns_of_a_conll_file_are_chosen_by_number(artifacts: Artifacts) -> None:
@@ -271,11 +277,6 @@ def test_rows_may_come_from_an_address_and_are_fetched_once(artifacts: Artifacts
     assert asked == ["hf://datasets/someone/something/rows.csv"]
 
 
-def test_bio2_stays_and_iob1_becomes_bio2() -> None:
-    assert to_bio2(["O", "B-A", "I-A", "I-A", "B-A"]) == ["O", "B-A", "I-A", "I-A", "B-A"]
-    assert to_bio2(["I-A", "I-A", "I-B", "O", "I-B"]) == ["B-A", "I-A", "B-B", "O", "B-B"]
-
-
 def squad(**question: Any) -> str:
     asked = {"id": "q1", "question": "Who?", "answers": [{"text": "Ada", "answer_start": 7}]} | question
     return json.dumps({"data": [{"title": "t", "paragraphs": [{"context": "It was Ada.", "qas": [asked]}]}]})
@@ -312,9 +313,23 @@ def test_squad_and_hugging_face_answers_are_read(artifacts: Artifacts, name: str
 
 @pytest.mark.parametrize("answers", [[], [{"text": "Ada", "answer_start": 7}]])
 def test_a_question_of_squad_2_may_have_no_answer(artifacts: Artifacts, answers: list[dict[str, Any]]) -> None:
-    put(artifacts, "a.json", squad(is_impossible=True, answers=answers))
-    files = {"validation": "data/sources/a.json", "test": "data/sources/a.json"}
-    assert build(artifacts, "span", "a.json", **files)["train"][0]["answers"] == []
+    articles = json.loads(squad(is_impossible=True, answers=answers))["data"] + json.loads(squad(id="q2"))["data"]
+    put(artifacts, "a.json", json.dumps({"data": articles}))
+    put(artifacts, "b.json", squad(is_impossible=True, answers=answers))
+    files = {"validation": "data/sources/b.json", "test": "data/sources/b.json"}
+    rows = build(artifacts, "span", "a.json", **files)
+    assert [bool(row["answers"]) for row in rows["train"]] == [False, True]
+    assert [row["answers"] for split in ("validation", "test") for row in rows[split]] == [[], []]
+
+
+def test_training_questions_of_which_none_has_an_answer_are_refused(artifacts: Artifacts) -> None:
+    put(artifacts, "b.json", squad())
+    files = {"validation": "data/sources/b.json", "test": "data/sources/b.json"}
+    lines = [{"question": "Who?", "context": f"It was Ada {n}.", "answers": []} for n in range(3)]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    said = failing(artifacts, "span", "a.jsonl", text, **files)
+    assert said.startswith("data/sources/a.jsonl, line 1: none of the 3 training questions has an answer")
+    assert said.endswith("Add questions with an answer: there is nothing to learn from these.")
 
 
 def test_a_missing_file_is_named(artifacts: Artifacts) -> None:
@@ -448,6 +463,15 @@ BAD = [
     ("classification", "a.jsonl", "{\n", "line 1: not valid JSON"),
     ("classification", "a.jsonl", "[\n{}]\n", "(char 2)). Write one whole JSON object a line."),
     ("classification", "a.csv", "text;label\nx;1\n", "a.csv, line 1: the one heading 'text;label' has ';' where ','"),
+    (
+        "classification",
+        "a.csv",
+        '"text";"label"\n"x";"1"\n',
+        """a.csv, line 1: the one heading '"text";"label"' has ';' where ',' is read. Write it with commas (.csv)""",
+    ),
+    ("classification", "a.csv", '\n"a,b"\t"label"\n"x"\t"1"\n', "a.csv, line 2: the one heading"),
+    ("classification", "a.csv", 'text,label\n"x";"1"\n', "a.csv, line 2: malformed row"),
+    ("classification", "a.csv", '"text,"label;"\nx,1\n', "a.csv, line 1: malformed row"),
     ("classification", "a.csv", "text\tlabel\nx\t1\n", "a.csv, line 1: the one heading 'text\\tlabel' has '\\t'"),
     (
         "classification",

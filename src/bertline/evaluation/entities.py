@@ -2,7 +2,8 @@
 
 `B-X` begins an entity of type X, `I-X` goes on with it, `O` is outside. An `I-X` that continues nothing (after `O`, or
 after another type) begins an entity, as in the CoNLL-2000 script conlleval.pl, so that no output of a model is
-malformed. Any other tag (part-of-speech tags, say) is an entity of one word: conlleval's option -r.
+malformed. Any other tag (part-of-speech tags, say) is an entity of one word: conlleval's option -r. Tags of entities
+without types (B, I, O) are given one when a task is built (tasks/tag_schemes.py).
 """
 
 from collections.abc import Iterator, Sequence

@@ -9,13 +9,15 @@ official ones where these are not scored (CoNLL-2003, ChnSentiCorp), else a tent
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from bertline.base.errors import BertlineError
+from bertline.base.messages import say
 from bertline.tasks.conll import CONLL
 from bertline.tasks.docs import normalised
 from bertline.tasks.glue import GLUE
 from bertline.tasks.hashing import stable_hash
-from bertline.tasks.published import Benchmark, Downloads
+from bertline.tasks.published import Benchmark, Downloads, Parts
 from bertline.tasks.reviews import REVIEWS
 from bertline.tasks.schema import Row
 from bertline.tasks.squad import SQUAD
@@ -40,6 +42,8 @@ def benchmark_rows(
     files = {role: downloads.path(file, task) for role, file in benchmark.files.items()}
     parts = benchmark.read(files)
     _check_counts(task, benchmark, {**parts.rows, **parts.submission})
+    if parts.drop_empty:
+        parts = _without_empty(task, parts)
     rows = {split: list(some) for split, some in parts.rows.items()}
     if "validation" not in rows:
         groups = parts.groups or [normalised(row["text"]) for row in rows["train"]]
@@ -62,6 +66,16 @@ def _check_counts(task: str, benchmark: Benchmark, found: Mapping[str, Sequence[
             what = f"{len(found[split]):,} rows ({split}), where {count:,} were published"
             fix = "They are of another version: remove its files from data/downloads, and correct the mirror"
             raise BertlineError(what, where=f"task {task}, {benchmark.title}", fix=fix)
+
+
+def _without_empty(task: str, parts: Parts) -> Parts:
+    """Without the training rows that have an empty text, which are told of; scored rows are as they were published."""
+    train = parts.rows["train"]
+    kept = [place for place, row in enumerate(train) if row["text"] and row.get("text_pair") != ""]
+    if len(kept) < len(train):
+        say(f"task@{task}: left out, for an empty text: {len(train) - len(kept):,} of {len(train):,} training rows")
+    rows = {**parts.rows, "train": [train[place] for place in kept]}
+    return replace(parts, rows=rows, groups=[parts.groups[place] for place in kept] if parts.groups else ())
 
 
 def cut_validation(rows: Sequence[Row], groups: Sequence[str]) -> tuple[list[Row], list[Row]]:

@@ -53,7 +53,7 @@ def build_task(name: str, task: Task, artifacts: Artifacts, fetch: Fetch) -> Tas
     built = _build(name, task, artifacts, fetch)
     rows = built.rows
     if task.data.max_train_rows:
-        rows = {**rows, "train": cap_rows(rows["train"], task.data.max_train_rows, task.kind)}
+        rows = _capped(name, task, rows, artifacts)
     _check_enough(name, task, rows, artifacts)
     info = TaskInfo.of(name, task.kind, rows, built.source, metrics=built.metrics, positive=built.positive)
     write_task(artifacts.task(name), info, rows, built.submission)
@@ -83,11 +83,41 @@ def _build(name: str, task: Task, artifacts: Artifacts, fetch: Fetch) -> _Built:
     return _Built({str(split): rows for split, rows in parts.items()}, f"{builder} of {RAW_FILE}")
 
 
+def _capped(name: str, task: Task, rows: Rows, artifacts: Artifacts) -> Rows:
+    """With `max_train_rows` of the training rows.
+
+    Raises:
+        BertlineError: they lack a label of other rows, which more training rows would have.
+    """
+    train, count = rows["train"], task.data.max_train_rows
+    kept = cap_rows(train, count, task.kind)
+    others = [row for split, some in rows.items() if split != "train" for row in some]
+    lost = (_labels(others, task.kind) & _labels(train, task.kind)) - _labels(kept, task.kind)
+    if not lost:
+        return {**rows, "train": kept}
+    what = f"the training rows that stay lack label {min(lost)!r}, which validation or test rows have"
+    ranked, least = _ranked(train, task.kind), count
+    while lost:
+        lost -= targets(train[ranked[least]], task.kind)
+        least += 1
+    where = f"{artifacts.params}, key tasks.{name}.data.max_train_rows"
+    raise BertlineError(what, where=where, fix=f"Raise max_train_rows to at least {least}")
+
+
+def _labels(rows: Sequence[Row], kind: Kind) -> set[str]:
+    return {label for row in rows for label in targets(row, kind)}
+
+
 def cap_rows(rows: Sequence[Row], count: int, kind: Kind) -> list[Row]:
     """`count` of the rows (or all), chosen by a hash of their ids, in their own order.
 
     Rows that bring a label not met yet go first, so that a small cap loses no class.
     """
+    return [rows[place] for place in sorted(_ranked(rows, kind)[:count])]
+
+
+def _ranked(rows: Sequence[Row], kind: Kind) -> list[int]:
+    """Places of the rows, in the order in which `cap_rows` takes them."""
     ranked = sorted(range(len(rows)), key=lambda place: (stable_hash("cap", rows[place]["id"]), place))
     met: set[str] = set()
     first: list[int] = []
@@ -95,8 +125,7 @@ def cap_rows(rows: Sequence[Row], count: int, kind: Kind) -> list[Row]:
         if not targets(rows[place], kind) <= met:
             met |= targets(rows[place], kind)
             first.append(place)
-    chosen = dict.fromkeys([*first, *ranked])
-    return [rows[place] for place in sorted(list(chosen)[:count])]
+    return list(dict.fromkeys([*first, *ranked]))
 
 
 def _check_enough(name: str, task: Task, rows: Rows, artifacts: Artifacts) -> None:

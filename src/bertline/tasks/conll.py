@@ -1,20 +1,19 @@
-"""Files of columns, a word a line, as in the CoNLL shared tasks; their tag schemes; and CoNLL-2003's named entities."""
+"""Files of columns, a word a line, as in the CoNLL shared tasks; and CoNLL-2003's named entities."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from bertline.base.errors import BertlineError
 from bertline.tasks.published import Benchmark, Parts, PublishedFile
 from bertline.tasks.schema import Row
+from bertline.tasks.tag_schemes import of_entity, to_bio2
 
 Record = tuple[str, dict[str, Any]]
 
 _DATA = "https://raw.githubusercontent.com/synalp/NER/c0ea07c81ec3512b5047dcd804b0ac2b10a3bdfc/corpus/CoNLL-2003"
 _BETWEEN = re.compile(r"[ \t]+")  # other white space may be part of a word
-_ENTITY_TAG = re.compile(r"O|[BIESLU]-.+")
-_SINGLE = {"S": "B", "U": "B", "E": "I", "L": "I"}
 
 
 def conll_records(lines: Iterable[str], shown: str) -> Iterator[Record]:
@@ -34,7 +33,7 @@ def conll_records(lines: Iterable[str], shown: str) -> Iterator[Record]:
             numbered = {str(place): list(column) for place, column in enumerate(zip(*sentence, strict=True), start=1)}
             yield f"{shown}, line {first}", {"words": numbered["1"], "tags": numbered[str(width)], **numbered}
             sentence = []
-        word = len(columns) == (width or 2) and _ENTITY_TAG.fullmatch(columns[-1])  # of a sentence that begins with #
+        word = len(columns) == (width or 2) and of_entity(columns[-1])  # of a sentence that begins with #
         if ends or (line.startswith("# ") and not sentence and not word):
             continue
         where = f"{shown}, line {number}"
@@ -46,20 +45,6 @@ def conll_records(lines: Iterable[str], shown: str) -> Iterator[Record]:
             raise BertlineError(what, where=where, fix="Give every line the same columns, the tag last")
         first, width = first if sentence else number, len(columns)
         sentence.append(columns)
-
-
-def to_bio2(tags: Sequence[str]) -> list[str]:
-    """Tags in BIO2 from IOB1 (CoNLL-2003), BIO2, BIOES or BILOU; other tags (parts of speech) stay as they are.
-
-    B-X begins an entity, I-X goes on with it. In IOB1 an entity begins with I-X unless it follows another of its type.
-    """
-    if all(_ENTITY_TAG.fullmatch(tag) for tag in tags):
-        tags = [_SINGLE.get(tag[0], tag[0]) + tag[1:] for tag in tags]
-    before = ["O", *tags]
-    return [
-        f"B-{tag[2:]}" if tag.startswith("I-") and (last[:2] not in ("B-", "I-") or last[2:] != tag[2:]) else tag
-        for last, tag in zip(before, tags, strict=False)
-    ]
 
 
 def _read(files: Mapping[str, Path]) -> Parts:

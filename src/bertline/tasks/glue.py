@@ -31,6 +31,7 @@ _LAYOUTS = {
         {"0": "not_duplicate", "1": "duplicate"},
         submission={"QQP": "test.tsv"},
         drop_short=True,
+        drop_empty=True,  # two have no second question: ids 310137 and 362246, huggingface/datasets#277
     ),
     "mnli": Layout(
         label="gold_label",

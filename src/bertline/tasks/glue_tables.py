@@ -22,6 +22,7 @@ class Layout:
         submission: name in a submission -> name of the test table.
         heading: of the tables with labels, where they have none.
         drop_short: some rows are broken, and count for nobody.
+        drop_empty: some training rows have an empty text; they count as published, and teach nothing.
     """
 
     text: str = "sentence1"
@@ -32,6 +33,7 @@ class Layout:
     submission: Mapping[str, str] = field(default_factory=dict)
     heading: tuple[str, ...] = ()
     drop_short: bool = False
+    drop_empty: bool = False
 
     def read(self, files: Mapping[str, Path]) -> Parts:
         """The rows of a zip; and of AX.tsv, the diagnostics, where it is among the files."""
@@ -42,7 +44,7 @@ class Layout:
             with files["AX"].open(encoding="utf-8-sig") as lines:
                 records = tsv_records(lines, files["AX"].name)
                 unlabelled["AX"] = [self._row(record, record[1].get("index", "")) for record in records]
-        return Parts(rows, submission=unlabelled)
+        return Parts(rows, submission=unlabelled, drop_empty=self.drop_empty)
 
     def _labelled(self, archive: Path, name: str) -> Iterator[Row]:
         stem = name.removesuffix(".tsv")

@@ -19,13 +19,13 @@ from typing import Any
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind, Task
 from bertline.base.errors import BertlineError
-from bertline.tasks.conll import to_bio2
 from bertline.tasks.docs import normalised
 from bertline.tasks.hashing import stable_hash
 from bertline.tasks.published import Downloads, PublishedFile
 from bertline.tasks.readers import Record, read_records
 from bertline.tasks.schema import COLUMNS, SPLITS, Row, check_pair, check_row, check_several_labels, targets
 from bertline.tasks.squad import our_answers
+from bertline.tasks.tag_schemes import scheme_of, to_bio2
 
 Located = tuple[str, Row]
 _ADDRESSES = ("https://", "hf://", "mirror:")
@@ -60,6 +60,10 @@ def build(name: str, task: Task, artifacts: Artifacts, downloads: Downloads) -> 
     for split in SPLITS:
         file = str(getattr(task.data, split))
         located[split] = _read(_Place(file, split, artifacts, downloads), source) if file else []
+    if task.kind == "tagging":
+        _read_tags(located)
+    for split in SPLITS:
+        _check_each(located[split], task.kind)
     # The test rows are cut first: they stay the same when a validation file is added.
     _cut(located, [split for split in ("test", "validation") if not getattr(task.data, split)], task.kind)
     labels = frozenset(label for _, row in located["train"] for label in targets(row, task.kind))
@@ -94,17 +98,38 @@ class _Place:
 
 
 def _read(place: _Place, source: _Source) -> list[Located]:
-    located: list[Located] = []
+    records = read_records(place.path(source), place.file, place.split)
+    return [
+        (record[0], _row(record, f"{place.split}-{number}", source)) for number, record in enumerate(records, start=1)
+    ]
+
+
+def _read_tags(located: Mapping[str, list[Located]]) -> None:
+    """Turn the tags of all splits into BIO2, from the one scheme of the training rows; plain tags stay."""
+    places: dict[str, str] = {}
+    for where, row in located["train"]:
+        for tag in _tags(row):
+            places.setdefault(tag, where)
+    scheme = scheme_of({tag: where for tag, where in places.items() if tag.strip()})
+    for _, row in (item for some in located.values() for item in some):
+        if tags := _tags(row):
+            row["tags"] = to_bio2(tags, scheme)
+
+
+def _tags(row: Row) -> list[str]:
+    """The tags of a row; none where they are no list of texts, which the check of each row refuses."""
+    tags = row["tags"]
+    return tags if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags) else []
+
+
+def _check_each(located: Sequence[Located], kind: Kind) -> None:
     seen: dict[str, str] = {}
-    for number, record in enumerate(read_records(place.path(source), place.file, place.split), start=1):
-        row = _row(record, f"{place.split}-{number}", source)
-        check_row(row, source.kind, None, record[0])
+    for where, row in located:
+        check_row(row, kind, None, where)
         if row["id"] in seen:
             fix = "Give every row an id of its own, or leave the column out"
-            raise BertlineError(f"id {row['id']!r} occurs twice (first: {seen[row['id']]})", where=record[0], fix=fix)
-        seen[row["id"]] = record[0]
-        located.append((record[0], row))
-    return located
+            raise BertlineError(f"id {row['id']!r} occurs twice (first: {seen[row['id']]})", where=where, fix=fix)
+        seen[row["id"]] = where
 
 
 def _row(record: Record, identity: str, source: _Source) -> Row:
@@ -127,8 +152,6 @@ def _value(column: str, value: Any, kind: Kind, where: str) -> Any:
         return _number(value, where)
     if column in ("id", "label"):
         return _text_of(value)
-    if column == "tags" and isinstance(value, list) and all(isinstance(tag, str) for tag in value):
-        return to_bio2(value)
     if column == "answers":
         return our_answers(value)
     return value

@@ -53,11 +53,13 @@ class Parts:
         rows: split (train, validation, test, test_…) -> labelled rows.
         groups: a text for each training row; rows with the same one are never cut apart. Empty: the row's first text.
         submission: name of a file of a submission -> rows without labels, in the order of the server.
+        drop_empty: training rows with an empty text are left out, once all were counted.
     """
 
     rows: Mapping[str, Sequence[Row]]
     groups: Sequence[str] = ()
     submission: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    drop_empty: bool = False
 
 
 @dataclass(frozen=True)

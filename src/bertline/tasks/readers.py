@@ -16,6 +16,7 @@ Each reader yields (where, record): the file and line, for messages, and the rec
 import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,10 @@ def _tsv(path: Path, shown: str) -> Iterator[Record]:
 def _table(path: Path, shown: str, *, delimiter: str, quoting: Any) -> Iterator[Record]:
     before = csv.field_size_limit(_FIELD_LIMIT)
     line = 1
+    header: list[str] = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, delimiter=delimiter, quoting=quoting, strict=True)
-            header: list[str] = []
             for fields in reader:
                 if fields and not header:
                     _check_heading(fields, delimiter, f"{shown}, line {line}")
@@ -106,6 +107,8 @@ def _table(path: Path, shown: str, *, delimiter: str, quoting: Any) -> Iterator[
                 header = header or fields
                 line = reader.line_num + 1
     except csv.Error as error:
+        if not header:
+            _check_quoted_heading(path, line, delimiter, f"{shown}, line {line}")
         fix = 'Close the quote; write quotes inside a quoted text twice ("")'
         opened, ever_closed = _open_quote(path, line)
         what = f"malformed row ({error})" if ever_closed else "a quote opens here and never closes"
@@ -119,8 +122,21 @@ def _check_heading(fields: Sequence[str], delimiter: str, where: str) -> None:
     check_columns(fields, where)
     other = next((sign for sign in _SEPARATORS if sign in fields[0]), "")
     if len(fields) == 1 and other:
-        what = f"the one heading {fields[0]!r} has {other!r} where {delimiter!r} is read"
-        raise BertlineError(what, where=where, fix="Write it with commas (.csv) or tabs (.tsv)")
+        raise _other_separator(fields[0], other, delimiter, where)
+
+
+def _check_quoted_heading(path: Path, number: int, delimiter: str, where: str) -> None:
+    """Refuse a heading, on line `number`, whose quotes are sound with another separator ("text";"label")."""
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        heading = next(islice(lines, number - 1, None), "").rstrip("\r\n")
+    other = next((sign for sign in _SEPARATORS if sign != delimiter and f'"{sign}' in heading), "")
+    if other:
+        raise _other_separator(heading, other, delimiter, where)
+
+
+def _other_separator(heading: str, other: str, delimiter: str, where: str) -> BertlineError:
+    what = f"the one heading {heading!r} has {other!r} where {delimiter!r} is read"
+    return BertlineError(what, where=where, fix="Write it with commas (.csv) or tabs (.tsv)")
 
 
 def _open_quote(path: Path, first: int) -> tuple[int, bool]:

@@ -135,12 +135,16 @@ def targets(row: Row, kind: Kind) -> set[str]:
 
 
 def check_several_labels(rows: Sequence[Row], kind: Kind, where: str) -> None:
-    """Refuse training rows that all have one label, or one number: there is nothing to learn from them.
+    """Refuse training rows that all have one label, one number or no answer: there is nothing to learn from them.
 
     Raises:
         BertlineError: they do; at `where`, file and row of the first one.
     """
     if kind == "span":
+        if not any(row["answers"] for row in rows):
+            what = f"none of the {len(rows)} training questions has an answer, this one first"
+            fix = "Add questions with an answer: there is nothing to learn from these"
+            raise BertlineError(what, where=where, fix=fix)
         return
     found = {label for row in rows for label in targets(row, kind) or {str(row["label"])}}
     if len(found) == 1:
