@@ -482,6 +482,7 @@ BAD = [
     ("classification", "a.csv", CSV.replace("yes", "no"), "training rows have the one label 'no', this one"),
     ("regression", "a.csv", "text,label\nx,1\ny,much\n", "a.csv, line 3: label 'much' is not a number"),
     ("regression", "a.csv", "text,label\nx,1\ny,nan\n", "a.csv, line 3: label nan is not a number"),
+    ("regression", "a.csv", "text,label\n" + "".join(f"x{n},{1.7e9 + n}\n" for n in range(40)), "single precision"),
     ("tagging", "a.conll", "Ada I-PER\nKing\n", "a.conll, line 2: one column ('King')"),
     ("tagging", "a.jsonl", '{"words": ["a"], "tags": ["O", "O"]}\n', "a.jsonl, line 1: 1 words but 2 tags"),
     ("tagging", "a.jsonl", '\n\n{"words": [], "tags": []}\n', "a.jsonl, line 3: words is empty. Fill it in"),

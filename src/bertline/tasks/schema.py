@@ -137,6 +137,8 @@ def targets(row: Row, kind: Kind) -> set[str]:
 def check_several_labels(rows: Sequence[Row], kind: Kind, where: str) -> None:
     """Refuse training rows that all have one label, one number or no answer: there is nothing to learn from them.
 
+    Numbers that fp32 does not tell apart are one number.
+
     Raises:
         BertlineError: they do; at `where`, file and row of the first one.
     """
@@ -150,8 +152,18 @@ def check_several_labels(rows: Sequence[Row], kind: Kind, where: str) -> None:
     if len(found) == 1:
         what = f"all {len(rows)} training rows have the one label {found.pop()!r}, this one first"
         raise BertlineError(what, where=where, fix="Add rows with another label: there is nothing to learn from these")
+    if kind == "regression":
+        _check_spread([row["label"] for row in rows], where)
 
 
+def _check_spread(values: Sequence[float], where: str) -> None:
+    low, high = min(values), max(values)
+    if high - low < _LEAST_SPREAD * max(abs(low), abs(high)):
+        what = f"all labels lie between {low!r} and {high!r}, too close for the single precision of a network"
+        raise BertlineError(what, where=where, fix="Subtract what they share, as the year or the day from seconds")
+
+
+_LEAST_SPREAD = 1e-5  # of numbers, as a share of the largest: in fp32 it is some hundred steps
 _REBUILD = "Build the task anew with `dvc repro task`"
 
 
