@@ -237,7 +237,7 @@ def test_every_check_of_a_suite_has_a_name_of_its_own_and_a_fix(suite: str) -> N
     params = Params()
     suites = {
         "corpus": lambda: corpus_suite(params.gate_corpus, params.documents, 1000),
-        "tokens": lambda: tokens_suite(params.gate_tokens, params.vocab),
+        "tokens": lambda: tokens_suite(params.gate_tokens, params.vocab, "th"),
         "pretrain": lambda: pretrain_suite(params.gate_pretrain, params.pretrain),
     }
     checks = suites[suite]() if suite in suites else task_suite(GateTask(), suite)

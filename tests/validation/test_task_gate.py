@@ -5,6 +5,7 @@ import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
 from bertline.base.files import write_json, write_jsonl
 from bertline.stages import gate_task
+from bertline.tasks.schema import TaskInfo, write_task
 from bertline.validation.label_shift import hashed_words, label_shift, overlap, word_features
 from bertline.validation.task_balance import columns_swapped, imbalance, off_scale
 from bertline.validation.task_rows import task_frames
@@ -54,9 +56,64 @@ def test_ids_that_begin_anew_in_each_split_pass(clean_copy: Artifacts) -> None:
 
 def test_the_leak_allowed_is_an_option(clean_copy: Artifacts) -> None:
     tasks.leaked(clean_copy, "topics")
-    assert gate_task.run(
-        replace(PARAMS, gate_task=replace(PARAMS.gate_task, max_leaked_share=0.01)), clean_copy, "topics"
+    share = task_frames(clean_copy.task("topics"))["splits"].table["leaked_share"].max()
+    allowed, refused = (
+        replace(PARAMS, gate_task=replace(PARAMS.gate_task, max_leaked_share=share + more)) for more in (0.001, -0.001)
     )
+    assert gate_task.run(allowed, clean_copy, "topics")
+    with pytest.raises(BertlineError, match=r"test_is_not_in_train failed.* of .* rows of test, as test\.jsonl, line"):
+        gate_task.run(refused, clean_copy, "topics")
+
+
+def test_a_small_test_set_that_is_all_in_a_large_train_set_is_all_leaked(tmp_path: Path) -> None:
+    texts = [f"row number {number}" for number in range(1000)]
+    rows = {"train": texts[:950], "validation": texts[950:], "test": texts[:50]}
+    write_json(tmp_path / "task.json", {"kind": "classification", "labels": ["a"]})
+    for split, some in rows.items():
+        write_jsonl(tmp_path / f"{split}.jsonl", [{"id": text, "text": text, "label": "a"} for text in some])
+    assert task_frames(tmp_path)["splits"].table["leaked_share"].tolist() == [0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2 + 3", "2 * 3", False),
+        ("I know C++", "I know C#", False),
+        ("that film 😀", "that film 😡", False),
+        ("10 % off", "$10 off", False),
+        ("It rains, again!", "it rains - again", True),
+        ("a «quoted» word…", "a quoted word", True),
+    ],
+)
+def test_texts_that_differ_in_signs_are_others_and_in_punctuation_are_the_same(
+    tmp_path: Path, one: str, other: str, same: bool
+) -> None:
+    write_json(tmp_path / "task.json", {"kind": "classification", "labels": ["a"]})
+    for split, text in {"train": one, "validation": "something else", "test": other}.items():
+        write_jsonl(tmp_path / f"{split}.jsonl", [{"id": "1", "text": text, "label": "a"}])
+    assert (task_frames(tmp_path)["splits"].table["leaked_share"].max() > 0) == same
+
+
+def test_words_that_tell_of_the_next_tag_are_let_pass_by_an_option(clean_copy: Artifacts) -> None:
+    draw = random.Random(5)
+
+    def row(number: int) -> dict[str, Any]:
+        words, tags = list[str](), list[str]()
+        for _ in range(8):
+            named = draw.random() < 0.2
+            word = draw.choice(["seen", "near", "home"])
+            words += ["mr", "".join(draw.choices("abcdefghij", k=7))] if named else [word]
+            tags += ["O", "B-PER"] if named else ["O"]
+        return {"id": str(number), "words": words, "tags": tags}
+
+    sizes = {"train": 1500, "validation": 60, "test": 60}
+    rows = {split: [row(number) for number in range(size)] for split, size in sizes.items()}
+    write_task(clean_copy.task("names"), TaskInfo.of("names", "tagging", rows, "made up"), rows)
+    repeated = replace(PARAMS.gate_task, max_leaked_share=1.0)
+    with pytest.raises(BertlineError, match=r"labels_stand_with_their_texts.*raise gate_task\.max_label_shift"):
+        gate_task.run(replace(PARAMS, gate_task=repeated), clean_copy, "names")
+    allowed = replace(repeated, max_label_shift=0.5)
+    assert gate_task.run(replace(PARAMS, gate_task=allowed), clean_copy, "names")
 
 
 def test_a_text_of_a_hundred_thousand_characters_passes_where_that_is_allowed(clean_copy: Artifacts) -> None:

@@ -14,7 +14,29 @@ from bertline.tokens.tokenizer import write_tokenizer
 from bertline.validation import token_store
 from bertline.validation.text_of_tokens import Offsets, text_fault
 from clean_run import PARAMS
-from faults import corpus, tokens
+from faults import change_json, corpus, tokens
+
+
+def test_documents_that_were_dropped_at_the_beginning_of_a_split_stop_nothing(clean_copy: Artifacts) -> None:
+    lists = [" ".join(f"{number * 7919 % 99991:x}" for number in range(first, first + 40)) for first in range(60)]
+    rows = corpus.read_documents(clean_copy, "validation")
+    odd = [{**rows[0], "id": f"{place:032x}", "sentences": [text, text]} for place, text in enumerate(lists)]
+    corpus.write_documents(clean_copy, "validation", [*odd, *rows])
+    change_json(clean_copy.metrics("documents"), lambda value: value.update(validation_documents=len(rows) + len(odd)))
+    assert encode.run(PARAMS, clean_copy)["dropped_documents"] >= len(odd)
+    gate_tokens.run(PARAMS, clean_copy)
+
+
+def test_vowels_that_are_marks_and_words_without_spaces_are_told_of(
+    clean_copy: Artifacts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    thai = replace(PARAMS, documents=replace(PARAMS.documents, language="th"))
+    gate_tokens.run(thai, clean_copy)
+    said = capsys.readouterr().err
+    assert "marks_are_kept failed" in said and "Set vocab.lowercase to false" in said
+    few = replace(thai, gate_tokens=replace(PARAMS.gate_tokens, max_tokens_per_word=1.0))
+    with pytest.raises(BertlineError, match=r"words_are_few_tokens.*Raise gate_tokens\.max_tokens_per_word"):
+        gate_tokens.run(few, clean_copy)
 
 
 def test_a_reused_vocabulary_has_a_size_an_order_and_a_case_of_its_own(clean_copy: Artifacts) -> None:

@@ -63,7 +63,8 @@ class GateTask:
     __pydantic_config__ = STRICT
     min_rows: int = option(100, "rows of each split, at least")
     max_label_share: float = option(0.95, "share of the commonest label, at most")
-    max_leaked_share: float = option(0.0, "share of rows whose text is also in train, at most", rare=True)
+    max_leaked_share: float = option(0.0, "share of a split's rows whose text is also in train, at most", rare=True)
+    max_label_shift: float = option(0.0, "by how much words may tell the label beside theirs better", rare=True)
     max_duplicate_share: float = option(0.05, "share of rows whose text occurs twice before a warning", rare=True)
     max_characters: int = option(100_000, "characters of a row, at most: more are often a quote left open", rare=True)
     max_markup_share: float = option(0.1, "share of rows with left-over markup, at most", rare=True)
@@ -72,5 +73,5 @@ class GateTask:
     def __post_init__(self) -> None:
         not_negative(self, "min_rows")
         positive(self, "max_characters")
-        shares(self, "max_label_share", "max_leaked_share", "max_duplicate_share")
+        shares(self, "max_label_share", "max_leaked_share", "max_duplicate_share", "max_label_shift")
         shares(self, "max_markup_share", "max_mojibake_share")

@@ -159,9 +159,11 @@ def _corpus(documents: pd.DataFrame, totals: Totals, metrics: Mapping[str, Any])
         "function_word_share": int(documents["function_words"].sum()) / max(words, 1),
         "duplicate_share": _share(documents["same_text_as"] != ""),
         "near_duplicate_share": _share(documents["nearly_as"] != ""),
+        "leaked_share": _share(documents["in_train"][documents["split"] == "validation"] != ""),
         **shares,
     }
     examples: dict[str, list[str]] = {f"{name}_share": found for name, found in totals.examples.items()}
+    examples["leaked_share"] = first(documents["document"][documents["in_train"] != ""])
     examples["foreign_share"] = first(_most(documents, documents["foreign_letters"] / documents["characters"].clip(1)))
     return summary(values, examples)
 

@@ -37,6 +37,8 @@ _LANGUAGES: dict[str, str] = {
     "east asian": "gan ja lzh wuu yue zh",
     "hangul": "ko",
 }
+_WITHOUT_SPACES = "bo dz gan ja km lo lzh mnw my shn th wuu yue zh"  # between words
+_ALSO_MARKED = "ja km mnw my shn"  # and all of script indic
 _ALSO_LATIN = ("sr", "uz")  # written in both
 FUNCTION_WORDS = {
     "en": "the of and to in a is for that on with as are be by this it or an from at was not if which",
@@ -49,6 +51,16 @@ FUNCTION_WORDS = {
 def script_of(language: str) -> str:
     """The script of an ISO 639 language; empty, if the language is none of those above."""
     return next((script for script, known in _LANGUAGES.items() if language in known.split()), "")
+
+
+def parts_words(language: str) -> bool:
+    """Whether spaces stand between the words of a language."""
+    return language not in _WITHOUT_SPACES.split()
+
+
+def needs_marks(language: str) -> bool:
+    """Whether marks that lower-casing takes away tell words apart: vowels in Hindi and Thai, voicing in Japanese."""
+    return script_of(language) == "indic" or language in _ALSO_MARKED.split()
 
 
 def byte_classes(language: str) -> NDArray[np.uint8]:

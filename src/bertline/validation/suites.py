@@ -11,6 +11,7 @@ from bertline.base.config import Documents, Pretrain, Vocab
 from bertline.base.gate_config import GateCorpus, GatePretrain, GateTask, GateTokens
 from bertline.validation.checks import Check, between, matches, none, one_of, rows, unique
 from bertline.validation.corpus import SCHEMA
+from bertline.validation.language import needs_marks, parts_words
 from bertline.validation.vocabulary import SPECIAL_TOKENS
 
 _DOCUMENTS = "Run `dvc repro -f documents`; if it comes again, look at the source of the documents"
@@ -54,7 +55,7 @@ def corpus_suite(options: GateCorpus, documents: Documents, count: int) -> list[
         between("no_sentence_is_endless", "documents.longest_sentence", 0, 20_000, _CLEAN, severity="warning"),
         none("texts_are_unique", "documents.same_text_as", _CLEAN, mostly=1 - options.max_duplicate_share),
         none("near_duplicates_are_rare", "documents.nearly_as", _CLEAN, mostly=1 - options.max_near_duplicate_share),
-        none("validation_is_not_in_train", "documents.in_train", split, mostly=1 - options.max_leaked_share),
+        between("validation_is_not_in_train", "corpus.leaked_share", 0, options.max_leaked_share, split),
         none("documents_are_in_the_language", "documents.language_fault", other, mostly=0.97),
         between("letters_are_of_the_script", "corpus.foreign_share", 0, options.max_foreign_share, other),
         between("text_is_letters", "corpus.own_letter_share", 0.5, 1, _CLEAN),
@@ -65,22 +66,27 @@ def corpus_suite(options: GateCorpus, documents: Documents, count: int) -> list[
     ]
 
 
-def tokens_suite(options: GateTokens, vocab: Vocab) -> list[Check]:
+def tokens_suite(options: GateTokens, vocab: Vocab, language: str) -> list[Check]:
     """gate_tokens: between encode and pretrain; a vocabulary of another model has a size, order and case of its own."""
     more_text = "Add sources to download.sources, or lower gate_tokens.min_tokens"
     denser = "Raise encode.max_tokens_per_character (a small vocabulary needs more tokens), or clean the corpus"
     smaller = "Choose a smaller vocab.size, or add text"
     larger = "Choose a larger vocab.size, or clean the corpus"
+    if not parts_words(language):
+        larger = "Raise gate_tokens.max_tokens_per_word: what stands between two spaces is no word in this language"
     unknown = "Look for characters of another script in the corpus, or choose a larger vocab.size"
     if vocab.reuse:
         smaller = "Lower gate_tokens.min_vocab_used: the vocabulary was made for other text"
         larger = "Clean the corpus, or raise gate_tokens.max_tokens_per_word: the vocabulary was made for other text"
         unknown = "Look for characters of another script in the corpus, or raise gate_tokens.max_unknown_share"
+    kept = "Set vocab.lowercase to false: true takes away accents too, and in this language these tell words apart"
     ours = [
         one_of("special_tokens_come_first", "vocabulary.first_five", [" ".join(SPECIAL_TOKENS)], _VOCAB),
         between("size_is_a_multiple_of_64", "vocabulary.over_64", 0, 0, _VOCAB),
         one_of("capitals_are_as_asked", "vocabulary.case", ["lower" if vocab.lowercase else "kept"], _VOCAB),
     ]
+    if needs_marks(language):
+        ours.append(one_of("marks_are_kept", "vocabulary.case", ["kept"], kept, severity="warning"))
     return [
         none("special_tokens_are_there", "vocabulary.special_fault", _VOCAB),
         *([] if vocab.reuse else ours),
@@ -164,7 +170,7 @@ def task_suite(options: GateTask, kind: str) -> list[Check]:
         between("rows_are_enough", "splits.rows", options.min_rows, None, more_rows),
         none("no_row_was_lost", "splits.rows_lost", _TASK),
         unique("ids_are_unique", "rows.id", _TASK),
-        none("test_is_not_in_train", "rows.in_train", leak, mostly=1 - options.max_leaked_share),
+        between("test_is_not_in_train", "splits.leaked_share", 0, options.max_leaked_share, leak),
         none("texts_are_unique", "rows.copy_of", _ROW, mostly=1 - options.max_duplicate_share, severity="warning"),
         none("copies_agree", "rows.other_label", _ROW, mostly=0.99, severity="warning"),
         between("texts_are_of_normal_length", "rows.characters", 1, options.max_characters, longer),
@@ -176,7 +182,8 @@ def task_suite(options: GateTask, kind: str) -> list[Check]:
 
 def _by_kind(options: GateTask, kind: str) -> list[Check]:
     """The expectations that hold for some kinds of task."""
-    shift = [between("labels_stand_with_their_texts", "task.label_shift", None, 0, _TASK)]
+    right = f"{_TASK}; where they are right, and words tell of a label beside theirs, raise gate_task.max_label_shift"
+    shift = [between("labels_stand_with_their_texts", "task.label_shift", None, options.max_label_shift, right)]
     balance = "Add rows of the other labels, or raise gate_task.max_label_share"
     several = [
         between("labels_are_several", "task.distinct_labels", 2, None, _TASK),

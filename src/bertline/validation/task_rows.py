@@ -6,6 +6,7 @@ a gate names every kind of fault and counts it.
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from bertline.validation.task_balance import columns_swapped, halves, imbalance,
 
 SPLITS = ("train", "validation", "test")
 _BATCH = 4096
+_SIGN = re.compile(r"[^\w\s.,;:!?'\"()\[\]-]")
+_NO_PUNCTUATION = frozenset("*/\\#@%&")  # though Unicode says so
 _TAGGED_WORDS = 50_000
 
 
@@ -52,7 +55,8 @@ def task_frames(directory: Path) -> dict[str, Frame]:
 
     Returns:
         rows: a row a row of the task: fault, tags_fault, answers_fault, characters, copy_of, in_train, other_label.
-        splits: a row a split: rows there, rows that task.json tells of, imbalance of the labels, fault.
+        splits: a row a split: rows there, rows that task.json tells of, the share that stands in train too, imbalance
+            of the labels, fault.
         labels: a row a label of a split, with its count and whether task.json lists it.
         task: one row: kind, label sets, shares.
 
@@ -68,18 +72,25 @@ def task_frames(directory: Path) -> dict[str, Frame]:
     rows = _compare(pd.concat(parts, ignore_index=True), info["kind"])
     imbalances = imbalance(totals.labels) if info["kind"] not in ("regression", "span") else {}
     recorded = info["rows"] if isinstance(info.get("rows"), dict) else {}
+    leaks = {split: rows["row"][(rows["split"] == split) & (rows["in_train"] != "")] for split in SPLITS}
+    told = [
+        f"{len(found):,} of {totals.rows[split]:,} rows of {split}, as {found.iloc[0]}"
+        for split, found in leaks.items()
+        if len(found)
+    ]
     splits = [
         {
             "split": split,
             "fault": totals.unread.get(split, ""),
             "rows": totals.rows[split],
+            "leaked_share": len(leaks[split]) / max(totals.rows[split], 1),
             "imbalance": imbalances.get(split, 0.0),
             "rows_lost": "" if recorded.get(split) == totals.rows[split] else f"task.json: {recorded.get(split)}",
         }
         for split in SPLITS
     ]
     return {
-        "splits": Frame(pd.DataFrame(splits), "split"),
+        "splits": Frame(pd.DataFrame(splits), "split", {"leaked_share": told}),
         "rows": Frame(rows.drop(columns=["text_hash", "leak_hash", "split", "lopsided"]), "row"),
         "labels": _labels(info, totals),
         "task": _task(info, rows, totals),
@@ -153,8 +164,12 @@ def _describe(row: JsonRow, kind: str, split: str, text: str, label: str) -> dic
 
 
 def _hash(text: str) -> str:
-    """A hash of the letters and digits in lower case: what two copies of a text have in common."""
-    normalised = " ".join(words_of(text)) or text
+    """A hash of the words in lower case and of the signs: what two copies of a text have in common.
+
+    Punctuation may differ; an emoji, or what tells C# from C++ and 2 * 3 from 2 + 3, may not.
+    """
+    signs = (sign for sign in _SIGN.findall(text) if sign in _NO_PUNCTUATION or unicodedata.category(sign)[0] == "S")
+    normalised = " ".join([*words_of(text), *signs]) or text
     return blake2b(normalised.encode(errors="surrogatepass"), digest_size=12).hexdigest()
 
 

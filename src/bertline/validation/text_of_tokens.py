@@ -19,8 +19,8 @@ from tokenizers import Tokenizer
 from bertline.base.errors import reason
 from bertline.validation.frames import shorten
 
-_GROUPS, _DOCUMENTS = 8, 16  # row groups of a split, spread over all; documents of each, its first
-_LEAST_FOUND = 0.5  # of a sample from which the store may lack documents
+_GROUPS, _DOCUMENTS = 8, 16  # row groups of a split, and documents of each, both spread over all
+_SPARED = 0.5  # of a sample may be lacking beyond the share that the store lacks: what was dropped stands in clusters
 
 
 class Offsets(NamedTuple):
@@ -51,7 +51,7 @@ def text_fault(documents: Path, split: str, tokenizer: Path, store: Offsets) -> 
     missing = max(count - (len(store.documents) - 1), 0)
     starts = store.sentences[store.documents]  # of each document among the ids, and the end
     lacking = [text for place, text in sample if not _found(_ids(encode, text), place, missing, store.ids, starts)]
-    allowed = _LEAST_FOUND * len(sample) if missing else 0
+    allowed = min((_SPARED + missing / count) * len(sample), len(sample) - 1) if missing else 0
     if len(lacking) <= allowed:
         return ""
     return f"{len(lacking)} of {len(sample)} documents have other ids: {shorten(lacking[0][0])}"
@@ -63,11 +63,12 @@ def _sample(shards: list[Path]) -> tuple[list[tuple[int, list[str]]], int]:
     count = sum(rows for _, _, _, rows in groups)
     step = max(-(-len(groups) // _GROUPS), 1)
     sample: list[tuple[int, list[str]]] = []
-    for path, group, first, _ in groups[::step]:
+    for path, group, first, _ in groups[::step]:  # a group has a bounded number of characters
         with pq.ParquetFile(path) as file:
-            batch = next(file.iter_batches(_DOCUMENTS, row_groups=[group], columns=["sentences"]), None)
-        texts = batch.column(0).to_pylist() if batch is not None else []
-        sample += [(first + place, [text or "" for text in texts[place] or []]) for place in range(len(texts))]
+            column = file.read_row_group(group, columns=["sentences"]).column(0)
+        places = range(0, len(column), max(-(-len(column) // _DOCUMENTS), 1))
+        texts = zip(places, column.take(pa.array(places, pa.int64())).to_pylist(), strict=True)
+        sample += [(first + place, [part or "" for part in text or []]) for place, text in texts]
     return sample, count
 
 
