@@ -26,6 +26,7 @@ from dvc.lock import LockError
 from dvc.repo import Repo
 
 from bertline.base.errors import BertlineError, one_line, reason
+from bertline.base.messages import say
 from pipelines.locks import what_to_do
 
 Changes = Mapping[str, tuple[str, ...]]
@@ -302,9 +303,9 @@ def main() -> int:
         if arguments.check:
             check_lock(changes)
     except (BertlineError, OSError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        say(f"error: {one_line(error)}")
         return 1
-    print(plan.mermaid(changes).rstrip() if arguments.mermaid else plan.table(changes))
+    say(plan.mermaid(changes).rstrip() if arguments.mermaid else plan.table(changes), sys.stdout)  # … | head
     return 0
 
 

@@ -1,6 +1,7 @@
 """The house keeps its own rules: floors, who may import what, DVC's deps, sizes, no pickle."""
 
 import ast
+import dataclasses
 import fnmatch
 import re
 import subprocess
@@ -13,10 +14,12 @@ import pytest
 from ruamel.yaml import YAML
 
 from bertline.base.artifacts import Artifacts
+from bertline.base.config import Params
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")])
 DVC = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
+READ_OF_A_DEP = {("tasks", "documents")}  # which tasks there are: their rows are its dep
 CORE = ("model", "training", "pretraining", "finetuning", "evaluation", "inference", "tasks.features", "tokens.store")
 LIGHT = {
     "torch",
@@ -83,6 +86,17 @@ def test_a_stage_is_named_like_its_file_and_depends_on_code_that_exists(name: st
     assert stage["cmd"].split()[:3] == ["python", "-m", f"bertline.stages.{name}"]
     for dep in stage["deps"]:
         assert dep.startswith("data/") or (ROOT / dep).exists(), dep
+
+
+@pytest.mark.parametrize(("name", "stage"), list(stages()), ids=[name for name, _ in stages()])
+def test_dvc_knows_of_every_option_that_a_stage_file_reads(name: str, stage: dict) -> None:
+    tree = ast.parse((ROOT / "src" / "bertline" / "stages" / f"{name}.py").read_text(encoding="utf-8"))
+    sections = {field.name for field in dataclasses.fields(Params)}
+    listed = [each if isinstance(each, str) else next(iter(each)) for each in stage.get("params", [])]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params":
+            known = any(each.partition(".")[0] == node.attr for each in listed) or node.attr not in sections
+            assert known or (node.attr, name) in READ_OF_A_DEP, f"{name} reads {node.attr}, which is not in its params"
 
 
 def test_dvc_and_artifacts_name_the_same_paths() -> None:

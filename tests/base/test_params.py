@@ -73,13 +73,20 @@ def test_a_wrong_option_is_named_with_its_key_and_a_fix(params: dict, told: list
         assert part in message
 
 
-@pytest.mark.parametrize("name", ["2024-01-01", "1.10", "~", "[a, b]"])
+@pytest.mark.parametrize("name", ["2024-01-01", "1.10", "~", "[a, b]", "true"])
 @pytest.mark.parametrize("place", ["pretrain: {upsample: {NAME: 2}}", "tasks: {NAME: {}}", "NAME: 1"])
 def test_a_name_that_yaml_reads_as_something_else_is_to_be_quoted(place: str, name: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(place.replace("NAME", name))
     with pytest.raises(BertlineError, match=r"params\.yaml, key .*is not read as text.*quotes"):
         load_params(path)
+
+
+@pytest.mark.parametrize("name", ["2024", "010", "0x10"])
+@pytest.mark.parametrize("place", ["tasks: {NAME: {}}", "transfer: {NAME: b}"])
+def test_a_task_named_by_a_number_is_to_be_quoted(place: str, name: str, tmp_path: Path) -> None:
+    """DVC would make no stages for it, and report would miss them after all training."""
+    test_a_name_that_yaml_reads_as_something_else_is_to_be_quoted(place, name, tmp_path)
 
 
 def test_a_name_of_digits_is_a_name(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def _check_transfers(params: Params, where: str) -> None:
 
 
 def _check_entries(value: Any, where: str, *path: str) -> None:
-    """Refuse names that are no text, as YAML reads dates, and secrets.
+    """Refuse names that are no text, as YAML reads dates and true, and secrets.
 
     The file is committed, and shown in reports, in Prefect and in MLflow.
     """
@@ -109,7 +109,9 @@ def _check_entries(value: Any, where: str, *path: str) -> None:
         raise BertlineError(what, where=f"{where}, key {'.'.join(path)}", fix=fix)
     for key, item in entries:
         place = (*path, str(key))
-        if not isinstance(key, str | int):
+        # A file may be called 2024. DVC makes no stages for a task that YAML reads as a number.
+        digits = type(key) is int and path[:1] not in (("tasks",), ("transfer",))
+        if isinstance(value, Mapping) and not isinstance(key, str) and not digits:
             named = f"{where}, key {'.'.join(place)}"
             raise BertlineError(f"the name {key} is not read as text", where=named, fix="Put it in quotes")
         _check_entries(item, where, *place)

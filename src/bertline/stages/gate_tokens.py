@@ -18,7 +18,7 @@ def run(params: Params, artifacts: Artifacts) -> Mapping[str, Any]:
     """Check the vocabulary and the token stores."""
     documents, encode = (read_json(artifacts.metrics(stage)) for stage in ("documents", "encode"))
     frames = token_frames(artifacts, documents, encode)
-    suite = tokens_suite(params.gate_tokens, params.vocab, params.documents.language)
+    suite = tokens_suite(params.gate_tokens, params.vocab, params.documents.language_code)
     figures = frames["tokens"].figures(*_FIGURES)
     return summarize(
         run_gate("gate_tokens", artifacts, frames, suite, data=str(artifacts.data / "tokens"), statistics=figures)
