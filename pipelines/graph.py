@@ -27,6 +27,7 @@ from dvc.repo import Repo
 
 from bertline.base.errors import BertlineError, one_line, reason
 from bertline.base.messages import say
+from pipelines.leftovers import leftovers, refuse_leftovers
 from pipelines.locks import what_to_do
 
 Changes = Mapping[str, tuple[str, ...]]
@@ -202,6 +203,24 @@ def _plan(repo: Repo) -> Plan:
     )
 
 
+def find_leftovers(root: Path) -> list[str]:
+    """What tasks that params.yaml no longer has have left in the checkout, as `leftovers` says.
+
+    Raises:
+        BertlineError: as `read_plan`.
+    """
+    with _opened(root) as repo:
+        made = {Path(out.fs_path) for out in repo.index.outs}
+        read = {Path(dep.fs_path) for stage in repo.index.stages for dep in stage.deps}
+        return leftovers(root, made, read, repo.dvcignore)
+
+
+def remove_leftovers(root: Path) -> None:
+    """Remove that; what DVC kept of it stays in the cache."""
+    for path in map(root.joinpath, find_leftovers(root)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def share_cache(checkout: Path, worktree: Path) -> None:
     """Let a worktree of `checkout` use its DVC cache and settings, and bring back what the cache has of its outputs.
 
@@ -300,12 +319,16 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         plan, changes = read_plan_and_changes(arguments.root, arguments.targets, of_what_is_here=arguments.check)
+        left = find_leftovers(arguments.root)
         if arguments.check:
+            refuse_leftovers(left)
             check_lock(changes)
     except (BertlineError, OSError) as error:
         say(f"error: {one_line(error)}")
         return 1
     say(plan.mermaid(changes).rstrip() if arguments.mermaid else plan.table(changes), sys.stdout)  # … | head
+    if left and not arguments.mermaid:
+        say(f"left of tasks that are no more, and read by stages: rm -r {' '.join(left)}")
     return 0
 
 

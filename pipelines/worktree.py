@@ -31,12 +31,12 @@ from bertline.base.files import exclusive_lock, write_text
 from bertline.base.params import write_params
 from bertline.registry.address import store_uri
 from pipelines.git import commit_staged, git
-from pipelines.graph import share_cache
+from pipelines.graph import remove_leftovers, share_cache
+from pipelines.leftovers import OWN_FILES
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 _SHARED = ("data/runs/pretrain", "data/runs/download", "data/downloads")
 """Folders of the checkout that all of its worktrees use: keyed by what they hold, and locked by who writes."""
-_OWN_FILES = ("data/sources", "data/initial")
 _EXPERIMENTS = "refs/exps"
 
 
@@ -84,6 +84,7 @@ class Worktree:
             git(self.path, "checkout", "--quiet", "HEAD", "--", "params.yaml")
             return
         write_params(self.path / "params.yaml", params, heading)
+        remove_leftovers(self.path)  # of tasks of the checkout that this run has not
         git(self.path, "add", "params.yaml")
         if git(self.path, "status", "--porcelain", "--", "params.yaml"):
             commit_staged(self.path, subject)
@@ -230,7 +231,7 @@ def _share(checkout: Path, path: Path) -> None:
         (checkout / shared).mkdir(parents=True, exist_ok=True)
         (path / shared).parent.mkdir(parents=True, exist_ok=True)
         (path / shared).symlink_to(checkout / shared, target_is_directory=True)
-    for folder in _OWN_FILES:
+    for folder in OWN_FILES:
         for file in _files(checkout / folder):
             _link(file, path / file.relative_to(checkout))
     share_cache(checkout, path)

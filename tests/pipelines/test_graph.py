@@ -244,6 +244,31 @@ def test_a_lock_is_checked_without_its_data_and_what_does_not_fit_is_named(repo:
     assert "out of date: a (in modified)." in checked()
 
 
+def test_what_a_task_that_was_taken_out_has_left_is_named_and_fails_the_check(repo: Repo) -> None:
+    made = {
+        "cmd": "mkdir -p data/tasks/${key} data/sources && echo 1 > data/tasks/${key}/rows",
+        "outs": ["data/tasks/${key}/rows"],
+    }
+    read = {"cmd": "ls data/tasks > all", "deps": ["data/tasks", "data/sources"], "outs": ["all"]}
+    folder = repo({"task": {"foreach": "${tasks}", "do": made}, "all": read})
+    (folder / "params.yaml").write_text("tasks: {a: {}, b: {}}")
+    (folder / ".dvcignore").write_text(".gitkeep\n")
+    for name in ("tasks/.gitkeep", "sources/mine.csv"):
+        (folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "data" / name).touch()
+    assert run_in(folder, "dvc", "repro").returncode == 0
+    plan = ("python", "-m", "pipelines.graph", "--root", str(folder))
+    assert run_in(ROOT, *plan, "--check").returncode == 0
+    (folder / "params.yaml").write_text("tasks: {a: {}}")
+    assert run_in(folder, "dvc", "repro").returncode == 0
+    refused = run_in(ROOT, *plan, "--check")
+    assert refused.returncode == 1 and "depends on data/tasks/b, which no stage makes" in refused.stderr
+    assert "rm -r data/tasks/b\n" in run_in(ROOT, *plan).stderr
+    shutil.rmtree(folder / "data" / "tasks" / "b")
+    assert run_in(folder, "dvc", "repro").returncode == 0
+    assert run_in(ROOT, *plan, "--check").returncode == 0
+
+
 def test_bertline_plan_works_from_any_folder_of_the_checkout() -> None:
     shown = run_in(ROOT / "src", "bertline", "plan", "gate_tokens")
     assert shown.returncode == 0, shown.stderr

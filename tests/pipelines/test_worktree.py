@@ -39,6 +39,20 @@ STAGES = {
 }
 
 
+FOR_EVERY_TASK = """
+  task:
+    foreach: ${tasks}
+    do:
+      cmd: mkdir -p data/tasks/${key} && echo 1 > data/tasks/${key}/rows
+      outs:
+        - data/tasks/${key}
+  read:
+    cmd: ls data/tasks > data/all
+    deps: [data/tasks]
+    outs: [data/all]
+"""
+
+
 def seeded(seed: int) -> Params:
     return replace(Params(), pretrain=replace(Params().pretrain, seed=seed))
 
@@ -68,6 +82,17 @@ def state(folder: Path) -> dict[str, bytes]:
     inside = (path.relative_to(folder).as_posix() for path in kept)
     watched = (name for name in inside if not name.startswith((".git/", ".dvc/tmp", ".dvc/cache", "data/runs")))
     return {name: (folder / name).read_bytes() for name in watched}
+
+
+def test_a_run_without_a_task_of_the_checkout_begins_without_what_that_has_made(checkout: Path) -> None:
+    (checkout / "dvc.yaml").write_text((checkout / "dvc.yaml").read_text() + FOR_EVERY_TASK)
+    (checkout / "params.yaml").write_text("pretrain: {seed: 0}\ntasks: {x: {}}\n")
+    assert run_in(checkout, "dvc", "repro").returncode == 0
+    commit(checkout)
+    tree = open_worktree(checkout, "retrain-1")
+    assert (tree.path / "data" / "tasks" / "x").is_dir()
+    tree.use(seeded(7), "of a test")
+    assert not (tree.path / "data" / "tasks" / "x").exists() and (checkout / "data" / "tasks" / "x").is_dir()
 
 
 def test_a_run_with_other_parameters_leaves_the_checkout_as_it_was(checkout: Path) -> None:

@@ -1,0 +1,57 @@
+"""What tasks that params.yaml no longer has have left behind.
+
+    find_leftovers(Path())       # of graph.py, which asks DVC: ["data/tasks/rte", "data/reports/evaluate/rte", …]
+
+DVC forgets a stage that is no more, and leaves its outputs where they are. A stage that reads the folder around them
+(data/tasks, data/reports) depends on them all the same, and gives a dvc.lock that no other machine can make.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bertline.base.errors import BertlineError
+
+OWN_FILES = ("data/sources", "data/initial")
+"""Folders that stages read and people fill."""
+
+
+def leftovers(root: Path, made: Collection[Path], read: Collection[Path], dvcignore: Any) -> list[str]:
+    """What lies in folders that stages read and no stage makes; relative to `root`, a folder as a whole.
+
+    Args:
+        root: the checkout.
+        made, read: what its stages make, and what they read; absolute.
+        dvcignore: DVC's, which knows what it looks past.
+    """
+
+    def ignored(path: Path) -> bool:
+        return bool(dvcignore.is_ignored_dir(str(path)) if path.is_dir() else dvcignore.is_ignored_file(str(path)))
+
+    root = root.resolve()
+    own = {root / folder for folder in OWN_FILES}
+    folders = [path for path in read if path.is_relative_to(root / "data") and path not in own and path not in made]
+    found = {entry for folder in folders if folder.is_dir() for entry in _unmade(folder, made, ignored)}
+    return sorted(entry.relative_to(root).as_posix() for entry in found)
+
+
+def _unmade(folder: Path, made: Collection[Path], ignored: Callable[[Path], bool]) -> Iterator[Path]:
+    """The entries of a folder that are in no output, and in which none is."""
+    for entry in folder.iterdir():
+        if entry in made or ignored(entry):
+            continue
+        if any(out.is_relative_to(entry) for out in made):
+            yield from _unmade(entry, made, ignored)
+        elif entry.is_file() or any(not ignored(file) for file in entry.rglob("*") if file.is_file()):
+            yield entry
+
+
+def refuse_leftovers(left: Sequence[str]) -> None:
+    """Refuse to call a dvc.lock right that tells of what no stage makes.
+
+    Raises:
+        BertlineError: there is something; names it.
+    """
+    if left:
+        fix = f"They are of tasks that params.yaml no longer has: `rm -r {' '.join(left)}`, then `dvc repro`"
+        raise BertlineError(f"depends on {', '.join(left)}, which no stage makes", where="dvc.lock", fix=fix)
