@@ -1,6 +1,7 @@
 """Cleaning: what goes, what stays, and no text that breaks it."""
 
 import unicodedata
+from collections import Counter
 
 import pytest
 from hypothesis import example, given
@@ -129,6 +130,12 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
 
 def test_joiners_that_spell_words_are_kept_and_marks_of_direction_are_not() -> None:
     assert normalise("می\u200cخواهم\u200f \u202bx\u202c") == "می\u200cخواهم x"
+
+
+def test_what_stands_for_a_lost_letter_is_not_taken_away() -> None:
+    counts: Counter[str] = Counter()
+    assert normalise("M\ufffddchen und B\ufffdcher", counts) == "M\ufffddchen und B\ufffdcher"
+    assert counts == {}
 
 
 @pytest.mark.parametrize(
