@@ -92,6 +92,7 @@ def test_redirects_are_followed_and_passing_faults_tried_again(raw: Path, server
         ("stall,ok", ["", f"bytes={len(CONTENT) // 2}-"]),
         ("cut,norange", ["", f"bytes={len(CONTENT) // 2}-"]),
         ("cut,elsewhere,ok", ["", f"bytes={len(CONTENT) // 2}-", ""]),
+        ("dated,ondated", ["", f"bytes={len(CONTENT) // 2}-"]),
     ],
 )
 def test_what_has_come_is_gone_on_with(raw: Path, server: Site, manner: str, ranges_asked: list[str]) -> None:
@@ -100,9 +101,12 @@ def test_what_has_come_is_gone_on_with(raw: Path, server: Site, manner: str, ran
     assert ranges(server) == ranges_asked
 
 
-@pytest.mark.parametrize("manner", ["cut,changed", "cut,glued,changed", "bare,changed", "weak,changed"])
+@pytest.mark.parametrize(
+    "manner",
+    ["cut,changed", "cut,glued,changed", "dated,redated", "cut,longer,changed", "bare,changed", "weak,changed"],
+)
 def test_two_versions_of_a_file_are_never_glued_together(raw: Path, server: Site, manner: str) -> None:
-    if not manner.startswith("cut"):  # no validator that holds a range: a first part is of no use
+    if manner.startswith(("bare", "weak")):  # no validator that holds a range: a first part is of no use
         (place := raw.parent / "kept").mkdir()
         get(raw, f"mirror:{manner}/text.txt", server.url)
         (state,) = place.rglob("file.json")

@@ -219,7 +219,7 @@ def _take(response: httpx.Response, url: str, kept: Kept, expected: Expected) ->
         kept.drop_part()
         raise _Passing(f"it has {total:,} bytes, expected {expected.bytes:,}")
     if not offset:
-        kept.begin(state)
+        kept.begin({**state, "bytes": total})
     _receive(response, kept, offset, total or expected.bytes or None)
     return _finish(kept, expected)
 
@@ -249,12 +249,24 @@ def _extent(response: httpx.Response, asked: int, state: State, kept: Kept) -> t
         length = response.headers.get("Content-Length", "")
         return 0, int(length) if length.isdecimal() else None
     span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-    before = kept.part_state()
-    changed = state["etag"] and before.get("etag") and state["etag"] != before["etag"]
-    if not span or not asked or int(span[1]) != asked or changed:
+    if not span or not asked or int(span[1]) != asked:
         kept.drop_part()
-        raise _Passing("the file has changed since its first part came" if changed else "not the range asked for")
-    return asked, None if span[2] == "*" else int(span[2])
+        raise _Passing("not the range asked for")
+    total = None if span[2] == "*" else int(span[2])
+    if _changed(kept.part_state(), {**state, "bytes": total}):
+        kept.drop_part()
+        raise _Passing("the file has changed since its first part came")
+    return asked, total
+
+
+def _changed(before: State, now: State) -> bool:
+    """Whether a range is of another version than the part before it: servers there are that do not know If-Range.
+
+    Where a strong entity tag is the same, the date says nothing: servers of one file may have copied it at other times.
+    """
+    same = now.get("etag") and now["etag"] == before.get("etag") == _validator(before)
+    names = ("etag", "bytes") if same else ("etag", "bytes", "modified")
+    return any(before.get(name) and now.get(name) and before[name] != now[name] for name in names)
 
 
 def _receive(response: httpx.Response, kept: Kept, offset: int, total: int | None) -> None:
