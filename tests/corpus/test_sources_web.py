@@ -1,5 +1,6 @@
 """Files from the web: whole and right, whatever the server does, and not fetched twice."""
 
+import gzip
 import hashlib
 import json
 import os
@@ -164,6 +165,7 @@ def test_a_part_longer_than_the_file_is_begun_again(raw: Path, server: Site) -> 
         ("ok/lost.txt", "", 0, "HTTP status 404", 1),
         ("403/text.txt", "", 0, "HTTP status 403", 1),
         ("503/text.txt", "", 0, "HTTP status 503", http.TRIES),
+        ("packed/text.txt", "", 0, r"packs it on the way \(Content-Encoding: gzip\)", 1),
         ("416/text.txt", "", 0, "HTTP status 416", http.TRIES),
         ("cut/text.txt", "", 0, "RemoteProtocolError", http.TRIES),
         ("stall/text.txt", "", 0, r"no byte for 0\.3 s", http.TRIES),
@@ -181,6 +183,11 @@ def test_a_bad_answer_leaves_nothing_behind(
         get(raw, f"mirror:{manner}", server.url, sha256=sha256, size=size)
     assert list(raw.iterdir()) == []
     assert len(server.paths) == tries
+
+
+def test_a_file_that_is_published_packed_may_be_called_encoded(raw: Path, server: Site) -> None:
+    get(raw, "mirror:packed/text.txt.gz", server.url)
+    assert gzip.decompress(text(raw)) == CONTENT
 
 
 def test_a_wrong_size_is_refused_before_the_body_is_read(raw: Path, server: Site) -> None:

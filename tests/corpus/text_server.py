@@ -1,5 +1,6 @@
 """Web servers that behave as the path tells them to, and a proxy that leads every https host to one of them."""
 
+import gzip
 import hashlib
 import re
 import select
@@ -47,8 +48,8 @@ class TextHandler(BaseHTTPRequestHandler):
     asked), stall (half, then silence), corrupt, short (announces half, and sends that), unannounced (no length), bare
     (no validators), weak (a weak entity tag only), norange (200 to a Range), glued (206 to a Range that has changed),
     dated (half, under a date alone), ondated (the rest, under that date), redated (as glued, under another date),
-    longer (as glued, of more bytes and under nothing), elsewhere (206 of another range), moved (to /ok/), plain (to
-    http), or a status: 503, 429 (Retry-After), 404, ….
+    longer (as glued, of more bytes and under nothing), elsewhere (206 of another range), packed (with gzip, unasked),
+    moved (to /ok/), plain (to http), or a status: 503, 429 (Retry-After), 404, ….
     """
 
     protocol_version = "HTTP/1.1"
@@ -70,6 +71,8 @@ class TextHandler(BaseHTTPRequestHandler):
         elif manner in ("moved", "plain"):
             target = "/ok/text.txt" if manner == "moved" else "http://127.0.0.1:9/secret.txt?signature=abc"
             self._send(302, b"", {"Location": target})
+        elif manner == "packed":
+            self._send(200, gzip.compress(content), {"Content-Encoding": "gzip"})
         elif manner == "corrupt":
             self._send(200, b"?" + content[1:])
         else:
