@@ -80,6 +80,19 @@ def test_a_file_from_a_web_mirror_is_described_in_its_manifest_row(raw: Path, se
     }
 
 
+@pytest.mark.parametrize(
+    ("address", "asked"),
+    [
+        ("https://ok/a%23b.txt", "/ok/a%23b.txt"),
+        ("https://ok/50%25%20of%20it%3F.txt", "/ok/50%25%20of%20it%3F.txt"),
+        ("mirror:ok/a#b é.txt", "/ok/a%23b%20%C3%A9.txt"),
+    ],
+)
+def test_a_web_mirror_is_asked_for_the_very_name(raw: Path, server: Site, address: str, asked: str) -> None:
+    get(raw, address, server.url)
+    assert server.paths == [asked]
+
+
 @pytest.mark.parametrize("manner", ["moved", "503,ok", "corrupt,ok", "stall,ok", "cut,ok", "503,stall,cut,corrupt,ok"])
 def test_redirects_are_followed_and_passing_faults_tried_again(raw: Path, server: Site, manner: str) -> None:
     get(raw, f"mirror:{manner}/text.txt", server.url, sha256=SHA256)
