@@ -180,7 +180,7 @@ def _unpack_zip(path: Path, folder: _Folder) -> None:
             if member.flag_bits & 1:
                 raise _Refused(f"{member.filename!r} in it is encrypted")
             if member.filename.endswith("/"):
-                _checked(member.filename)
+                _check_folder(member.filename)
             elif target := folder.place(member.filename):
                 with archive.open(member) as stream:
                     folder.write(stream, target)
@@ -192,7 +192,7 @@ def _unpack_tar(path: Path, packed: str, folder: _Folder) -> None:
         with tarfile.open(fileobj=cast(IO[bytes], metered), mode="r|") as archive:
             for member in _members(archive, metered, folder.limit):
                 if member.isdir():
-                    _checked(member.name)
+                    _check_folder(member.name)
                 elif not member.isreg() or member.issparse():
                     raise _Refused(f"{member.name!r} in it is a link, a device or sparse")
                 elif target := folder.place(member.name):
@@ -211,6 +211,11 @@ def _members(archive: tarfile.TarFile, metered: _Metered, limit: int) -> Iterato
         archive.members = []  # type: ignore[attr-defined]  # it would keep every one of them; a stream goes forward only
         metered.allowed = min(archive.offset, limit) + _HEADERS  # its content, too
         yield member
+
+
+def _check_folder(name: str) -> None:
+    if name not in (".", "./"):  # `tar -C folder -c .` begins with the folder itself
+        _checked(name)
 
 
 def _checked(name: str) -> PurePosixPath:
