@@ -133,6 +133,20 @@ def test_a_folder_outside_of_its_folder_is_refused(tmp_path: Path, kind: str, na
         unpacked(tmp_path, archive_with_folders(kind, {"./": b"", name: b"", "a.txt": TEXT}), kind)
 
 
+def test_a_name_in_shift_jis_has_no_backslash_in_it(tmp_path: Path) -> None:
+    name = "表/能.txt"  # both characters end in the byte of a backslash
+    packed_name = zip_of(("x" * len(name.encode("cp932")), TEXT))
+    content = packed_name.replace(b"x" * len(name.encode("cp932")), name.encode("cp932"))
+    assert unpacked(tmp_path, content, ".zip") == {name: TEXT}
+
+
+def test_a_backslash_in_a_name_that_is_no_shift_jis_is_refused(tmp_path: Path) -> None:
+    for name in (b"..\\\x95\x5c.txt", b"\x95\x5c\\a.txt", b"\x95\x5c\x81.txt", b"a\\b.txt"):
+        content = zip_of(("x" * len(name), TEXT)).replace(b"x" * len(name), name)
+        with pytest.raises(BertlineError, match="outside of its folder"):
+            unpacked(tmp_path, content, ".zip")
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("kind", [".zip", ".tar"])
 @pytest.mark.parametrize("names", [("a.txt", "a.txt"), ("a.txt", "./a.txt"), ("a", "a/b.txt"), ("a/b.txt", "a")])
