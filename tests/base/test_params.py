@@ -23,6 +23,14 @@ def refusal(params: dict) -> str:
 
 
 @pytest.mark.parametrize(
+    ("language", "code"),
+    [("de", "de"), ("deu", "de"), ("ger", "de"), ("DEU-AT", "de"), ("zh_TW", "zh"), ("zho", "zh"), ("yue", "yue")],
+)
+def test_a_language_may_have_any_of_its_codes(language: str, code: str) -> None:
+    assert parse_params({"documents": {"language": language}}, "params.yaml").documents.language_code == code
+
+
+@pytest.mark.parametrize(
     ("params", "told"),
     [
         ({"pretrian": {}}, ["params.yaml, key pretrian", "unknown option", "'pretrain'"]),

@@ -56,6 +56,19 @@ def packed(kind: str, *members: Member) -> bytes:
     return PACKED[suffix](tar_of(*members)) if suffix else tar_of(*members)
 
 
+def archive_with_folders(kind: str, members: dict[str, bytes]) -> bytes:
+    """An archive in which names that end with a slash are folders."""
+    if kind == ".zip":
+        return zip_of(*members.items())
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.type, info.size = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE, len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
 def unpacked(tmp_path: Path, content: bytes, kind: str, limit: int = 0) -> dict[str, bytes]:
     """What an archive holds, unpacked in an empty folder; nothing may appear outside of it."""
     (tmp_path / f"a{kind}").write_bytes(content)
@@ -105,6 +118,33 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, kind: st
 def test_a_name_that_is_none_is_refused(tmp_path: Path, kind: str, name: str) -> None:
     with pytest.raises(BertlineError, match="is no name for a file"):
         unpacked(tmp_path, packed(kind, (name, TEXT)), kind)
+
+
+@pytest.mark.parametrize("kind", [".zip", ".tar"])
+def test_an_archive_of_the_folder_that_one_stands_in_is_unpacked(tmp_path: Path, kind: str) -> None:
+    members = {"./": b"", "./deep/": b"", "./deep/a.txt": TEXT, "./b.txt": b"b"}
+    assert unpacked(tmp_path, archive_with_folders(kind, members), kind) == {"deep/a.txt": TEXT, "b.txt": b"b"}
+
+
+@pytest.mark.parametrize("kind", [".zip", ".tar"])
+@pytest.mark.parametrize("name", ["../", "./../", "a/../../", "/a/"])
+def test_a_folder_outside_of_its_folder_is_refused(tmp_path: Path, kind: str, name: str) -> None:
+    with pytest.raises(BertlineError, match="outside of its folder"):
+        unpacked(tmp_path, archive_with_folders(kind, {"./": b"", name: b"", "a.txt": TEXT}), kind)
+
+
+def test_a_name_in_shift_jis_has_no_backslash_in_it(tmp_path: Path) -> None:
+    name = "表/能.txt"  # both characters end in the byte of a backslash
+    packed_name = zip_of(("x" * len(name.encode("cp932")), TEXT))
+    content = packed_name.replace(b"x" * len(name.encode("cp932")), name.encode("cp932"))
+    assert unpacked(tmp_path, content, ".zip") == {name: TEXT}
+
+
+def test_a_backslash_in_a_name_that_is_no_shift_jis_is_refused(tmp_path: Path) -> None:
+    for name in (b"..\\\x95\x5c.txt", b"\x95\x5c\\a.txt", b"\x95\x5c\x81.txt", b"a\\b.txt"):
+        content = zip_of(("x" * len(name), TEXT)).replace(b"x" * len(name), name)
+        with pytest.raises(BertlineError, match="outside of its folder"):
+            unpacked(tmp_path, content, ".zip")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -1,6 +1,9 @@
 """Cleaning: what goes, what stays, and no text that breaks it."""
 
 import unicodedata
+from collections import Counter
+from random import Random
+from time import process_time
 
 import pytest
 from hypothesis import example, given
@@ -131,6 +134,12 @@ def test_joiners_that_spell_words_are_kept_and_marks_of_direction_are_not() -> N
     assert normalise("می\u200cخواهم\u200f \u202bx\u202c") == "می\u200cخواهم x"
 
 
+def test_what_stands_for_a_lost_letter_is_not_taken_away() -> None:
+    counts: Counter[str] = Counter()
+    assert normalise("M\ufffddchen und B\ufffdcher", counts) == "M\ufffddchen und B\ufffdcher"
+    assert counts == {}
+
+
 @pytest.mark.parametrize(
     ("sentence", "rule"),
     [
@@ -162,6 +171,27 @@ def test_sentences_end_where_people_end_them() -> None:
         "Yes.",
     ]
     assert split_sentences("我们来了。好的！是吗？", "zh") == ["我们来了。", "好的！", "是吗？"]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "joint"),
+    [
+        ("en", "Dr. Smith uses torch.Graph here. It costs $3.50, e.g. today! Really? Yes.", " "),
+        ("de", "Er kam z. B. am 3. Mai. „Gehst du? Ja!“, rief sie. Dann ging er.", " "),
+        ("zh", "我们来了。好的！“是吗？”他说，“不是。”", ""),
+    ],
+)
+def test_a_long_paragraph_has_the_sentences_of_its_parts(language: str, text: str, joint: str) -> None:
+    assert split_sentences(joint.join([text] * 1500), language) == split_sentences(text, language) * 1500
+
+
+def test_a_long_paragraph_takes_no_longer_than_its_length() -> None:
+    """Chinese took time by the square of it, this text 6 seconds."""
+    numbers = Random(1)
+    text = "".join(chr(numbers.randrange(0x4E00, 0x9000)) if numbers.random() > 0.05 else "。" for _ in range(300_000))
+    start = process_time()
+    assert "".join(split_sentences(text, "zh")) == text
+    assert process_time() - start < 3
 
 
 @given(st.text(max_size=300).map(normalise), st.sampled_from(["en", "de", "zh", "nonsense"]))

@@ -1,6 +1,7 @@
 """Decontamination: 13 words in a row with an evaluation row are found, 12 are not, and common phrases are let be."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,30 @@ def test_chinese_characters_are_words(tmp_path: Path) -> None:
     metrics, dropped = build(tmp_path, documents, [{"id": "r", "text": text, "label": "x"}])
     assert metrics["dropped"] == {"documents_contaminated": 1}
     assert dropped[0]["ngram"] == " ".join(text[3:16])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Shares of AT&amp;T &amp; its rival rose &#39;within weeks&#39; analysts said on a &quot;cold&quot; day then",
+        "I loved it from the start<br /><br />The acting was superb, and the<br />music was great too, all of it",
+        unicodedata.normalize("NFD", "Hà Nội là thủ đô của nước Việt Nam và cũng là một trong hai đô thị lớn nhất"),
+        "The her\u00adons of the har\u00adbour wait\u00aded in shal\u00adlow wa\u00adter and then flew to the north",
+    ],
+    ids=["entities", "tags", "letters apart from their accents", "soft hyphens"],
+)
+def test_a_row_is_found_in_the_very_text_that_it_was_taken_from(tmp_path: Path, text: str) -> None:
+    documents = [*some_documents(), f"It was {filler(100)} when.\n{text}.\nThey {filler(1100)} then."]
+    metrics, dropped = build(tmp_path, documents, [{"id": "r", "text": text, "label": "x"}])
+    assert metrics["dropped"]["documents_contaminated"] == 1
+    assert (dropped[0]["row"], len(dropped[0]["ngram"].split())) == ("r", 13)
+
+
+def test_a_row_counts_as_it_is_too(tmp_path: Path) -> None:
+    text = "Seven herons stood in the water.[12] They waited for the boat to leave."
+    plain = text.replace("[12]", " 12")  # nothing takes this number for a citation
+    metrics, _ = build(tmp_path, [*some_documents(), f"{filler(100)}. {plain}"], [{"id": "r", "text": text}])
+    assert metrics["dropped"]["documents_contaminated"] == 1
 
 
 def test_rows_of_tasks_that_are_not_in_params_do_not_count(tmp_path: Path) -> None:

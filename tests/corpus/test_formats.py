@@ -2,7 +2,10 @@
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -63,6 +66,21 @@ def test_parquet_has_a_column_of_texts_and_perhaps_of_titles(tmp_path: Path) -> 
     assert read(path) == [(f"a {number + 1}", (f"Row {number}.", "It ends.")) for number in range(600)]
     pq.write_table(pa.table({"title": ["T", None], "text": pa.array(["x", None], pa.large_string())}), path)
     assert read(path) == [("T", ("x",))]
+
+
+def test_a_row_group_of_parquet_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    numbers = Random(0)
+    texts = [numbers.randbytes(1500).hex() for _ in range(8000)]  # 24 MB, which nothing makes smaller
+    pq.write_table(pa.table({"text": texts}), path, row_group_size=8000, use_dictionary=False, compression="none")
+    program = (
+        "import sys, pathlib, pyarrow; from bertline.corpus.records import read_parquet;"
+        "print(sum(1 for _ in read_parquet(pathlib.Path(sys.argv[1]))), pyarrow.default_memory_pool().max_memory())"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    rows, most = map(int, ended.stdout.split())
+    assert rows == len(texts)
+    assert most < 12 << 20  # 8 MiB; with the row group, 30
 
 
 def test_parquet_without_texts_or_whole_bytes_is_named(tmp_path: Path) -> None:

@@ -147,6 +147,44 @@ def test_a_short_paragraph_that_ends_as_its_language_ends_one_is_no_list(line: s
     assert line_fault(line) == ""
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "die Verarbeitung personenbezogener Daten durch Mitglieder der Müller GmbH;",
+        "weitere Dateien, die im Parameter all_extras aufgeführt sind, werden ebenfalls hinzugefügt;",
+        "l'utiliser comme périphérique RAID (voir plus loin dans ce chapitre) ;",
+        "обновление базы данных для программы locate;",
+        "un «contact» es una persona que puede recibir alertas;",
+        "the member(s) of the board and their eBay accounts;",
+        "services as referred to in Article 3(2);",
+        "Πού είναι το βιβλίο\N{GREEK QUESTION MARK}",
+    ],
+)
+def test_an_item_of_a_list_that_ends_in_a_semicolon_is_text(line: str) -> None:
+    assert line_fault(normalise(line)) == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'printf("hello");',
+        "int i;",
+        "int x = 5;",
+        "self->value += other;",
+        "do_something(a, b) ;",
+        "foo();",
+        "std::cout << x;",
+        "static const char my_name;",
+        "callFunction(argument);",
+        "return;",
+        "array[0];",
+        "if (x) {",
+    ],
+)
+def test_a_line_with_a_second_sign_of_code_is_code(line: str) -> None:
+    assert line_fault(line) == "code"
+
+
 def test_bullets_go() -> None:
     assert without_bullet("* A note of some length.") == "A note of some length."
     assert without_bullet("-5 degrees were measured.") == "-5 degrees were measured."

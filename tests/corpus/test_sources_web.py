@@ -1,5 +1,6 @@
 """Files from the web: whole and right, whatever the server does, and not fetched twice."""
 
+import gzip
 import hashlib
 import json
 import os
@@ -79,6 +80,19 @@ def test_a_file_from_a_web_mirror_is_described_in_its_manifest_row(raw: Path, se
     }
 
 
+@pytest.mark.parametrize(
+    ("address", "asked"),
+    [
+        ("https://ok/a%23b.txt", "/ok/a%23b.txt"),
+        ("https://ok/50%25%20of%20it%3F.txt", "/ok/50%25%20of%20it%3F.txt"),
+        ("mirror:ok/a#b é.txt", "/ok/a%23b%20%C3%A9.txt"),
+    ],
+)
+def test_a_web_mirror_is_asked_for_the_very_name(raw: Path, server: Site, address: str, asked: str) -> None:
+    get(raw, address, server.url)
+    assert server.paths == [asked]
+
+
 @pytest.mark.parametrize("manner", ["moved", "503,ok", "corrupt,ok", "stall,ok", "cut,ok", "503,stall,cut,corrupt,ok"])
 def test_redirects_are_followed_and_passing_faults_tried_again(raw: Path, server: Site, manner: str) -> None:
     get(raw, f"mirror:{manner}/text.txt", server.url, sha256=SHA256)
@@ -92,6 +106,7 @@ def test_redirects_are_followed_and_passing_faults_tried_again(raw: Path, server
         ("stall,ok", ["", f"bytes={len(CONTENT) // 2}-"]),
         ("cut,norange", ["", f"bytes={len(CONTENT) // 2}-"]),
         ("cut,elsewhere,ok", ["", f"bytes={len(CONTENT) // 2}-", ""]),
+        ("dated,ondated", ["", f"bytes={len(CONTENT) // 2}-"]),
     ],
 )
 def test_what_has_come_is_gone_on_with(raw: Path, server: Site, manner: str, ranges_asked: list[str]) -> None:
@@ -100,9 +115,12 @@ def test_what_has_come_is_gone_on_with(raw: Path, server: Site, manner: str, ran
     assert ranges(server) == ranges_asked
 
 
-@pytest.mark.parametrize("manner", ["cut,changed", "cut,glued,changed", "bare,changed", "weak,changed"])
+@pytest.mark.parametrize(
+    "manner",
+    ["cut,changed", "cut,glued,changed", "dated,redated", "cut,longer,changed", "bare,changed", "weak,changed"],
+)
 def test_two_versions_of_a_file_are_never_glued_together(raw: Path, server: Site, manner: str) -> None:
-    if not manner.startswith("cut"):  # no validator that holds a range: a first part is of no use
+    if manner.startswith(("bare", "weak")):  # no validator that holds a range: a first part is of no use
         (place := raw.parent / "kept").mkdir()
         get(raw, f"mirror:{manner}/text.txt", server.url)
         (state,) = place.rglob("file.json")
@@ -160,6 +178,7 @@ def test_a_part_longer_than_the_file_is_begun_again(raw: Path, server: Site) -> 
         ("ok/lost.txt", "", 0, "HTTP status 404", 1),
         ("403/text.txt", "", 0, "HTTP status 403", 1),
         ("503/text.txt", "", 0, "HTTP status 503", http.TRIES),
+        ("packed/text.txt", "", 0, r"packs it on the way \(Content-Encoding: gzip\)", 1),
         ("416/text.txt", "", 0, "HTTP status 416", http.TRIES),
         ("cut/text.txt", "", 0, "RemoteProtocolError", http.TRIES),
         ("stall/text.txt", "", 0, r"no byte for 0\.3 s", http.TRIES),
@@ -177,6 +196,11 @@ def test_a_bad_answer_leaves_nothing_behind(
         get(raw, f"mirror:{manner}", server.url, sha256=sha256, size=size)
     assert list(raw.iterdir()) == []
     assert len(server.paths) == tries
+
+
+def test_a_file_that_is_published_packed_may_be_called_encoded(raw: Path, server: Site) -> None:
+    get(raw, "mirror:packed/text.txt.gz", server.url)
+    assert gzip.decompress(text(raw)) == CONTENT
 
 
 def test_a_wrong_size_is_refused_before_the_body_is_read(raw: Path, server: Site) -> None:

@@ -1,5 +1,6 @@
 """Web servers that behave as the path tells them to, and a proxy that leads every https host to one of them."""
 
+import gzip
 import hashlib
 import re
 import select
@@ -23,6 +24,9 @@ from cryptography.x509.oid import NameOID
 CONTENT = b"".join(b"Paragraph %d of the text.\n" % number for number in range(1000))
 CHANGED = CONTENT.upper()
 BIG = CONTENT * 150  # 3.8 MB
+OTHER_VERSIONS = {"changed": CHANGED, "glued": CHANGED, "redated": CHANGED, "longer": CHANGED * 2}
+MONDAY, TUESDAY = "Mon, 01 Jan 2024 00:00:00 GMT", "Tue, 02 Jan 2024 00:00:00 GMT"
+DATES = {"dated": MONDAY, "ondated": MONDAY, "redated": TUESDAY}
 HUB = "huggingface.co"
 STALL = 5.0  # seconds; a client under test waits less
 
@@ -43,7 +47,9 @@ class TextHandler(BaseHTTPRequestHandler):
     Manners: ok (with Range, If-Range, If-None-Match), changed (another version, the same way), cut (half of what is
     asked), stall (half, then silence), corrupt, short (announces half, and sends that), unannounced (no length), bare
     (no validators), weak (a weak entity tag only), norange (200 to a Range), glued (206 to a Range that has changed),
-    elsewhere (206 of another range), moved (to /ok/), plain (to http), or a status: 503, 429 (Retry-After), 404, ….
+    dated (half, under a date alone), ondated (the rest, under that date), redated (as glued, under another date),
+    longer (as glued, of more bytes and under nothing), elsewhere (206 of another range), packed (with gzip, unasked),
+    moved (to /ok/), plain (to http), or a status: 503, 429 (Retry-After), 404, ….
     """
 
     protocol_version = "HTTP/1.1"
@@ -65,10 +71,12 @@ class TextHandler(BaseHTTPRequestHandler):
         elif manner in ("moved", "plain"):
             target = "/ok/text.txt" if manner == "moved" else "http://127.0.0.1:9/secret.txt?signature=abc"
             self._send(302, b"", {"Location": target})
+        elif manner == "packed":
+            self._send(200, gzip.compress(content), {"Content-Encoding": "gzip"})
         elif manner == "corrupt":
             self._send(200, b"?" + content[1:])
         else:
-            self._as(manner, CHANGED if manner in ("changed", "glued") else content)
+            self._as(manner, OTHER_VERSIONS.get(manner, content))
 
     def _retry_after(self, manners: list[str]) -> str:
         if "date" in manners:
@@ -77,12 +85,16 @@ class TextHandler(BaseHTTPRequestHandler):
 
     def _as(self, manner: str, content: bytes) -> None:
         etag = f'"{hashlib.md5(content).hexdigest()}"'
-        headers = {} if manner == "bare" else {"ETag": f"W/{etag}" if manner == "weak" else etag}
-        if headers and self.headers.get("If-None-Match") == headers["ETag"]:
+        if manner in DATES or manner in ("bare", "longer"):
+            headers = {"Last-Modified": DATES[manner]} if manner in DATES else {}
+        else:
+            headers = {"ETag": f"W/{etag}" if manner == "weak" else etag}
+        if headers.get("ETag") and self.headers.get("If-None-Match") == headers["ETag"]:
             self._send(304, b"", headers)
             return
         first = int((re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) or [0, 0])[1])
-        if manner == "norange" or (self.headers.get("If-Range", etag) != etag and manner != "glued"):
+        knows_if_range = manner not in ("glued", "longer", *DATES)
+        if manner == "norange" or (self.headers.get("If-Range", etag) != etag and knows_if_range):
             first = 0
         if first >= len(content):
             self._send(416, b"", {"Content-Range": f"bytes */{len(content)}"})
@@ -114,11 +126,11 @@ class TextHandler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(half if manner == "short" else len(body)))
         self.end_headers()
         with suppress(ConnectionError):  # a client may leave as soon as it has seen the headers
-            self.wfile.write(body[:half] if manner in ("short", "cut", "stall") else body)
+            self.wfile.write(body[:half] if manner in ("short", "cut", "stall", "dated") else body)
         if manner == "stall":
             self.wfile.flush()
             time.sleep(STALL)
-        self.close_connection = manner in ("cut", "stall", "unannounced", "short")
+        self.close_connection = manner in ("cut", "stall", "unannounced", "short", "dated")
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

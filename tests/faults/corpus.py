@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.files import write_json
+from bertline.corpus.clean import normalise
 from faults import Fault, Row, change_bytes
 
 SCHEMA = pa.schema([*((name, pa.string()) for name in ("id", "source", "title")), ("sentences", pa.list_(pa.string()))])
@@ -189,7 +190,7 @@ FAULTS = [
     fault("HTML entities", "markup_is_gone", texts(9, lambda text: f"{text} &nbsp; &lt;")),
     fault("mojibake", "encoding_is_intact", texts(50, latin_1)),
     fault("double-encoded text", "encoding_is_intact", texts(50, lambda text: latin_1(latin_1(text)))),
-    fault("undecodable bytes", "encoding_is_intact", texts(50, lambda text: f"{text} caf\ufffd")),
+    fault("undecodable bytes", "encoding_is_intact", texts(50, lambda text: normalise(f"{text} caf\ufffd"))),
     fault("control characters", "control_characters_are_gone", texts(9, lambda text: f"\x07{text}")),
     fault("a few control characters", "control_characters_are_rare", texts(300, lambda t: f"\x07{t}"), "warning"),
     fault(

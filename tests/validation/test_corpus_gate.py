@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Documents
+from bertline.base.config import Documents, Params
 from bertline.base.errors import BertlineError
-from bertline.stages import gate_corpus
+from bertline.base.files import write_json
+from bertline.base.gate_config import GateCorpus
+from bertline.stages import documents, gate_corpus
 from bertline.validation.corpus import corpus_frames
 from bertline.validation.near_duplicates import near_copies, sketch
 from clean_run import PARAMS
@@ -65,6 +67,21 @@ def test_a_text_is_judged_by_the_script_of_its_language_or_not_at_all(tmp_path: 
 
 def _in_cyrillic(row: corpus.Row) -> corpus.Row:
     return {**row, "sentences": [corpus.cyrillic(text.lower()) for text in row["sentences"]]}
+
+
+def test_text_that_lost_its_letters_in_decoding_does_not_pass(tmp_path: Path) -> None:
+    sentence = "Das Mädchen läuft über die Straße mit der Nummer {} und grüßt."
+    lines = [" ".join([sentence.format(number)] * 3) for number in range(60)]
+    text = "\n\n".join(lines).encode("latin-1").decode("utf-8", "replace")
+    artifacts = Artifacts(tmp_path)
+    artifacts.raw.mkdir(parents=True)
+    (artifacts.raw / "text.txt").write_text(text, encoding="utf-8")
+    write_json(artifacts.raw / "manifest.json", {"sources": [{"path": "text.txt"}]})
+    language = Documents(language="de", validation_fraction=0.2, near_duplicates=0)
+    params = Params(documents=language, gate_corpus=GateCorpus(min_documents=10))
+    documents.run(params, artifacts)
+    with pytest.raises(BertlineError, match="encoding_is_intact"):
+        gate_corpus.run(params, artifacts)
 
 
 def test_a_share_below_its_threshold_is_let_pass(clean_copy: Artifacts) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from bertline.base.download_config import Download
 from bertline.base.gate_config import GateCorpus, GatePretrain, GateTask, GateTokens
+from bertline.base.languages import short_code
 from bertline.base.options import (
     STRICT,
     in_unit_interval,
@@ -66,8 +67,8 @@ class Documents:
 
     @property
     def language_code(self) -> str:
-        """The language alone, without a country or a script: zh of zh-TW."""
-        return self.language.replace("_", "-").partition("-")[0].lower()
+        """The language alone, without a country or a script: zh of zh-TW, and of zho."""
+        return short_code(self.language)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _HUB_ADDRESS = re.compile(
     r"hf://datasets/(?P<repository>[^/@]+(?:/[^/@]+)?)(?:@(?P<revision>refs/(?:convert|pr)/[^/]+|[^/]+))?/(?P<path>.+)"
 )
+_PATH_CHARACTERS = "/:@!$&'()*+,;="  # what a path of a URL holds as it is, besides letters and digits
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -109,6 +110,12 @@ def below_mirror(address: str) -> str:
         return address.partition(":")[2].lstrip("/")
     official = urlsplit(url(address))
     return f"{official.hostname}{unquote(official.path)}"
+
+
+def at_mirror(mirror: str, address: str) -> str:
+    """Where one mirror has the file: a path in a directory, or a URL, in which `#`, `?` and `%` of names are quoted."""
+    below = below_mirror(address)
+    return f"{mirror}/{quote(below, safe=_PATH_CHARACTERS) if '://' in mirror else below}"
 
 
 def is_fixed(address: str) -> bool:

@@ -27,6 +27,7 @@ LARGE = 256 << 30  # bytes that none may unpack to unless its limit is set
 MAX_FILES = 1_000_000
 _HEADERS = 8 << 20  # bytes between two files of a tar; a long name takes 1,024
 _BLOCK = 1 << 20
+_UTF_8 = 1 << 11  # flag of a zip's name
 _TAR = {".tgz": ".gz", ".tbz2": ".bz2", ".tbz": ".bz2", ".txz": ".xz", ".tzst": ".zst", ".tar": ""}
 _TAR |= {f".tar{packed}": packed for packed in COMPRESSED}
 _SUFFIXES = sorted((".zip", *_TAR), key=len, reverse=True)
@@ -174,16 +175,28 @@ def _explained(name: str, target: Path, allowed: int, size: int) -> Iterator[Non
 def _unpack_zip(path: Path, folder: _Folder) -> None:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
+            name = _zip_name(member)
             kind = stat.S_IFMT(member.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _Refused(f"{member.filename!r} in it is a link or a device")
+                raise _Refused(f"{name!r} in it is a link or a device")
             if member.flag_bits & 1:
-                raise _Refused(f"{member.filename!r} in it is encrypted")
-            if member.filename.endswith("/"):
-                _checked(member.filename)
-            elif target := folder.place(member.filename):
+                raise _Refused(f"{name!r} in it is encrypted")
+            if name.endswith("/"):
+                _check_folder(name)
+            elif target := folder.place(name):
                 with archive.open(member) as stream:
                     folder.write(stream, target)
+
+
+def _zip_name(member: zipfile.ZipInfo) -> str:
+    """The name of a file in a zip. Those of Japanese Windows may have a byte in them (of 表) that is no backslash."""
+    if "\\" not in member.filename or member.flag_bits & _UTF_8:
+        return member.filename
+    try:
+        name = member.filename.encode("cp437").decode("cp932")  # what zipfile took it for, and what it is
+    except UnicodeError:
+        return member.filename
+    return member.filename if "\\" in name else name
 
 
 def _unpack_tar(path: Path, packed: str, folder: _Folder) -> None:
@@ -192,7 +205,7 @@ def _unpack_tar(path: Path, packed: str, folder: _Folder) -> None:
         with tarfile.open(fileobj=cast(IO[bytes], metered), mode="r|") as archive:
             for member in _members(archive, metered, folder.limit):
                 if member.isdir():
-                    _checked(member.name)
+                    _check_folder(member.name)
                 elif not member.isreg() or member.issparse():
                     raise _Refused(f"{member.name!r} in it is a link, a device or sparse")
                 elif target := folder.place(member.name):
@@ -211,6 +224,11 @@ def _members(archive: tarfile.TarFile, metered: _Metered, limit: int) -> Iterato
         archive.members = []  # type: ignore[attr-defined]  # it would keep every one of them; a stream goes forward only
         metered.allowed = min(archive.offset, limit) + _HEADERS  # its content, too
         yield member
+
+
+def _check_folder(name: str) -> None:
+    if name not in (".", "./"):  # `tar -C folder -c .` begins with the folder itself
+        _checked(name)
 
 
 def _checked(name: str) -> PurePosixPath:

@@ -30,8 +30,16 @@ _TABLE = re.compile(
     r"(?:\{\||\|[-}+]|!.*(?:\||style=|colspan|scope)|\|.*[|=])|.*\|\|.*\|\||.*\w\s?\|\s?\w+\s?=\s?\w.*\|"
 )
 _NAVIGATION = re.compile(r"(?:[^|·•»›→]{1,40}(?:\s[|·•»›→]\s|\s?→\s?)){3,}")
+# What an item of a list that ends in a semicolon has not: operators, calls ("member(s);" and "Article 3(2);" are none),
+# and names as my_name or myName where there is little else (GmbH, eBay, iPhone and kWh are none).
+_SIGN_OF_CODE = (
+    r"[={}<>]|\(\)|->|::|&&|\|\||\w\[\w*\]|[^\W\d]\((?![^\W\d_]{1,3}\))[^()]*\)\s?;$"
+    r"|^(?=\S*(?: \S+){0,3}$).*(?:\w_\w|\b[a-z]{2,}[A-Z][a-z]{2})"
+    r"|^(?:(?:int|bool|const|unsigned|using namespace) [\w*&]+|return|break|continue)\s?;$"
+)
 _CODE = re.compile(
-    r"[^.!?。！？]*(?:[{}]|\);|[\w\]\"')]\s?;)$|#include\b|<\?php|function\s?\(|public static |def \w+\("
+    rf"[^.!?。！？]*[{{}}]$|(?=.*(?:{_SIGN_OF_CODE}))[^.!?。！？]*[\w\]\"')]\s?;$"
+    r"|#include\b|<\?php|function\s?\(|public static |def \w+\("
 )
 _GUTENBERG = re.compile(
     r"\*{3} ?(?:START|END) OF|.*\bproject gutenberg(?:-tm|™)?\b.{0,200}\b(?:licen[cs]e|e-?book|e-?text"
@@ -65,7 +73,7 @@ def line_fault(line: str) -> str:
             return "heading"
         if _TABLE.match(line):
             return "table"
-        if _CODE.match(line) and len(line) < _LONGEST_WEB:
+        if len(line) < _LONGEST_WEB and _CODE.match(line):
             return "code"
     return _short_line_fault(line) if len(line) <= 2 * _LONGEST_WEB else ""
 

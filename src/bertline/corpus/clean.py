@@ -17,9 +17,10 @@ MIN_LETTERS = 0.6  # share of letters and spaces
 
 # Control and format characters (Unicode Cc, Cf) but white space: they carry no text and differ between copies of one.
 # And halves of surrogate pairs, which JSON can spell and UTF-8 cannot write.
-# U+200C and U+200D (joiners) are kept: Persian, Hindi and emoji are spelled with them.
+# U+200C and U+200D (joiners) are kept: Persian, Hindi and emoji are spelled with them. So is U+FFFD, which stands where
+# a letter was lost: without it gate_corpus could not tell that text was decoded in the wrong way.
 _CONTROL = re.compile(
-    "[\\x00-\\x08\\x0e-\\x1b\\x7f-\\x84\\x86-\\x9f\\xad\\u200b\\u200e\\u200f\\u202a-\\u202e\\u2060-\\u2064\\ud800-\\udfff\\ufeff\\ufffd]"
+    "[\\x00-\\x08\\x0e-\\x1b\\x7f-\\x84\\x86-\\x9f\\xad\\u200b\\u200e\\u200f\\u202a-\\u202e\\u2060-\\u2064\\ud800-\\udfff\\ufeff]"
 )
 _ADDRESS = re.compile(r"https?://|www\.\w|\w@\w+\.\w")
 _FORMULA = re.compile(r"\\[a-zA-Z]{2,}|[_^]\{")

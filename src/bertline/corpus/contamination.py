@@ -9,6 +9,7 @@ After appendix C of Brown et al. 2020 (GPT-3): N-grams that stand in more than 1
 licences, of every other docstring), no contamination, and are ignored.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertline.base.files import read_jsonl
+from bertline.corpus.clean import normalise
+from bertline.corpus.markup import without_markup
 from bertline.corpus.words import Hashes, WordHashes, find_words, ngrams
 
 N = 13  # words
@@ -50,6 +53,15 @@ def evaluation_texts(tasks: Sequence[Path]) -> Iterator[tuple[str, str, str, str
                         yield directory.name, split, str(row.get("id", "")), text
 
 
+def _forms(text: str) -> Iterator[str]:
+    """A row's text as it is, and as documents are cleaned where that differs: a document may have it either way."""
+    yield text
+    lines = (without_markup(line, Counter()) for line in text.split("\n"))
+    cleaned = normalise(" ".join(lines))
+    if cleaned != " ".join(text.split()):
+        yield cleaned
+
+
 def write_index(tasks: Sequence[Path], path: Path) -> int:
     """Write the sorted hashes of all evaluation 13-grams (.npy) and return how many there are.
 
@@ -59,8 +71,8 @@ def write_index(tasks: Sequence[Path], path: Path) -> int:
     hashes = WordHashes()
     found: list[Hashes] = [np.empty(0, np.uint64)]
     size = 0
-    for _, _, _, text in evaluation_texts(tasks):
-        found.append(ngrams(hashes.of(text), N))
+    for form in (form for *_, text in evaluation_texts(tasks) for form in _forms(text)):
+        found.append(ngrams(hashes.of(form), N))
         size += len(found[-1])
         if size > 1 << 20:  # contexts repeat: what is held is what differs
             found, size = [_distinct(found)], 0
@@ -123,8 +135,9 @@ def describe(tasks: Sequence[Path], hashes: Hashes, places: Sequence[int]) -> di
     keys = np.array(sorted(wanted), np.uint64)
     found: dict[int, Origin] = {}
     for task, split, row, text in evaluation_texts(tasks) if wanted else ():
-        grams = ngrams(words.of(text), N)
-        for at in np.flatnonzero(np.isin(grams, keys)):
-            ngram = " ".join(find_words(text)[at : at + N])
-            found.setdefault(wanted[int(grams[at])], Origin(task, split, row, ngram))
+        for form in _forms(text):
+            grams = ngrams(words.of(form), N)
+            for at in np.flatnonzero(np.isin(grams, keys)):
+                ngram = " ".join(find_words(form)[at : at + N])
+                found.setdefault(wanted[int(grams[at])], Origin(task, split, row, ngram))
     return found

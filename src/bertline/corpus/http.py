@@ -38,6 +38,7 @@ _PROGRESS = 1 << 20  # bytes that count as progress
 _REDIRECTS = 20
 _BUFFER = 1 << 20
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+_ENCODED_NAMES = {"gzip": (".gz", ".tgz"), "bzip2": (".bz2", ".tbz2", ".tbz"), "zstd": (".zst", ".tzst")}
 _HUB_TOKEN = "HF_TOKEN"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -213,13 +214,14 @@ def _take(response: httpx.Response, url: str, kept: Kept, expected: Expected) ->
         raise _Passing("HTTP status 416: it has no such range; begun again")
     if response.status_code not in (200, 206):
         raise _refusal(response, url)
+    _refuse_packed(response, url)
     state = {"url": url, "etag": response.headers.get("ETag"), "modified": response.headers.get("Last-Modified")}
     offset, total = _extent(response, asked, state, kept)
     if expected.bytes and total not in (None, expected.bytes):
         kept.drop_part()
         raise _Passing(f"it has {total:,} bytes, expected {expected.bytes:,}")
     if not offset:
-        kept.begin(state)
+        kept.begin({**state, "bytes": total})
     _receive(response, kept, offset, total or expected.bytes or None)
     return _finish(kept, expected)
 
@@ -231,6 +233,21 @@ def _refusal(response: httpx.Response, url: str) -> Exception:
     locked = status in (401, 403) and url.startswith(f"{HUB}/")
     hint = f" (set {_HUB_TOKEN} to a token that may read it, or check its name)" if locked else ""
     return Unavailable(f"HTTP status {status}{hint}")
+
+
+def _refuse_packed(response: httpx.Response, url: str) -> None:
+    """Refuse a body that the server packed on the way: neither its hash nor its ranges are those of the file.
+
+    A file that is published packed (text.gz) is no such body, though servers often call its packing an encoding.
+
+    Raises:
+        Unavailable: it is one.
+    """
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    names = tuple(_ENCODED_NAMES.get(encoding.removeprefix("x-"), ()))
+    published = any(urlsplit(place).path.lower().endswith(names) for place in (url, str(response.url)))
+    if encoding not in ("", "identity") and not published:
+        raise Unavailable(f"its server packs it on the way (Content-Encoding: {encoding}), though asked not to")
 
 
 def _retry_after(value: str) -> float:
@@ -249,12 +266,24 @@ def _extent(response: httpx.Response, asked: int, state: State, kept: Kept) -> t
         length = response.headers.get("Content-Length", "")
         return 0, int(length) if length.isdecimal() else None
     span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-    before = kept.part_state()
-    changed = state["etag"] and before.get("etag") and state["etag"] != before["etag"]
-    if not span or not asked or int(span[1]) != asked or changed:
+    if not span or not asked or int(span[1]) != asked:
         kept.drop_part()
-        raise _Passing("the file has changed since its first part came" if changed else "not the range asked for")
-    return asked, None if span[2] == "*" else int(span[2])
+        raise _Passing("not the range asked for")
+    total = None if span[2] == "*" else int(span[2])
+    if _changed(kept.part_state(), {**state, "bytes": total}):
+        kept.drop_part()
+        raise _Passing("the file has changed since its first part came")
+    return asked, total
+
+
+def _changed(before: State, now: State) -> bool:
+    """Whether a range is of another version than the part before it: servers there are that do not know If-Range.
+
+    Where a strong entity tag is the same, the date says nothing: servers of one file may have copied it at other times.
+    """
+    same = now.get("etag") and now["etag"] == before.get("etag") == _validator(before)
+    names = ("etag", "bytes") if same else ("etag", "bytes", "modified")
+    return any(before.get(name) and now.get(name) and before[name] != now[name] for name in names)
 
 
 def _receive(response: httpx.Response, kept: Kept, offset: int, total: int | None) -> None:

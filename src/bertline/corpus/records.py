@@ -18,6 +18,7 @@ from bertline.tasks.arrow import check_columns, utf8_rows
 
 MAX_DOCUMENT = 1_000_000  # characters; a longer document goes on in the next one
 _ROWS = 256  # of a Parquet file, read at once
+_BUFFER = 1 << 20  # bytes of a Parquet file; without one, a column of a whole row group is read at once
 _ATTRIBUTE = r"\s+[\w:-]+=(?:\"[^\"]*\"|[^\s\">]*)"
 # Quotes in a title are written as they are: it ends before another attribute, or with the line.
 _DOC = re.compile(rf"<doc\b[^>]*?\btitle=\"(.*?)\"(?:{_ATTRIBUTE})*\s*>$|<doc\b[^>]*>$")
@@ -99,7 +100,7 @@ def read_parquet(path: Path) -> Iterator[Document]:
         fix = "Unpack it; Parquet is compressed inside"
         raise BertlineError("a Parquet file may not be compressed as a whole", where=str(path), fix=fix)
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
             columns = _text_columns(path, file.schema_arrow)
             row = 0
             for batch in file.iter_batches(_ROWS, columns=columns, use_threads=False):

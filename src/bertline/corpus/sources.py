@@ -24,7 +24,7 @@ from typing import Any
 from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
 from bertline.base.files import atomic_file, sha256_directory, sha256_file, write_jsonl
-from bertline.corpus.addresses import below_mirror, expand, is_fixed, is_name, local_name, scheme, url, where
+from bertline.corpus.addresses import at_mirror, expand, is_fixed, is_name, local_name, scheme, url, where
 from bertline.corpus.archives import Damaged, archive_stem, decompress, unpack
 from bertline.corpus.compression import COMPRESSED, ending
 from bertline.corpus.http import Unavailable, download, shown
@@ -229,9 +229,9 @@ def _from_web(source: Source, places: Places) -> Iterator[_Found]:
     if not official and not places.mirrors:
         fix = f"Set {MIRROR_VARIABLE} to a directory or base URL that has it"
         raise BertlineError("no mirror is set", where=where(source.address), fix=fix)
-    below = below_mirror(source.address)
+    mirrors = [at_mirror(mirror, source.address) for mirror in places.mirrors]
     with keep(places.kept, source.address) as kept:
-        yield _first_of([*(f"{mirror}/{below}" for mirror in places.mirrors), *official], source, kept)
+        yield _first_of([*mirrors, *official], source, kept)
 
 
 def _first_of(candidates: Sequence[str], source: Source, kept: Kept) -> _Found:
