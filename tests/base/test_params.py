@@ -63,9 +63,9 @@ def refusal(params: dict) -> str:
         ({"tasks": {"x" * 65: TASK}}, ["cannot name a task", "64"]),
         ({"tasks": {"encoder": TASK}}, ["key tasks.encoder", "'encoder' cannot name a task", "pre-trained model"]),
         ({"tasks": {"a": {"kind": "pair", "data": {"builder": "files"}}}}, ["key tasks.a.data.train", "path"]),
-        ({"register": {"prefix": ""}}, ["key register.prefix", "", "begin with a letter or digit"]),
-        ({"register": {"prefix": "bert.v2"}}, ["key register.prefix", "", "a-z, A-Z, 0-9, -, _ and spaces"]),
-        ({"register": {"prefix": "x" * 101}}, ["key register.prefix", "", "100"]),
+        ({"register": {"prefix": ""}}, ["key register.prefix", "begin with a letter or digit"]),
+        ({"register": {"prefix": "bert.v2"}}, ["key register.prefix", "a-z, A-Z, 0-9, -, _ and spaces"]),
+        ({"register": {"prefix": "x" * 101}}, ["key register.prefix", "100"]),
         ({"download": {"sources": [{"adress": "x"}]}}, ["key download.sources.0.adress", "'address'"]),
     ],
 )

@@ -213,6 +213,22 @@ def test_a_version_that_a_person_put_another_before_stays_down(bench: Bench) -> 
     assert bench.aliases["champion"] == "1"
 
 
+def test_a_champion_that_a_person_made_stays_until_a_person_decides(bench: Bench) -> None:
+    """Nobody knows what it scores: it is not "no champion yet"."""
+    client = bench.store.client
+    bench.register(seed=1)
+    client.create_model_version(NAME, bench.versions[0].source)
+    client.set_registered_model_alias(NAME, "champion", "2")
+    waits = bench.register(seed=2, primary=0.9)
+    assert (waits.alias, waits.verdict.promote) == ("challenger", False)
+    told = "the score of the champion, version 2, is unknown: a person decides (`bertline promote`)"
+    assert waits.verdict.reasons[-1] == told
+    assert waits.verdict.as_json()["figures"]["champion_version"] == "2"
+    assert bench.aliases == {"challenger": "3", "champion": "2"}
+    promote(bench.store, NAME)
+    assert bench.register(seed=3, primary=0.95).alias == "champion", "by the rule again"
+
+
 def test_two_processes_that_register_at_once_take_turns(bench: Bench) -> None:
     """Both models are better than the champion; the one that comes second is weighed against the first."""
     bench.register(seed=1, primary=0.7)

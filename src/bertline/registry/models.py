@@ -109,8 +109,9 @@ def _register(
     client.set_model_version_tag(name, version, SCORES, _dumped(contender.scores))
     client.set_registered_model_alias(name, CHALLENGER, version)
     champion = version_with(client, name, CHAMPION)
-    verdict = decide(contender.scores, scores_of(client, name, champion), contender.majority, config)
-    verdict = replace(verdict, figures={**verdict.figures, "challenger_version": version, "champion_version": champion})
+    known_scores = scores_of(client, name, champion)
+    verdict = decide(contender.scores, known_scores, contender.majority, config, champion_version=champion)
+    verdict = replace(verdict, figures={**verdict.figures, "challenger_version": version})
     known = _linked(client, name, version)
     _describe_anew(client, known, contender.card, serves=champion == version)
     if champion == version:
