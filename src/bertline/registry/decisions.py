@@ -26,7 +26,7 @@ def describe(artifacts: Artifacts, config: Register, flow_run: str) -> str:
     Raises:
         BertlineError: the store cannot be reached.
     """
-    with open_store(artifacts, config.experiment) as store:
+    with open_store(artifacts, config.experiment if flow_run else "") as store:
         found = dict(_verdicts(store, flow_run)) if flow_run else {}
         lines = ["| model | champion | challenger | previous champion | this run |", "|---|---|---|---|---|"]
         start = f"{config.prefix}-"
