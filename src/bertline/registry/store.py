@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, masked
 from bertline.base.files import exclusive_lock, machine_lock
-from bertline.registry.address import SQLITE, store_uri
+from bertline.registry.address import sqlite_file, store_uri
 
 PATIENCE = 600.0
 """Seconds to wait for another process that sets up the store, or registers a model there."""
@@ -138,7 +138,8 @@ def _kind(uri: str) -> str:
 
 
 def _sqlite_file(uri: str) -> Path | None:
-    return Path(uri.removeprefix(SQLITE)).resolve() if uri.startswith(SQLITE) else None
+    path = sqlite_file(uri)
+    return path.resolve() if path else None
 
 
 def _experiment(client: MlflowClient, name: str, location: str | None, address: str) -> str:
