@@ -24,6 +24,7 @@ from typing import Any
 from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.lock import LockError
 from dvc.repo import Repo
+from ruamel.yaml import YAML
 
 from bertline.base.errors import BertlineError, one_line, reason
 from bertline.base.messages import say
@@ -35,7 +36,8 @@ Changes = Mapping[str, tuple[str, ...]]
 
 _NAMED = 3  # changes of a stage on its line
 _LONGEST = 4000  # characters of what DVC says: the lock, section or line that it names may be far into it
-_NO_SECTION = re.compile(r"\.foreach' in '[^']*': Could not find '(\w+)'")
+_NO_SECTION = re.compile(r"'stages\.([\w-]+)\.foreach' in '.*': (?:Could not find '|expected list/dictionary, got )")
+_FOREACH = re.compile(r"\$\{ *(\w+) *\}")
 
 
 @dataclass(frozen=True)
@@ -186,13 +188,26 @@ def _opened(root: Path) -> Iterator[Repo]:
         raise BertlineError("not a DVC repository", where=str(root.resolve()), fix=fix) from None
     except DvcException as error:
         problem = reason(error, _LONGEST)
-        section = _NO_SECTION.search(problem)
+        section = _missing_section(root, problem)
         if section:
-            fix = f"Write `{section[1]}: {{}}` there, or its entries"
-            raise BertlineError(f"no section {section[1]!r}", where=str(root / "params.yaml"), fix=fix) from None
+            fix = f"Write `{section}: {{}}` there, or its entries"
+            raise BertlineError(f"no section {section!r}", where=str(root / "params.yaml"), fix=fix) from None
         fix = what_to_do(problem)
         where = str(root / (".dvc" if fix else "dvc.yaml"))
         raise BertlineError(problem, where=where, fix=fix or "Correct it; `dvc dag` checks it") from None
+
+
+def _missing_section(root: Path, problem: str) -> str | None:
+    """The section of params.yaml that a stage has an entry a task of, where it is not there or has nothing in it.
+
+    DVC does not name one that has nothing in it, only the stage that goes through it.
+    """
+    stage = _NO_SECTION.search(problem)
+    if stage is None:
+        return None
+    stages = YAML(typ="safe", pure=True).load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    section = _FOREACH.fullmatch(str(stages.get(stage[1], {}).get("foreach")))
+    return section[1] if section else None
 
 
 def _plan(repo: Repo) -> Plan:
@@ -213,12 +228,6 @@ def find_leftovers(root: Path) -> list[str]:
         made = {Path(out.fs_path) for out in repo.index.outs}
         read = {Path(dep.fs_path) for stage in repo.index.stages for dep in stage.deps}
         return leftovers(root, made, read, repo.dvcignore)
-
-
-def remove_leftovers(root: Path) -> None:
-    """Remove that; what DVC kept of it stays in the cache."""
-    for path in map(root.joinpath, find_leftovers(root)):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def share_cache(checkout: Path, worktree: Path) -> None:

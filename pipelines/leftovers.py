@@ -6,6 +6,7 @@ DVC forgets a stage that is no more, and leaves its outputs where they are. A st
 (data/tasks, data/reports) depends on them all the same, and gives a dvc.lock that no other machine can make.
 """
 
+import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,12 @@ def _unmade(folder: Path, made: Collection[Path], ignored: Callable[[Path], bool
             yield from _unmade(entry, made, ignored)
         elif entry.is_file() or any(not ignored(file) for file in entry.rglob("*") if file.is_file()):
             yield entry
+
+
+def remove_leftovers(root: Path, left: Sequence[str]) -> None:
+    """Remove what was found in a checkout; what DVC kept of it stays in the cache."""
+    for path in map(root.joinpath, left):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def refuse_leftovers(left: Sequence[str]) -> None:

@@ -23,7 +23,8 @@ from bertline.base.errors import BertlineError, one_line
 from bertline.base.params import load_params, write_params
 from pipelines import registered_by
 from pipelines.git import commit_beside, git
-from pipelines.graph import remove_leftovers
+from pipelines.graph import find_leftovers
+from pipelines.leftovers import remove_leftovers
 from pipelines.settings import CURRENT, Overrides, configured
 
 _PROPOSED = ("params.yaml", "dvc.lock", "data/reports")  # the rest of data/ is DVC's
@@ -58,7 +59,7 @@ def configure(root: Path, given: Mapping[str, str]) -> None:
     params = configured(root, preset, overrides)
     if preset != CURRENT or overrides.more:
         write_params(Artifacts(root).params, params, "Written by a retraining run.")
-        remove_leftovers(root)
+        remove_leftovers(root, find_leftovers(root))
 
 
 def propose(root: Path, branch: str, body: Path) -> bool:

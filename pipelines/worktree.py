@@ -31,8 +31,8 @@ from bertline.base.files import exclusive_lock, write_text
 from bertline.base.params import write_params
 from bertline.registry.address import store_uri
 from pipelines.git import commit_staged, git
-from pipelines.graph import remove_leftovers, share_cache
-from pipelines.leftovers import OWN_FILES
+from pipelines.graph import find_leftovers, share_cache
+from pipelines.leftovers import OWN_FILES, remove_leftovers
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 _SHARED = ("data/runs/pretrain", "data/runs/download", "data/downloads")
@@ -84,7 +84,7 @@ class Worktree:
             git(self.path, "checkout", "--quiet", "HEAD", "--", "params.yaml")
             return
         write_params(self.path / "params.yaml", params, heading)
-        remove_leftovers(self.path)  # of tasks of the checkout that this run has not
+        remove_leftovers(self.path, find_leftovers(self.path))  # of tasks of the checkout that this run has not
         git(self.path, "add", "params.yaml")
         if git(self.path, "status", "--porcelain", "--", "params.yaml"):
             commit_staged(self.path, subject)

@@ -71,6 +71,9 @@ def test_a_language_may_have_any_of_its_codes(language: str, code: str) -> None:
         ({"tasks": {"x" * 65: TASK}}, ["cannot name a task", "64"]),
         ({"tasks": {"encoder": TASK}}, ["key tasks.encoder", "'encoder' cannot name a task", "pre-trained model"]),
         ({"tasks": {"a": {"kind": "pair", "data": {"builder": "files"}}}}, ["key tasks.a.data.train", "path"]),
+        ({"register": {"prefix": ""}}, ["key register.prefix", "begin with a letter or digit"]),
+        ({"register": {"prefix": "bert.v2"}}, ["key register.prefix", "a-z, A-Z, 0-9, -, _ and spaces"]),
+        ({"register": {"prefix": "x" * 101}}, ["key register.prefix", "100"]),
         ({"download": {"sources": [{"adress": "x"}]}}, ["key download.sources.0.adress", "'address'"]),
     ],
 )
@@ -79,6 +82,12 @@ def test_a_wrong_option_is_named_with_its_key_and_a_fix(params: dict, told: list
     assert "\n" not in message
     for part in told:
         assert part in message
+
+
+@pytest.mark.parametrize("sign", [*"./:%?#'\"`|\\\n\t", "\u00e4", "\u0663"])
+def test_a_prefix_that_the_registry_would_refuse_after_all_training_is_refused_before_it(sign: str) -> None:
+    for prefix in (f"bert{sign}v2", f"bert{sign}"):
+        assert "key register.prefix: must be of a-z" in refusal({"register": {"prefix": prefix}})
 
 
 @pytest.mark.parametrize("name", ["2024-01-01", "1.10", "~", "[a, b]", "true"])

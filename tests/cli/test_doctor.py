@@ -198,6 +198,18 @@ def test_a_relative_address_of_the_store_starts_at_the_checkout(
     assert finding(checks.mlflow_store, "MLflow store", ready).detail == f"sqlite:///{ready}/other.db (opens)"
 
 
+@pytest.mark.parametrize("name", ["feature%2Fx", "a?b"])
+def test_the_store_of_a_checkout_with_signs_of_addresses_in_its_path_is_looked_at_where_it_is(
+    name: str, ready: Path
+) -> None:
+    place = ready / name
+    place.mkdir()
+    assert finding(checks.mlflow_store, "MLflow store", place).detail.endswith("(made by the first run)")
+    with closing(sqlite3.connect(place / "mlflow.db")) as database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+    assert finding(checks.mlflow_store, "MLflow store", place).detail.endswith("(opens)")
+
+
 def test_a_server_is_reached_or_not_and_its_password_is_never_shown(
     ready: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,23 @@ def test_promote_and_rollback_by_task(checkout: Path, type_in: Type) -> None:
     assert back.output == "bertline-docs_topic: version 1 is champion, instead of 2\n"
 
 
+def test_promote_and_rollback_ask_for_no_experiment_and_make_none(checkout: Path, type_in: Type) -> None:
+    """Models outlive the experiment of their runs; bringing one back must not wait for another."""
+    with open_store(Artifacts(checkout), "bertline") as store:
+        store.client.create_registered_model("bertline-docs_topic")
+        for _ in range(2):
+            store.client.create_model_version("bertline-docs_topic", "file:///nowhere")
+        store.client.delete_experiment(store.experiment_id)
+    for version in ("1", "2"):
+        assert type_in("promote", "docs_topic", "--version", version).exit_code == 0
+    params = checkout / "params.yaml"
+    params.write_text(params.read_text().replace("experiment: bertline", "experiment: another"))
+    assert "experiment: another" in params.read_text()
+    assert type_in("rollback", "docs_topic").output == "bertline-docs_topic: version 1 is champion, instead of 2\n"
+    with open_store(Artifacts(checkout), "to look") as store:
+        assert store.client.get_experiment_by_name("another") is None
+
+
 @pytest.mark.parametrize("command", ["promote", "rollback"])
 def test_a_store_that_is_not_there_is_said_and_not_made(
     command: str, type_in: Type, checkout: Path, monkeypatch: pytest.MonkeyPatch

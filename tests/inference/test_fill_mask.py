@@ -82,8 +82,17 @@ def test_no_more_is_read_at_a_time_than_the_model_was_trained_on(pretrained: Pat
     assert guess["score"] == pytest.approx(near["score"], abs=1e-5)
 
 
+def test_a_hundred_masks_are_filled(fill_mask: FillMask) -> None:
+    assert fill_mask.fill("[MASK] " * 100, top=1)[-1]["mask"] == 99
+
+
 @pytest.mark.parametrize(
-    ("text", "top", "message"), [("no gap", 5, r"no \[MASK\] in 'no gap'"), ("[MASK]", 0, "0 is too few")]
+    ("text", "top", "message"),
+    [
+        ("no gap", 5, r"no \[MASK\] in 'no gap'"),
+        ("[MASK]", 0, "0 is too few"),
+        ("[MASK] " * 101, 1, r"text: 101 \[MASK\] are too many in .*\. Ask for 100 at most, in several texts"),
+    ],
 )
 def test_what_cannot_be_filled_is_said(text: str, top: int, message: str, fill_mask: FillMask) -> None:
     with pytest.raises(BertlineError, match=message):

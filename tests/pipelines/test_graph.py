@@ -144,6 +144,15 @@ def test_a_section_that_params_yaml_lacks_and_dvc_yaml_goes_through_is_named_wit
         read_plan(folder)
 
 
+@pytest.mark.parametrize("left", ["tasks:\n", "tasks: null\n", "tasks: 3\n"])
+def test_a_section_with_nothing_in_it_is_blamed_on_params_yaml(left: str, repo: Repo) -> None:
+    folder = repo({})
+    (folder / "dvc.yaml").write_text("stages:\n  evaluate:\n    foreach: ${tasks}\n    do: {cmd: 'true'}\n")
+    (folder / "params.yaml").write_text(left)
+    with pytest.raises(BertlineError, match=r"params\.yaml: no section 'tasks'\. Write `tasks: \{\}` there"):
+        read_plan(folder)
+
+
 def test_what_dvc_says_is_told_to_its_end(repo: Repo) -> None:
     with pytest.raises(BertlineError) as refused:
         read_plan(repo({name: {"cmd": "true", "outs": ["folder/" * 60 + "out"]} for name in ("first", "second")}))

@@ -105,6 +105,13 @@ def test_what_could_be_a_command_is_refused_before_anything_runs(nasty: str) -> 
         configured(ROOT, nasty, Overrides())
 
 
+@pytest.mark.parametrize("prefix", ["Bert 2_b-", "x" * 100])
+def test_every_model_that_a_run_may_register_can_be_named_in_the_form_that_promotes_it(prefix: str) -> None:
+    params = configured(ROOT, "smoke", Overrides(more=[f"register.prefix={prefix}"]))
+    name = f"{params.register.prefix}-{'y' * 64}"  # the longest name of a task
+    assert TypeAdapter(ModelName).validate_python(name) == name
+
+
 def test_a_version_is_a_number_as_the_registry_writes_it_or_empty() -> None:
     version = TypeAdapter(Version)
     for right in ("", "1", "10", "999999999"):

@@ -9,6 +9,8 @@ from typing import Any
 
 import mlflow
 import pytest
+from click.testing import CliRunner
+from mlflow.cli import gc
 from mlflow.exceptions import MlflowException
 
 from bertline.base.artifacts import Artifacts
@@ -211,6 +213,61 @@ def test_a_version_that_a_person_put_another_before_stays_down(bench: Bench) -> 
     promote(bench.store, NAME, "1")
     assert bench.register(seed=2, primary=0.9).alias == "challenger"
     assert bench.aliases["champion"] == "1"
+
+
+def test_a_champion_that_a_person_made_stays_until_a_person_decides(bench: Bench) -> None:
+    """Nobody knows what it scores: it is not "no champion yet"."""
+    client = bench.store.client
+    bench.register(seed=1)
+    client.create_model_version(NAME, bench.versions[0].source)
+    client.set_registered_model_alias(NAME, "champion", "2")
+    waits = bench.register(seed=2, primary=0.9)
+    assert (waits.alias, waits.verdict.promote) == ("challenger", False)
+    told = "the score of the champion, version 2, is unknown: a person decides (`bertline promote`)"
+    assert waits.verdict.reasons[-1] == told
+    assert waits.verdict.as_json()["figures"]["champion_version"] == "2"
+    assert bench.aliases == {"challenger": "3", "champion": "2"}
+    promote(bench.store, NAME)
+    assert bench.register(seed=3, primary=0.95).alias == "champion", "by the rule again"
+
+
+def test_a_version_whose_logged_model_was_deleted_is_registered_as_before(bench: Bench) -> None:
+    """Its files are there, and it loads: only a tag for MLflow's UI has nowhere to go."""
+    bench.register()
+    bench.store.client.delete_logged_model(bench.versions[0].source.removeprefix("models:/"))
+    bench.run_id = bench.store.client.create_run(bench.store.experiment_id).info.run_id
+    again = bench.register()
+    assert (again.version, again.created, again.alias) == ("1", False, "champion")
+    assert mlflow.pyfunc.load_model(f"models:/{NAME}@champion").input_example is not None
+
+
+def collect_garbage(bench: Bench, version: Any) -> None:
+    """Delete the files of a version as `mlflow gc` does."""
+    model = version.source.removeprefix("models:/")
+    bench.store.client.delete_logged_model(model)
+    command = ["--backend-store-uri", bench.store.uri, "--logged-model-ids", model]
+    assert CliRunner().invoke(gc, command, catch_exceptions=False).exit_code == 0
+
+
+def test_a_version_whose_files_are_gone_is_made_anew(bench: Bench) -> None:
+    bench.register(seed=1)
+    bench.register(seed=2, primary=0.9)
+    collect_garbage(bench, bench.versions[1])
+    again = bench.register(seed=2, primary=0.9)
+    assert (again.version, again.created, again.alias) == ("3", True, "champion")
+    loaded = mlflow.pyfunc.load_model(f"models:/{NAME}@champion")
+    assert len(loaded.predict(loaded.input_example)) == 1
+    assert bench.register(seed=2, primary=0.9).version == "3"
+
+
+def test_a_version_that_a_person_took_down_and_whose_files_are_gone_stays_down(bench: Bench) -> None:
+    bench.register(seed=1)
+    bench.register(seed=2, primary=0.9)
+    rollback(bench.store, NAME)
+    collect_garbage(bench, bench.versions[1])
+    again = bench.register(seed=2, primary=0.9)
+    assert (again.version, again.created, again.alias) == ("3", True, "challenger")
+    assert again.verdict.reasons[-1].startswith("a person put version 1 in its place")
 
 
 def test_two_processes_that_register_at_once_take_turns(bench: Bench) -> None:

@@ -33,7 +33,7 @@ def scores(value: float, data: str = "rows", noise: float = 0.0) -> Scores:
         (0.79, 0.80, 0.50, False, "-0.0050 is allowed: failed"),
         (0.51, 0.40, 0.50, False, "failed"),  # better than the champion, yet under the floor
         (math.nan, None, 0.50, False, "failed"),
-        (0.90, math.nan, 0.50, True, "unknown"),
+        (0.90, math.nan, 0.50, True, "no number"),
         (0.90, 0.80, math.nan, False, "failed"),
     ],
 )
@@ -41,6 +41,13 @@ def test_the_rule(challenger: float, champion: float | None, majority: float, pr
     verdict = decide(scores(challenger), None if champion is None else scores(champion), {"f1": majority}, CONFIG)
     assert verdict.promote is promoted
     assert reason in "; ".join(verdict.reasons)
+
+
+def test_a_champion_that_nobody_measured_is_kept_whatever_the_challenger_scored() -> None:
+    verdict = decide(scores(0.99), None, {"f1": 0.5}, CONFIG, champion_version="7")
+    assert not verdict.promote
+    assert "version 7, is unknown: a person decides" in verdict.reasons[-1]
+    assert (verdict.figures["champion"], verdict.figures["champion_version"]) == (None, "7")
 
 
 @pytest.mark.parametrize(
@@ -93,12 +100,18 @@ ANY_FIGURE = SCORE | st.just(math.nan)
 ANY_SCORES = st.builds(scores, ANY_FIGURE, st.sampled_from(["rows", "other rows"]), st.floats(0, 0.5))
 
 
-@given(new=ANY_SCORES, old=st.none() | ANY_SCORES, majority=ANY_FIGURE, config=ANY_CONFIG)
+@given(
+    new=ANY_SCORES,
+    old=st.none() | ANY_SCORES,
+    majority=ANY_FIGURE,
+    config=ANY_CONFIG,
+    version=st.sampled_from([None, "3"]),
+)
 def test_a_verdict_names_every_figure_it_weighed_so_that_it_can_be_made_again(
-    new: Scores, old: Scores | None, majority: float, config: Register
+    new: Scores, old: Scores | None, majority: float, config: Register, version: str | None
 ) -> None:
     """From verdict.json alone: what is left out there would have to be guessed here."""
-    verdict = decide(new, old, {"f1": majority}, config)
+    verdict = decide(new, old, {"f1": majority}, config, champion_version=version)
     read = json.loads(json.dumps(verdict.as_json()))
     figures = read["figures"]
     again = decide(
@@ -109,6 +122,7 @@ def test_a_verdict_names_every_figure_it_weighed_so_that_it_can_be_made_again(
         ),
         figures["majority"],
         Register(min_gain_over_majority=figures["min_gain_over_majority"], tolerance=figures["tolerance"]),
+        champion_version=figures["champion_version"],
     )
     assert json.dumps(again.as_json()) == json.dumps(read)
     assert math.isnan(figures["floor"]) or figures["floor"] == majority + config.min_gain_over_majority

@@ -129,6 +129,7 @@ def test_a_device_that_is_not_there_is_refused_when_a_model_is_loaded(name: str)
         ("qa", {"question": [TEXT]}, "context"),
         ("encoder", {"text": [" "]}, "input 1: text is empty"),
         ("encoder", {"text": [None]}, "text"),
+        ("encoder", {"text": [TEXT, "[MASK] " * 3000]}, r"3000 \[MASK\] are too many"),
     ],
 )
 def test_a_wrong_input_is_the_callers_fault(task: str, frame: dict[str, Any], message: str, load: Any) -> None:

@@ -60,6 +60,46 @@ def test_a_relative_address_starts_at_the_checkout_wherever_one_stands(
     assert [path.name for path in tmp_path.iterdir()] == ["checkout"]
 
 
+@pytest.mark.parametrize("name", ["feature%2Fx", "a%20b", "a?b", "a b", "100%", "a#b", "ü@x:y", "a+b'&c", "a\\b"])
+def test_a_checkout_has_its_own_store_whatever_signs_its_path_has(
+    name: str, template: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "places" / name
+    root.mkdir(parents=True)
+    shutil.copy(template.root / "mlflow.db", root)
+    with open_store(Artifacts(root), "mine") as store:
+        run = store.client.create_run(store.experiment_id).info.run_id
+        store.client.log_dict(run, {"a": 1}, "verdicts/x y/verdict.json")
+        (file,) = store.client.list_artifacts(run, "verdicts/x y")
+        assert Path(store.client.download_artifacts(run, file.path)).is_file()
+        model = store.client.create_logged_model(store.experiment_id, "model", run)
+        store.client.log_model_artifacts(model.model_id, str(model_folder(tmp_path)))
+        assert Path(mlflow.artifacts.download_artifacts(f"models:/{model.model_id}")).is_dir()
+        uri = store.uri
+    assert {path.name for path in root.iterdir()} == {"mlflow.db", "mlflow.db.lock", "mlruns"}
+    assert [path.name for path in root.parent.iterdir()] == [name]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # as a worktree of the checkout is told
+    with open_store(Artifacts(tmp_path / "worktree"), make=False) as again:
+        assert (again.uri, again.lock) == (uri, root.resolve() / "mlflow.db.lock")
+
+
+def model_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "MLmodel").write_text("of nothing\n")
+    return folder
+
+
+def test_an_address_with_encoded_signs_and_options_is_read_as_sqlalchemy_reads_it(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(artifacts.root / "mlflow.db", artifacts.root / "my store.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///my%20store.db?timeout=9")
+    with open_store(artifacts, make=False) as store:
+        assert store.uri == f"sqlite:///{artifacts.root}/my store.db?timeout=9"
+        assert store.lock == artifacts.root / "my store.db.lock"
+
+
 def test_leaving_the_store_leaves_no_trace_in_the_environment(artifacts: Artifacts) -> None:
     with open_store(artifacts, "mine"):
         assert "MLFLOW_TRACKING_URI" in os.environ

@@ -1,11 +1,14 @@
 """Section register of params.yaml: where models are registered, and what promotes them."""
 
+import re
 from dataclasses import dataclass
 
 from bertline.base.options import STRICT, not_negative, option, require
 
 ENCODER = "encoder"
 """What the pre-trained model is called, where the others are called by their task."""
+_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_ -]{0,99}")
+"""What MLflow takes as a part of a model's name, and the form that promotes one, whatever the task that follows."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,6 @@ class Register:
 
     def __post_init__(self) -> None:
         require(bool(self.experiment.strip()), "experiment", "must not be empty")
-        named = bool(self.prefix.strip()) and not set(self.prefix) & set("/:'\"")
-        require(named, "prefix", "must be a name without slashes, colons and quotes")
+        named = "must be of a-z, A-Z, 0-9, -, _ and spaces (100 at most), and begin with a letter or digit"
+        require(bool(_PREFIX.fullmatch(self.prefix)), "prefix", named)
         not_negative(self, "min_gain_over_majority", "tolerance")

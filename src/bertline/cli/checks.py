@@ -23,7 +23,7 @@ from bertline.base.config import Params
 from bertline.base.errors import BertlineError, masked, reason
 from bertline.base.params import load_params
 from bertline.base.processor import bf16_instructions
-from bertline.registry.address import SQLITE, store_uri
+from bertline.registry.address import sqlite_file, store_uri
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -198,8 +198,7 @@ def _reach(address: str) -> str:
         port = parts.port
     except ValueError:  # its message repeats what may be a part of the password
         raise ValueError("no valid address; in a password, write / as %2F, [ as %5B") from None
-    if parts.scheme == "sqlite":
-        path = Path(address.removeprefix(SQLITE))
+    if path := sqlite_file(address):
         if not path.exists():
             return "made by the first run"
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:

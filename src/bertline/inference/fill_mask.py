@@ -18,6 +18,8 @@ from bertline.tokens.tokenizer import SpecialIds, load_tokenizer, read_max_lengt
 from bertline.training.device import autocast, find_device
 
 MASK = "[MASK]"
+MOST_MASKS = 100
+"""Of a text: each is a forward pass, and each guess repeats the text, so that answers grow with the square of them."""
 _DIGITS = 6
 
 
@@ -60,11 +62,15 @@ class FillMask:
             this mask filled).
 
         Raises:
-            BertlineError: the text has no [MASK], or `top` is below 1.
+            BertlineError: the text has no [MASK] or more than `MOST_MASKS`, or `top` is below 1.
         """
-        if MASK not in text:
+        masks = text.count(MASK)
+        if not masks:
             fix = f'Write one where a word is to be guessed: "The {MASK} of the array."'
             raise BertlineError(f"no {MASK} in {text[:60]!r}", where="text", fix=fix)
+        if masks > MOST_MASKS:
+            fix = f"Ask for {MOST_MASKS} at most, in several texts"
+            raise BertlineError(f"{masks} {MASK} are too many in {text[:60]!r}", where="text", fix=fix)
         if top < 1:
             raise BertlineError(f"{top} is too few", where="top", fix="Ask for 1 or more")
         ids = self.tokenizer.encode(text, add_special_tokens=False).ids

@@ -66,7 +66,7 @@ def move(artifacts: Artifacts, model: str, how: Callable[[Store, str], Change]) 
         BertlineError: params.yaml is wrong, the store cannot be reached, or the move cannot be made.
     """
     params = load_params(artifacts.params)
-    with open_store(artifacts, params.register.experiment, make=False) as store:
+    with open_store(artifacts, make=False) as store:
         return how(store, model_name(params, model))
 
 

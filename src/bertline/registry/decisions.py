@@ -26,11 +26,11 @@ def describe(artifacts: Artifacts, config: Register, flow_run: str) -> str:
     Raises:
         BertlineError: the store cannot be reached.
     """
-    with open_store(artifacts, config.experiment) as store:
+    with open_store(artifacts, config.experiment if flow_run else "") as store:
         found = dict(_verdicts(store, flow_run)) if flow_run else {}
         lines = ["| model | champion | challenger | previous champion | this run |", "|---|---|---|---|---|"]
         start = f"{config.prefix}-"
-        near = store.client.search_registered_models(f"name LIKE '{start}%'")  # _ and % of a prefix stand for anything
+        near = store.client.search_registered_models(f"name LIKE '{start}%'")  # _ of a prefix stands for any sign
         for model in [model for model in near if model.name.startswith(start)]:
             serving = [_version(store.client, model.name, alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)]
             lines.append(f"| {' | '.join([model.name, *serving, _decision(found.get(model.name))])} |")

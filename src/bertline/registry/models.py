@@ -14,7 +14,6 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, Object, Property, Schema
-from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from bertline.base.errors import BertlineError, reason
 from bertline.base.files import exclusive_lock
@@ -35,8 +34,8 @@ from bertline.registry.promotion import Scores, Verdict, decide
 from bertline.registry.served_code import importable, stage_code
 from bertline.registry.served_model import DEFAULTS, OUTPUT_COLUMNS
 from bertline.registry.store import PATIENCE, Store
+from bertline.registry.versions import CONTENT, kept_tags, linked, version_of
 
-_CONTENT = "bertline.content.sha256"
 _VERDICT = "bertline.verdict"
 _CHAMPION_ALREADY = "it is the champion already"
 _DESCRIPTION_CHARACTERS = 5000  # the column of MLflow's schema
@@ -77,7 +76,7 @@ def register(
 ) -> Registration:
     """Register a model, unless its content is a version already, and let the promotion rule set the aliases.
 
-    A version that there is already is described by the new card.
+    A version that there is already is described by the new card; one whose files are gone is made anew.
 
     Args:
         store: the open store.
@@ -102,16 +101,17 @@ def _register(
     store: Store, contender: Contender, source_run: str, lineage: Mapping[str, str], config: Register
 ) -> Registration:
     client, name = store.client, contender.name
-    version = _version_of(client, name, contender.content)
+    version = version_of(client, name, contender.content)
     created = version is None
     if version is None:
         version = _create_version(store, contender, source_run, lineage)
     client.set_model_version_tag(name, version, SCORES, _dumped(contender.scores))
     client.set_registered_model_alias(name, CHALLENGER, version)
     champion = version_with(client, name, CHAMPION)
-    verdict = decide(contender.scores, scores_of(client, name, champion), contender.majority, config)
-    verdict = replace(verdict, figures={**verdict.figures, "challenger_version": version, "champion_version": champion})
-    known = _linked(client, name, version)
+    known_scores = scores_of(client, name, champion)
+    verdict = decide(contender.scores, known_scores, contender.majority, config, champion_version=champion)
+    verdict = replace(verdict, figures={**verdict.figures, "challenger_version": version})
+    known = linked(client, name, version)
     _describe_anew(client, known, contender.card, serves=champion == version)
     if champion == version:
         said = _verdict_of(known, source_run) or replace(verdict, promote=False, reasons=(_CHAMPION_ALREADY,))
@@ -156,20 +156,6 @@ def _verdict_of(version: ModelVersion, source_run: str) -> Verdict | None:
     return Verdict(**kept | {"reasons": tuple(kept["reasons"])})
 
 
-def _version_of(client: MlflowClient, name: str, content: str) -> str | None:
-    """The version that holds a content (the first, while two hosts have each made one), or None."""
-    found = client.search_model_versions(f"name = '{name}' and tags.`{_CONTENT}` = '{content}'")
-    return str(min(int(version.version) for version in found)) if found else None
-
-
-def _linked(client: MlflowClient, name: str, version: str) -> ModelVersion:
-    """A version, after its logged model was told of it: MLflow's UI goes by that."""
-    found: ModelVersion = client.get_model_version(name, version)
-    link = json.dumps([{"name": name, "version": version}])
-    client.set_logged_model_tags(str(found.source).removeprefix("models:/"), {MLFLOW_MODEL_VERSIONS: link})
-    return found
-
-
 def _create_version(store: Store, contender: Contender, source_run: str, lineage: Mapping[str, str]) -> str:
     client, name = store.client, contender.name
     try:
@@ -188,11 +174,12 @@ def _create_version(store: Store, contender: Contender, source_run: str, lineage
         name,
         source=logged.model_uri,
         run_id=source_run,
-        tags={**lineage, **contender.tags},  # at once: the content's hash must never be missing
+        # At once: the content's hash must never be missing.
+        tags={**lineage, **contender.tags, **kept_tags(client, name, contender.content)},
         description=_description(contender.card),
         model_id=logged.model_id,
     )
-    first = _version_of(client, name, contender.content) or str(made.version)
+    first = version_of(client, name, contender.content) or str(made.version)
     if first != str(made.version):  # another host, which has no lock of ours, was faster
         client.delete_model_version(name, str(made.version))
         client.delete_logged_model(logged.model_id)
@@ -221,7 +208,7 @@ def _begun_model(store: Store, contender: Contender, source_run: str) -> LoggedM
     """The logged model of a registration that was cut short, or a new one."""
     asked = f"name = '{contender.name}' and source_run_id = '{source_run}'"
     for model in store.client.search_logged_models([store.experiment_id], asked):
-        if model.tags.get(_CONTENT) == contender.content:
+        if model.tags.get(CONTENT) == contender.content:
             return model
     return store.client.create_logged_model(store.experiment_id, contender.name, source_run, dict(contender.tags))
 

@@ -6,6 +6,7 @@ A pure function of figures, so that it can be read, tested and replayed from ver
 2. No regression: it is worse than the champion, measured on the same rows, by no more than noise: `tolerance`, or, if
    that is larger, the smaller of both recipes' standard deviations over their seeds. A challenger whose seeds fall
    apart is excused by no more than the champion's do, and where one of the two has one seed, `tolerance` decides.
+3. A champion that nobody measured, for a person made that version, stays: a person decides.
 
 Figures that are not numbers (NaN) never promote. All metrics are higher-is-better (tasks/schema.py).
 """
@@ -60,14 +61,22 @@ def beats_floor(challenger: Scores, majority: Mapping[str, float], config: Regis
     return gain >= config.min_gain_over_majority - _ROUNDING  # false for NaN
 
 
-def decide(challenger: Scores, champion: Scores | None, majority: Mapping[str, float], config: Register) -> Verdict:
+def decide(
+    challenger: Scores,
+    champion: Scores | None,
+    majority: Mapping[str, float],
+    config: Register,
+    *,
+    champion_version: str | None = None,
+) -> Verdict:
     """Weigh a challenger.
 
     Args:
         challenger: scores of the new model.
-        champion: scores of the model that serves; None when there is none.
+        champion: scores of the model that serves; None when there is none, or nobody measured it.
         majority: metric -> value of the baseline that always gives the commonest answer.
         config: the bars, section `register`.
+        champion_version: which version serves; None when there is none.
 
     Returns:
         The verdict; it promotes only when every rule holds.
@@ -79,13 +88,14 @@ def decide(challenger: Scores, champion: Scores | None, majority: Mapping[str, f
         f"{metric} {score:.4f} is {score - base:+.4f} from the majority baseline {base:.4f}; "
         f"the floor asks {config.min_gain_over_majority:+.4f}: {'passed' if above else 'failed'}"
     ]
-    kept, reason = _compare(challenger, champion, config)
+    kept, reason = _compare(challenger, champion, champion_version, config)
     reasons.append(reason)
     figures = {
         "metric": metric,
         "challenger": dict(challenger.values),
         "challenger_noise": challenger.noise,
         "challenger_data": challenger.data,
+        "champion_version": champion_version,
         "champion": dict(champion.values) if champion else None,
         "champion_metric": champion.metric if champion else None,
         "champion_noise": champion.noise if champion else None,
@@ -99,15 +109,20 @@ def decide(challenger: Scores, champion: Scores | None, majority: Mapping[str, f
     return Verdict(above and kept, tuple(reasons), figures)
 
 
-def _compare(challenger: Scores, champion: Scores | None, config: Register) -> tuple[bool, str]:
+def _compare(
+    challenger: Scores, champion: Scores | None, champion_version: str | None, config: Register
+) -> tuple[bool, str]:
     """Whether the challenger is no regression, and the reason."""
+    if champion is None and champion_version is not None:  # a person made it, and chose it
+        unknown = f"the score of the champion, version {champion_version}, is unknown"
+        return False, f"{unknown}: a person decides (`bertline promote`)"
     if champion is None:
         return True, "no champion yet: the floor decides"
     if champion.data != challenger.data or champion.metric != challenger.metric:
         return True, "the champion was measured on other data or otherwise: the two do not compare, the floor decides"
     old, new = champion.primary, challenger.primary
     if math.isnan(old):
-        return True, "the champion's score is unknown: the floor decides"
+        return True, "the champion's score is no number (NaN): the floor decides"
     allowed = _allowed(challenger, champion, config)
     kept = new >= old - allowed - _ROUNDING
     outcome = "passed" if kept else "failed"

@@ -9,7 +9,8 @@
 | span | question, context | answer, start, end (characters of the context), score |
 | fill-mask (the pre-trained model) | text | embedding: list of numbers; fills: list of {mask, token, score, text} |
 
-An embedding is the mean of the last hidden states. Fills are best first; a text without [MASK] has none.
+An embedding is the mean of the last hidden states. Fills are best first; a text without [MASK] has none, one with
+more than a hundred is refused.
 
 MLflow runs this file itself ("models from code"): a copy of it lies in the logged model, beside the modules it imports
 (served_code.py). `model_config` sets device, batch_size, precision and top when a model is loaded.

@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, masked
 from bertline.base.files import exclusive_lock, machine_lock
-from bertline.registry.address import SQLITE, store_uri
+from bertline.registry.address import sqlite_file, store_uri
 
 PATIENCE = 600.0
 """Seconds to wait for another process that sets up the store, or registers a model there."""
@@ -44,7 +44,7 @@ class Store:
     Attributes:
         client: to speak to it.
         uri: of the store; `address` is how to show it.
-        experiment_id: of the experiment.
+        experiment_id: of the experiment; empty where the store was opened without one.
         lock: held while models are registered: the same file for all checkouts of this machine that share the store.
     """
 
@@ -60,14 +60,14 @@ class Store:
 
 
 @contextmanager
-def open_store(artifacts: Artifacts, experiment: str, *, make: bool = True) -> Iterator[Store]:
+def open_store(artifacts: Artifacts, experiment: str = "", *, make: bool = True) -> Iterator[Store]:
     """Open the store, creating schema and experiment where they are missing.
 
     While it is open, MLflow's own notion of the current store is this one; it is put back afterwards.
 
     Args:
         artifacts: paths; the default store lies at their root.
-        experiment: name of the experiment.
+        experiment: name of the experiment; empty: only registered models are wanted, which need none.
         make: a SQLite store that is not there, folders included; False: that is an error.
 
     Raises:
@@ -84,7 +84,11 @@ def open_store(artifacts: Artifacts, experiment: str, *, make: bool = True) -> I
         with exclusive_lock(lock, "setting up the MLflow store", patience=PATIENCE):
             _probe(uri)
             client = MlflowClient(uri)
-            experiment_id = _experiment(client, experiment, _artifact_location(artifacts, uri), masked(uri))
+            experiment_id = ""
+            if experiment:
+                experiment_id = _experiment(client, experiment, _artifact_location(artifacts, uri), masked(uri))
+            else:
+                client.search_registered_models(max_results=1)  # any use, for the schema
         yield Store(client, uri, experiment_id, lock)
 
 
@@ -134,7 +138,8 @@ def _kind(uri: str) -> str:
 
 
 def _sqlite_file(uri: str) -> Path | None:
-    return Path(uri.removeprefix(SQLITE)).resolve() if uri.startswith(SQLITE) else None
+    path = sqlite_file(uri)
+    return path.resolve() if path else None
 
 
 def _experiment(client: MlflowClient, name: str, location: str | None, address: str) -> str:
