@@ -133,7 +133,13 @@ def test_sigterm_ends_the_program_with_143_a_checkpoint_and_no_outputs(artifacts
     assert not artifacts.pretrained.exists() and not artifacts.metrics("pretrain").exists()
 
 
-@pytest.mark.parametrize(("options", "status"), [({"log_every": 1}, 0), (ENDLESS, 143)], ids=["to its end", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        pytest.param({"log_every": 1}, 0, id="to its end", marks=pytest.mark.slow),
+        pytest.param(ENDLESS, 143, id="SIGTERM"),
+    ],
+)
 def test_a_run_that_nobody_listens_to_any_more_goes_on(
     options: dict[str, Any], status: int, artifacts: Artifacts
 ) -> None:
