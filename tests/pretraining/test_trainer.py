@@ -67,16 +67,16 @@ def identical(one: State, other: State) -> bool:
 
 @pytest.mark.slow
 def test_a_run_learns_what_there_is_to_learn(stores: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, budget=200, learning_rate=3e-3, batch_size=32, dropout=0.0, evaluate_every=50)
+    config = replace(CONFIG, budget=300, learning_rate=3e-3, batch_size=32, dropout=0.0, evaluate_every=100)
     config = replace(config, evaluation_batches=8)
     _, _, curve, validation, metrics = finish(stores, tmp_path, config)
     assert validation[0]["mlm_loss"] == pytest.approx(5.26, abs=0.1)  # log(192), by the bias alone
     assert metrics["validation"]["mlm_loss"] < 4.2  # knowing the topic: log(24) = 3.2
     assert metrics["validation"]["nsp_accuracy"] > 0.7
     assert metrics["train"]["mlm_accuracy"] > 0.02
-    assert [row["step"] for row in validation] == [0, 50, 100, 150, 200]
-    assert [row["step"] for row in curve] == [*range(3, 201, 3), 200]
-    assert curve[-1]["tokens"] == metrics["tokens"] == 200 * 32 * 16
+    assert [row["step"] for row in validation] == [0, 100, 200, 300]
+    assert [row["step"] for row in curve] == [*range(3, 301, 3)]
+    assert curve[-1]["tokens"] == metrics["tokens"] == 300 * 32 * 16
 
 
 def test_the_same_run_twice_is_the_same_to_the_last_bit(stores: Path, tmp_path: Path, undisturbed: State) -> None:
