@@ -328,7 +328,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         plan, changes = read_plan_and_changes(arguments.root, arguments.targets, of_what_is_here=arguments.check)
-        left = find_leftovers(arguments.root)
+        left = [] if arguments.mermaid and not arguments.check else find_leftovers(arguments.root)
         if arguments.check:
             refuse_leftovers(left)
             check_lock(changes)

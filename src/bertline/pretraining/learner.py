@@ -137,8 +137,8 @@ class Learner:
             total = total + found.detach()
         if clip:
             return self.world.sum(total), torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
-        found_ones = (weights.grad for weights in self.model.parameters())
-        return self.world.sum(total), torch.nn.utils.get_total_norm([one for one in found_ones if one is not None])
+        gradients = [weights.grad for weights in self.model.parameters() if weights.grad is not None]
+        return self.world.sum(total), torch.nn.utils.get_total_norm(gradients)
 
     @torch.no_grad()
     def lengthen(self, known: int) -> None:
