@@ -3,7 +3,7 @@
     bertline preset use glue-h200; dvc repro encode task@cola task@sst2 …     # anywhere: tokens, vocabulary, task rows
     PYTHONPATH=src python benchmarks/gpu_glue.py --root . --out DIR           # on the GPU; again, to go on
 
-It needs bertline's training core (README, GPU) and PyYAML: no DVC, no Prefect, no MLflow. The recipe is a preset's;
+It needs bertline's training core (docs/gpu.md) and PyYAML: no DVC, no Prefect, no MLflow. The recipe is a preset's;
 --minutes and --set change it. Pre-training goes on from its checkpoint, and a fine-tuning run that has finished is not
 made again: what a part of --seconds leaves undone, the next one does. Another recipe begins anew. Tasks are fine-tuned
 side by side, as one alone leaves a GPU idle between its kernels; seeds of the pre-trained encoder come first, then
