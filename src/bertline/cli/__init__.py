@@ -1,8 +1,8 @@
 """The `bertline` command: what a person types. Everything it does is done by the rooms below.
 
-console.py holds what the commands share; stages.py runs single stages, plan.py shows what would run, ask.py asks the
-models, registry.py says which of them serve, presets.py writes params.yaml, doctor.py (with checks.py) examines the
-machine.
+console.py holds what the commands share; stages.py runs single stages, plan.py shows what would run, predict.py,
+explain.py, embed.py and ask.py ask the models, registry.py says which of them serve, presets.py writes params.yaml,
+doctor.py (with checks.py) examines the machine.
 """
 
 from typing import Annotated
@@ -11,8 +11,12 @@ import typer
 
 from bertline import __version__
 from bertline.cli import doctor, presets
+from bertline.cli.ask import PANEL as ASK_PANEL
 from bertline.cli.ask import add_questions
+from bertline.cli.embed import embed
+from bertline.cli.explain import explain
 from bertline.cli.plan import plan
+from bertline.cli.predict import predict
 from bertline.cli.registry import add_registry
 from bertline.cli.stages import PANEL as STAGES_PANEL
 from bertline.cli.stages import add_stages
@@ -30,7 +34,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("predict", rich_help_panel=ASK_PANEL)(predict)
 add_questions(app)
+app.command("explain", rich_help_panel=ASK_PANEL)(explain)
+app.command("embed", rich_help_panel=ASK_PANEL)(embed)
 app.command("doctor", rich_help_panel=SETUP_PANEL)(doctor.doctor)
 app.add_typer(presets.app, name="preset", rich_help_panel=SETUP_PANEL)
 add_registry(app)

@@ -113,8 +113,14 @@ def _split(text: str, punctuation_words: bool) -> Row:
     Punctuation around a word is split off sign by sign, inside a word (0.5, array-like, don't) it stays, but for what
     is never part of one; an ideograph is a word.
     """
-    found = [match for match in _word().finditer(text) if punctuation_words or _is_word(match.group())]
-    return {"words": [match.group() for match in found], "text": text, "spans": [match.span() for match in found]}
+    spans = word_spans(text, punctuation_words=punctuation_words)
+    return {"words": [text[start:end] for start, end in spans], "text": text, "spans": spans}
+
+
+def word_spans(text: str, *, punctuation_words: bool) -> list[tuple[int, int]]:
+    """First character and one past the last of every word; with `punctuation_words`, marks are words too."""
+    found = _word().finditer(text)
+    return [match.span() for match in found if punctuation_words or _is_word(match.group())]
 
 
 def _is_word(text: str) -> bool:

@@ -22,7 +22,7 @@ from bertline.base.errors import BertlineError
 from bertline.tasks.docs import normalised
 from bertline.tasks.hashing import stable_hash
 from bertline.tasks.published import Downloads, PublishedFile
-from bertline.tasks.readers import Record, read_records
+from bertline.tasks.readers import Record, records
 from bertline.tasks.schema import COLUMNS, SPLITS, Row, check_pair, check_row, check_several_labels, targets
 from bertline.tasks.squad import our_answers
 from bertline.tasks.tag_schemes import scheme_of, to_bio2
@@ -98,9 +98,9 @@ class _Place:
 
 
 def _read(place: _Place, source: _Source) -> list[Located]:
-    records = read_records(place.path(source), place.file, place.split)
+    found = records(place.path(source), place.file, place.split)
     return [
-        (record[0], _row(record, f"{place.split}-{number}", source)) for number, record in enumerate(records, start=1)
+        (record[0], _row(record, f"{place.split}-{number}", source)) for number, record in enumerate(found, start=1)
     ]
 
 

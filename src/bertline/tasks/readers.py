@@ -1,4 +1,4 @@
-"""Reads the user's own files for the builder "files".
+"""Reads the user's own files: the rows of a task (builder "files"), and what a model is asked about.
 
 | suffix | what it is |
 |---|---|
@@ -32,8 +32,8 @@ _SEPARATORS = ";\t,|"  # spreadsheets of many countries write the first of them
 _FIELD = re.compile(r'(?P<quoted>"[^"]*(?:""[^"]*)*(?P<closed>"(?=[,\r\n]|\Z))?)|[^,\r\n]*')
 
 
-def read_records(path: Path, shown: str, split: str) -> list[Record]:
-    """Read a file by its suffix, or a saved dataset.
+def records(path: Path, shown: str, split: str) -> Iterator[Record]:
+    """The rows of a file, read by its suffix, or of a saved dataset; one at least.
 
     Args:
         path: the file or directory.
@@ -44,12 +44,14 @@ def read_records(path: Path, shown: str, split: str) -> list[Record]:
         BertlineError: the file is missing, of another suffix, not UTF-8 or malformed.
     """
     try:
-        records = list(dataset_records(path, shown, split) if path.is_dir() else _reader(path, shown)(path, shown))
+        found = dataset_records(path, shown, split) if path.is_dir() else _reader(path, shown)(path, shown)
+        first = next(found, None)
+        if first is None:
+            raise BertlineError("no rows", where=shown, fix="Fill the file, or correct its path")
+        yield first
+        yield from found
     except UnicodeDecodeError as error:
         raise not_utf8(error, f"{shown}, line {_undecodable(path)}") from None
-    if not records:
-        raise BertlineError("no rows", where=shown, fix="Fill the file, or correct the path in params.yaml")
-    return records
 
 
 def _reader(path: Path, shown: str) -> Callable[[Path, str], Iterator[Record]]:
@@ -67,7 +69,7 @@ def _reader(path: Path, shown: str) -> Callable[[Path, str], Iterator[Record]]:
         fix = f"Convert it to one of: {', '.join(readers)}"
         raise BertlineError(f"files of type {path.suffix or 'without suffix'} are not read", where=shown, fix=fix)
     if not path.is_file():
-        raise BertlineError("file not found", where=shown, fix="Put it there, or correct the path in params.yaml")
+        raise BertlineError("file not found", where=shown, fix="Put it there, or correct its path")
     return read
 
 
