@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markdown import Markdown
 from rich.table import Table
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Device, Precision
 from bertline.base.errors import BertlineError, not_utf8
 from bertline.base.params import load_params
-from bertline.cli.console import Debug, Json, Root, console, find_root, print_json, reporting
+from bertline.cli.console import Debug, Json, Root, WholeMarkdown, console, find_root, print_json, reporting, whole
 
 if TYPE_CHECKING:
     from bertline.tasks.schema import TaskInfo
@@ -154,7 +153,7 @@ def _table(kind: str, inputs: Sequence[str | Mapping[str, str]], predictions: Se
         for cells in _cells(kind, prediction):
             table.add_row(_short(asked), *cells)
             asked = ""
-    return table
+    return whole(table)
 
 
 def _cells(kind: str, prediction: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -200,7 +199,7 @@ def fill_mask(
         table = Table("score", "token", "text", header_style="bold", box=None, padding=(0, 2))
         for guess in guesses:
             table.add_row(f"{guess['score']:.3f}", guess["token"], guess["text"])
-        console().print(table)
+        console().print(whole(table))
 
 
 def scoreboard(as_json: Json = False, root: Root = None, debug: Debug = False) -> None:
@@ -214,7 +213,7 @@ def scoreboard(as_json: Json = False, root: Root = None, debug: Debug = False) -
         if as_json:
             print_json(json.loads(text))
         elif sys.stdout.isatty():
-            console().print(Markdown(text))
+            console().print(WholeMarkdown(text))
         else:
             typer.echo(text, nl=False)
 
