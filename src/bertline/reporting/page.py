@@ -136,10 +136,13 @@ def _finetuning(curve: Rows, metric: str) -> list[tuple[str, Markup]]:
     losses, scores = list[Series](), list[Series]()
     for place, start in enumerate(_TUNED_STARTS):
         title = COLUMNS[start]
-        losses.append(Series(f"{title}, training", _points(curve, f"{start}_loss", "epoch"), place))
-        held_out = _points(curve, f"{start}_validation_loss", "epoch")
+        held_out = _points(curve, f"{start}_validation_loss")
+        # By its own epochs, of which the first look ends one: a tuned start may have batches of another size.
+        epoch = held_out[0][0] if held_out else 1.0
+        losses.append(Series(f"{title}, training", _points(curve, f"{start}_loss", epoch), place))
+        held_out = _points(curve, f"{start}_validation_loss", epoch)
         losses.append(Series(f"{title}, validation", held_out, place, dashed=True))
-        looks = _points(curve, f"{start}_validation_score", "epoch")
+        looks = _points(curve, f"{start}_validation_score", epoch)
         scores.append(Series(title, looks, place, dashed=True))
     return [
         ("Fine-tuning loss", line_chart(losses, "epoch")),
@@ -147,8 +150,9 @@ def _finetuning(curve: Rows, metric: str) -> list[tuple[str, Markup]]:
     ]
 
 
-def _points(rows: Rows, key: str, x: str = "step") -> list[tuple[float, float]]:
-    return [(row[x], row[key]) for row in rows if row.get(key) is not None]
+def _points(rows: Rows, key: str, unit: float = 1) -> list[tuple[float, float]]:
+    """The values of a key over the steps, in units of so many."""
+    return [(row["step"] / unit, row[key]) for row in rows if row.get(key) is not None]
 
 
 def _task(task: TaskReport, kind: str) -> dict[str, Any]:
