@@ -189,6 +189,9 @@ def test_of_many_labels_the_rarest_are_one_row_of_the_confusion() -> None:
     assert "label16" not in confusion
     assert "(others)" in confusion
     assert f"{sum(60 - n for n in range(16, 40)):,}" in confusion
+    meaning = "(others): the rarer ones; where they meet themselves, one taken for another of them counts too."
+    assert meaning in text
+    assert meaning not in page()
 
 
 def coordinates(svg: str) -> list[tuple[float, float]]:

@@ -6,10 +6,10 @@ html { scroll-behavior: smooth } body { max-width: 76rem }
   --heat: 9 105 218 }
 @media (prefers-color-scheme: dark) { :root { --c0: #4493f8; --c1: #e3873a; --c2: #3fb950; --c3: #ab7df8;
   --c4: #e275ad; --heat: 68 147 248 } }
-nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: .6rem 0; border-bottom: 1px solid var(--line);
-  position: sticky; top: 0; background: var(--paper); z-index: 2 }
+nav { display: flex; overflow-x: auto; white-space: nowrap; gap: 1rem; padding: .6rem 0;
+  border-bottom: 1px solid var(--line); position: sticky; top: 0; background: var(--paper); z-index: 2 }
 section.task { border-top: 1px solid var(--line); margin-top: 2.4rem }
-h2, h3 { scroll-margin-top: 3.5rem } h3 { margin: 1.6rem 0 .5rem }
+h2, h3 { scroll-margin-top: 4rem } h3 { margin: 1.6rem 0 .5rem }
 .scroll { overflow-x: auto; max-width: 100% } .scroll + p { margin-top: .8rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } caption { text-align: left; color: var(--dim) }
 th, td { padding: .3rem .65rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
