@@ -38,7 +38,9 @@ def predict(  # noqa: PLR0913, PLR0917  (a command has as many parameters as opt
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TEXT", help="Texts (question answering: questions); - reads lines.", show_default=False
+            metavar="TEXT",
+            help="Texts (question answering: questions); - reads lines, empty ones left out.",
+            show_default=False,
         ),
     ] = None,
     pair: Annotated[
@@ -219,7 +221,9 @@ def scoreboard(as_json: Json = False, root: Root = None, debug: Debug = False) -
 
 
 def submission(
-    out: Annotated[Path | None, typer.Option(help="The zip; data/runs/glue-submission.zip by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="The zip; data/runs/glue-submission.zip by default.")
+    ] = None,
     root: Root = None,
     debug: Debug = False,
 ) -> None:
