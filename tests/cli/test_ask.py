@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -52,6 +53,26 @@ def test_the_scoreboard_is_shown_or_said_to_be_missing(type_in: Type, checkout: 
     (folder / "scoreboard.json").write_text('{"tasks": {\n"docs_qa": 0.5}}')
     assert "| docs_qa | 0.5 |" in type_in("scoreboard").stdout
     assert rows(type_in("scoreboard", "--json")) == [{"tasks": {"docs_qa": 0.5}}]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 124, 200])
+def test_of_the_scoreboard_nothing_is_cut_however_narrow_the_terminal_is(columns: int, checkout: Path) -> None:
+    folder = Artifacts(checkout).scoreboard
+    folder.mkdir(parents=True)
+    rows = [[f"docs_task_{letter}", "classification", *(f"0.{n}{n}{n}" for n in range(1, 9))] for letter in "ab"]
+    heading = ["task", "kind", *(f"a column {n}" for n in range(1, 9))]
+    lines = ("| " + " | ".join(cells) + " |" for cells in (heading, ["---"] * len(heading), *rows))
+    (folder / "scoreboard.md").write_text("\n".join(lines) + "\n")
+    terminal, ours = pty.openpty()
+    command = [sys.executable, "-c", "from bertline.cli import main; main()", "scoreboard"]
+    environment = os.environ | {"COLUMNS": str(columns), "TERM": "dumb"}
+    subprocess.run(command, cwd=checkout, stdout=ours, env=environment, check=True)
+    os.close(ours)
+    shown = os.read(terminal, 2**16).decode()
+    os.close(terminal)
+    assert all(cell in shown for row in rows for cell in (row[0], *row[2:])), shown
+    assert "…" not in shown
+    assert max(len(line) for line in shown.splitlines()) <= columns
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])

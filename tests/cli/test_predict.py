@@ -34,6 +34,11 @@ def test_a_text_gets_a_label_with_its_score(type_in: Type, model_of: Model) -> N
     assert "a [/bold] blue [dog]" in table, "what looks like markup is text"
 
 
+def test_of_an_answer_in_a_table_nothing_is_cut(type_in: Type, model_of: Model) -> None:
+    shown = type_in("predict", model_of("classification"), "q" * 59).stdout
+    assert shown.count("q") == 59, shown
+
+
 def test_answers_in_bf16_are_those_in_fp32_to_rounding(type_in: Type, model_of: Model) -> None:
     task = model_of("classification")
     exact, (rounded,) = (rows(type_in("predict", task, "the red cat", "--json", *more)) for more in ([], BF16))

@@ -172,3 +172,10 @@ def test_numbers_are_ordered_by_how_far_they_are_off() -> None:
         ("2", 0.75, None),
         ("1", 0.25, None),
     ]
+
+
+def test_large_numbers_that_differ_are_told_apart() -> None:
+    (found,) = worst_mistakes(
+        info("regression", ()), [{"id": "0", "text": "x", "label": 123456.0}], [{"value": 123499}]
+    )
+    assert (found["actual"], found["predicted"], found["by"]) == ("123456", "123499", 43)

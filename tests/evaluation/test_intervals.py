@@ -135,3 +135,19 @@ def test_the_intervals_of_one_right_row_are_points() -> None:
     rows = rows_of("classification", 1)
     found = intervals(task_of("classification", rows), rows, [{"label": rows[0]["label"]}])
     assert found["accuracy"] == (1, 1)
+
+
+def test_correlations_are_0_in_every_draw_where_both_sides_are_constant() -> None:
+    rows = [{"id": str(n), "text": "x", "label": 0.1} for n in range(30)]
+    found = intervals(task_of("regression", rows), rows, [{"value": 0.3}] * 30, draws=50)
+    assert found == {"spearman": (0, 0), "pearson": (0, 0)}
+
+
+def test_test_rows_by_the_ten_thousand_take_little_memory() -> None:
+    rows = [{"id": str(n), "words": ["ann"], "tags": ["B-PER"]} for n in range(50_000)]
+    task, predictions = task_of("tagging", rows), [{"tags": ["O"] if n % 3 else ["B-PER"]} for n in range(50_000)]
+    tracemalloc.start()
+    intervals(task, rows, predictions, draws=100)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 80 * 2**20

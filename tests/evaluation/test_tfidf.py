@@ -124,3 +124,13 @@ def test_one_class_gives_that_class() -> None:
     answers = tfidf_baseline(info, rows, [])
     assert answers is not None
     assert {row["label"] for row in answers(rows)} == {"only"}
+
+
+def test_many_texts_without_a_word_in_common_have_a_baseline_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names or codes: of so many texts, words of one alone would be left out."""
+    monkeypatch.setattr(tfidf, "_LARGE", 10)
+    rows = [{"id": str(n), "text": f"code{n}", "label": "ab"[n % 2]} for n in range(20)]
+    info = TaskInfo.of("codes", "classification", {"train": rows, "validation": rows, "test": rows}, "")
+    answers = tfidf_baseline(info, rows, rows)
+    assert answers is not None
+    assert score(info, rows, answers(rows))["accuracy"] == 1.0

@@ -109,6 +109,12 @@ def test_a_model_that_is_not_there_and_a_params_without_glue_are_said(submit: Su
     assert "no task of GLUE" in submit().stderr
 
 
+def test_a_folder_in_place_of_the_zip_is_refused_before_any_work(submit: Submit) -> None:
+    refused = CliRunner().invoke(app, ["submission", "--out", "data"])
+    assert refused.exit_code == 2
+    assert "'data' is a directory" in refused.stderr
+
+
 def test_two_tasks_of_one_builder_are_refused_by_name_and_nothing_is_written(submit: Submit) -> None:
     tasks = {name: Task(kind="classification", data=TaskData(builder="cola")) for name in ("my_cola", "their_cola")}
     write_params(Artifacts().params, Params(tasks=tasks), "twice")

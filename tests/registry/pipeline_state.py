@@ -81,7 +81,7 @@ def write_pretrained(artifacts: Artifacts, seed: int) -> None:
     figures = {"mlm_loss": 4.0, "mlm_accuracy": 0.3, "nsp_loss": 0.5, "nsp_accuracy": 0.75}
     write_json(artifacts.metrics("encode"), {"unigram_entropy": 6.0, "vocab_used": 0.9})
     edges = {name: [value - 0.125, value + 0.125] for name, value in figures.items()}
-    pretrained = {"steps": 40, "train": figures, "validation": figures, "intervals": edges}
+    pretrained = {"steps": 40, "precision": "fp32", "train": figures, "validation": figures, "intervals": edges}
     write_json(artifacts.metrics("pretrain"), pretrained)
     rows = [{"step": step, "tokens": step * 64, "mlm_loss": 6.0 - step / 20} for step in (20, 40)]
     write_json_rows(artifacts.curve("pretrain"), rows)

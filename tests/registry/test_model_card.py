@@ -44,6 +44,23 @@ def test_the_limits_say_what_was_measured_against_the_model(artifacts: Artifacts
     assert "calibration" not in rating.card
 
 
+def test_a_card_names_the_precision_that_was_computed_in_and_not_the_one_asked_for(
+    artifacts: Artifacts, params: Params
+) -> None:
+    assert params.pretrain.precision == params.finetune.precision == "bf16"
+    for used in ("fp32", "bf16"):
+        write_json(artifacts.metrics("pretrain"), read_json(artifacts.metrics("pretrain")) | {"precision": used})
+        cards = {one.name: one.card for one in contenders(params, artifacts, {})}
+        assert f"precision {used}," in cards["bertline-encoder"]
+        assert "precision bf16 where the processor has it," in cards["bertline-topic"]
+
+
+def test_a_card_says_whether_a_long_text_is_read_to_its_end(artifacts: Artifacts, params: Params) -> None:
+    cards = {one.name: one.card for one in contenders(params, artifacts, {})}
+    assert "- Of an input it reads the first tokens alone, 128 at most." in cards["bertline-topic"]
+    assert "- Of an input it reads all, 128 tokens at a time." in cards["bertline-qa"]
+
+
 def test_the_limits_of_the_encoder_name_the_longest_sequences_it_has_seen(artifacts: Artifacts, params: Params) -> None:
     for phase, longest in ((SecondPhase(), 64), (SecondPhase(share=0.1, sequence_length=256), 256)):
         pretrain = replace(params.pretrain, sequence_length=64, second_phase=phase)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -52,6 +53,7 @@ def report(name: str = "topic", text: str = "a text", label: str = "yes") -> Tas
     }
     curve = [
         {
+            "step": step,
             "epoch": step / 10,
             "pretrained_loss": 1 - step / 20,
             "pretrained_validation_loss": 0.5 if step == 10 else None,
@@ -127,7 +129,7 @@ def test_text_of_the_data_is_never_markup(where: str) -> None:
 
 
 def test_every_colour_of_a_page_with_all_starts_has_a_rule_and_a_value_in_both_schemes() -> None:
-    curve = [{"epoch": 1.0} | {f"{start}_loss": 0.5 for start in COLUMNS}]
+    curve = [{"step": 1} | {f"{start}_loss": 0.5 for start in COLUMNS}]
     text = render_page(scoreboard("topic"), STEPS, STEPS, [replace(report(), curve=curve)])
     style, _, body = text.partition("</style>")
     used = set(re.findall(r'class="[^"]*\bc(\d+)\b', body))
@@ -135,6 +137,29 @@ def test_every_colour_of_a_page_with_all_starts_has_a_rule_and_a_value_in_both_s
     for colour in used:
         assert f".c{colour} {{ stroke: var(--c{colour}) }}" in style
         assert len(re.findall(rf"--c{colour}: #", style)) == 2, "light and dark"
+
+
+def test_a_start_with_smaller_batches_has_as_many_steps_more_in_an_epoch() -> None:
+    """The rows of a curve have the epoch of the first start: a tuned one may take twice as many steps for it."""
+    ends = {("pretrained", 4), ("pretrained", 8), ("tuned", 8), ("tuned", 16)}
+    curve = [
+        {"step": step, "epoch": step / 4}
+        | {f"{start}_loss": 1 / step for start, last in (("pretrained", 8), ("tuned", 16)) if step <= last}
+        | {f"{start}_validation_loss": 0.5 for start in ("pretrained", "tuned") if (start, step) in ends}
+        for step in range(1, 17)
+    ]
+    text = render_page(scoreboard("topic"), STEPS, STEPS, [replace(report(), curve=curve)])
+    chart = text.partition("Fine-tuning loss")[2].partition("</figure>")[0]
+    lines = re.findall(r'polyline points="([^"]+)" class="line ([^"]+)"', chart)
+    last = {style: points.split()[-1].partition(",")[0] for points, style in lines}
+    assert set(last) == {"c0", "c0 dashed", "c2", "c2 dashed"}
+    assert len(set(last.values())) == 1, "both were trained for two epochs"
+
+
+def test_text_from_right_to_left_has_a_direction_of_its_own() -> None:
+    hebrew = "שלום (עולם)."
+    shown = page(text=hebrew)
+    assert shown.count(f"<bdi>{hebrew}</bdi>") == 2  # the text of a mistake, and what was said
 
 
 def test_the_same_inputs_give_the_same_page() -> None:
@@ -164,6 +189,9 @@ def test_of_many_labels_the_rarest_are_one_row_of_the_confusion() -> None:
     assert "label16" not in confusion
     assert "(others)" in confusion
     assert f"{sum(60 - n for n in range(16, 40)):,}" in confusion
+    meaning = "(others): the rarer ones; where they meet themselves, one taken for another of them counts too."
+    assert meaning in text
+    assert meaning not in page()
 
 
 def coordinates(svg: str) -> list[tuple[float, float]]:
@@ -178,6 +206,17 @@ def test_a_line_rises_where_its_values_do_and_stays_in_the_picture() -> None:
     assert x1 == pytest.approx((x0 + x2) / 2, abs=0.1)
     assert 0 <= y1 < y2 < y0 <= 260  # down is larger in a picture
     assert y2 == pytest.approx((y0 + y1) / 2, abs=0.1)
+
+
+@pytest.mark.parametrize("values", [(0.8912, 0.8914), (3.24411, 3.24423), (1_000_000, 12_345_678), (60_010, 60_013)])
+def test_the_names_of_an_axis_tell_its_lines_apart(values: tuple[float, float]) -> None:
+    chart = line_chart([Series("a", list(enumerate(values)), 0)], "step")
+    names = re.findall(r'class="end">([^<]+)<', chart)
+    numbers = [float(name.replace(",", "").removesuffix("k")) for name in names]
+    assert len(names) >= 2
+    steps = {round(second - first, 9) for first, second in pairwise(numbers)}
+    assert len(steps) == 1, names
+    assert min(steps) > 0
 
 
 @pytest.mark.parametrize("points", [[(0.0, 0.0)], [(1.0, 5.0), (2.0, 5.0)], [(0.0, 1e-9), (1.0, 3e9)]])

@@ -25,6 +25,7 @@ from bertline.evaluation.predictions import read_predictions
 from bertline.inference.predictor import Predictor
 from bertline.stages import evaluate, finetune, report
 from bertline.tasks.schema import COLUMNS, METRICS, TaskInfo, read_rows, write_task
+from bertline.training import device
 from stages.finetune_checkout import prepare_checkout
 from toy_tasks import KINDS, RECIPE, VOCAB, Row, toy_task, write_pretrained
 
@@ -84,6 +85,21 @@ def test_the_model_card_tells_what_was_trained_and_how_well(kind: Kind, params: 
         last = [seed["epochs"][-1] for seed in metrics[start]["seeds"].values()]
         told.append(f" {statistics.median(last):.3f} ({min(last):.3f} to {max(last):.3f}) |")
     assert [part for part in told if part not in text] == []
+
+
+def test_the_model_card_names_the_precision_that_was_computed_in_and_how_much_of_a_text_is_read(
+    params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "BF16_ON_CPU", False)  # as on a processor without bf16 instructions
+    recipe = replace(RECIPE, epochs=1, seeds=1, precision="bf16")
+    artifacts = prepare_checkout(tmp_path)
+    cards = {}
+    for kind in ("classification", "tagging"):
+        finetune.run(replace(params, finetune=recipe), artifacts, f"toy_{kind}")
+        cards[kind] = (artifacts.finetuned(f"toy_{kind}") / "README.md").read_text()
+        assert "precision fp32." in cards[kind]
+    assert "of which it reads the first tokens alone, 24 at most;" in cards["classification"]
+    assert "of which it reads all, 24 tokens at a time;" in cards["tagging"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

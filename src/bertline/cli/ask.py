@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markdown import Markdown
 from rich.table import Table
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, not_utf8
 from bertline.base.params import load_params
-from bertline.cli.console import Debug, Json, Root, console, find_root, print_json, reporting
+from bertline.cli.console import Debug, Json, Root, WholeMarkdown, console, find_root, print_json, reporting, whole
 
 PANEL = "Ask the models"
 
@@ -82,7 +81,7 @@ def fill_mask(
         table = Table("score", "token", "text", header_style="bold", box=None, padding=(0, 2))
         for guess in guesses:
             table.add_row(f"{guess['score']:.3f}", guess["token"], guess["text"])
-        console().print(table)
+        console().print(whole(table))
 
 
 def find_pretrained(artifacts: Artifacts) -> Path:
@@ -108,13 +107,15 @@ def scoreboard(as_json: Json = False, root: Root = None, debug: Debug = False) -
         if as_json:
             print_json(json.loads(text))
         elif sys.stdout.isatty():
-            console().print(Markdown(text))
+            console().print(WholeMarkdown(text))
         else:
             typer.echo(text, nl=False)
 
 
 def submission(
-    out: Annotated[Path | None, typer.Option(help="The zip; data/runs/glue-submission.zip by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="The zip; data/runs/glue-submission.zip by default.")
+    ] = None,
     root: Root = None,
     debug: Debug = False,
 ) -> None:

@@ -6,10 +6,12 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markdown import Markdown, TableElement
+from rich.table import Table
 
 from bertline.base.errors import BertlineError, one_line, reason
 
@@ -69,6 +71,43 @@ def reporting(debug: bool) -> Iterator[None]:
 def console() -> Console:
     """Where tables and texts go; made when needed, so that it is the standard output of that moment."""
     return Console(markup=False, emoji=False, highlight=False)  # texts hold [MASK], which is no markup
+
+
+def whole(table: Table) -> Table:
+    """A table of which nothing is cut, however narrow the terminal is: Rich itself makes 0.672 into 0.6…"""
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
+
+
+class _WholeTable(TableElement):
+    """A table in Markdown; where its words have no room side by side, the cells of a row are listed."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for table in super().__rich_console__(console, options):
+            assert isinstance(table, Table)
+            needed = console.measure(table, options=options.update(width=_WIDE)).minimum
+            table.columns[0].no_wrap = True
+            yield whole(table if needed <= options.max_width else self._listed())
+
+    def _listed(self) -> Table:
+        assert self.header and self.header.row and self.body
+        listed = Table.grid("", "", padding=(0, 2))
+        for row in self.body.rows:
+            for heading, cell in zip(self.header.row.cells, row.cells, strict=True):
+                if cell.content:
+                    listed.add_row(heading.content, cell.content)
+            listed.add_row()
+        return listed
+
+
+class WholeMarkdown(Markdown):
+    """Markdown with such tables."""
+
+    elements: ClassVar = Markdown.elements | {"table_open": _WholeTable}
+
+
+_WIDE = 10_000  # columns of a terminal that has room for all
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from bertline.base.errors import reason
 from bertline.cli.checks import CHECKS, Finding
-from bertline.cli.console import Debug, Root, console, find_root, reporting
+from bertline.cli.console import Debug, Root, console, find_root, reporting, whole
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -44,4 +44,4 @@ def _table(findings: Iterable[Finding]) -> Table:
     for finding in findings:
         level = Text(finding.level, style=_COLOURS[finding.level])
         table.add_row(level, finding.name, finding.detail, finding.fix)
-    return table
+    return whole(table)

@@ -15,12 +15,14 @@ from bertline.cli.console import Debug, Root, find_root, print_json, reporting
 
 def embed(  # noqa: PLR0913, PLR0917  (a command has as many parameters as options)
     texts: Annotated[
-        list[str] | None, typer.Argument(metavar="TEXT", help="Texts; - reads lines.", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="TEXT", help="Texts; - reads lines, empty ones left out.", show_default=False),
     ] = None,
     file: Annotated[Path | None, typer.Option(help="Rows in place of TEXT: CSV, TSV, JSONL or Parquet.")] = None,
     column: Annotated[str, typer.Option(help="Of the file.")] = "text",
     out: Annotated[
-        Path | None, typer.Option(help="A file of NumPy (.npy), float32 (texts, width); else JSON, a text a line.")
+        Path | None,
+        typer.Option(dir_okay=False, help="A file of NumPy (.npy), float32 (texts, width); else JSON, a text a line."),
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = "cpu",
     precision: Annotated[Precision, typer.Option(help="bf16: faster where the processor has it, less exact.")] = "fp32",

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from bertline.base.artifacts import Artifacts
 from bertline.cli.ask import find_model
-from bertline.cli.console import Debug, Json, Root, console, find_root, print_json, reporting
+from bertline.cli.console import Debug, Json, Root, console, find_root, print_json, reporting, whole
 from bertline.cli.predict import make_inputs, refuse_useless
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _table(explanation: "Explanation", top: int) -> Table:
     table.add_row("nothing", _figure(explanation, explanation.score), "")
     for word in sorted(explanation.words, key=lambda word: -abs(word.weight))[:top]:
         table.add_row(word.word, _figure(explanation, word.without), f"{word.weight:+.2f}")
-    return table
+    return whole(table)
 
 
 def _figure(explanation: "Explanation", value: float) -> str:

@@ -13,7 +13,7 @@ from bertline.base.errors import BertlineError
 from bertline.base.files import write_jsonl
 from bertline.base.params import load_params
 from bertline.cli.ask import find_model, read_texts
-from bertline.cli.console import Debug, Json, Root, console, find_root, print_json, reporting
+from bertline.cli.console import Debug, Json, Root, console, find_root, print_json, reporting, whole
 
 if TYPE_CHECKING:
     from bertline.inference.predictor import Predictor
@@ -25,12 +25,23 @@ _SHOWN_CHARACTERS = 60
 """Of an input, in a table."""
 
 
+_File = Annotated[
+    Path | None,
+    typer.Option(help="Rows in place of TEXT, in any form that a task takes; answers are JSON, one a line."),
+]
+_Out = Annotated[
+    Path | None, typer.Option(dir_okay=False, help="Where the answers to --file go; standard output by default.")
+]
+
+
 def predict(  # noqa: PLR0913, PLR0917  (a command has as many parameters as options)
     task: Annotated[str, typer.Argument(metavar="TASK", help="A task with a fine-tuned model.", show_default=False)],
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TEXT", help="Texts (question answering: questions); - reads lines.", show_default=False
+            metavar="TEXT",
+            help="Texts (question answering: questions); - reads lines, empty ones left out.",
+            show_default=False,
         ),
     ] = None,
     pair: Annotated[
@@ -40,13 +51,8 @@ def predict(  # noqa: PLR0913, PLR0917  (a command has as many parameters as opt
     context: Annotated[
         list[str] | None, typer.Option(help="Where the answer stands; once, or once a question.")
     ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(help="Rows in place of TEXT, in any form that a task takes; answers are JSON, one a line."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Where the answers to --file go; standard output by default.")
-    ] = None,
+    file: _File = None,
+    out: _Out = None,
     n_best: Annotated[int, typer.Option(min=0, help="Question answering: list so many answers, best first.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = "cpu",
     precision: Annotated[
@@ -165,7 +171,7 @@ def _table(kind: str, inputs: Sequence[str | Mapping[str, str]], predictions: Se
         for cells in _cells(kind, prediction):
             table.add_row(_short(asked), *cells)
             asked = ""
-    return table
+    return whole(table)
 
 
 def _cells(kind: str, prediction: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -28,7 +28,8 @@ Places = npt.NDArray[np.int64]
 Draws = dict[str, Floats]
 
 DRAWS = 1000
-_CHUNK = 100  # draws at once: memory stays small
+_CHUNK = 100  # draws at once, and
+_VALUES = 1_000_000  # rows times draws at once: memory stays small
 _DIGITS = 6
 
 
@@ -113,6 +114,8 @@ def _of_values(
 
 def _correlations(x: Floats, y: Floats) -> Floats:
     """Pearson's r of each row of two arrays (draws, rows); 0 where a side is constant."""
+    # From the first value, not from the mean: that of equal values may differ from them in its last digit.
+    x, y = x - x[:, :1], y - y[:, :1]
     x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
     return _divided((x * y).sum(axis=1), np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1))
 
@@ -150,9 +153,10 @@ def _of_answers(
 
 
 def _places(rows: int, draws: int, random: np.random.Generator) -> Iterator[Places]:
-    """Which rows are drawn: arrays (some draws, rows)."""
-    for done in range(0, draws, _CHUNK):
-        yield random.integers(rows, size=(min(_CHUNK, draws - done), rows))
+    """Which rows are drawn: arrays (some draws, rows); the same draws in chunks of any size."""
+    chunk = max(1, min(_CHUNK, _VALUES // rows))
+    for done in range(0, draws, chunk):
+        yield random.integers(rows, size=(min(chunk, draws - done), rows))
 
 
 def _weights(rows: int, draws: int, random: np.random.Generator) -> Iterator[Floats]:

@@ -50,7 +50,7 @@ def _of_labels(rows: Sequence[Row], predictions: Sequence[Row]) -> Iterator[Mist
 
 def _of_values(rows: Sequence[Row], predictions: Sequence[Row]) -> Iterator[Mistake]:
     for row, some in zip(rows, predictions, strict=True):
-        made = _mistake(row, _texts(row), f"{row['label']:.4g}", f"{some['value']:.4g}", None)
+        made = _mistake(row, _texts(row), f"{row['label']:.6g}", f"{some['value']:.6g}", None)
         yield made | {"by": rounded(abs(row["label"] - some["value"]))}
 
 

@@ -11,9 +11,10 @@ from bertline.base.config import Finetune
 from bertline.evaluation.scoreboard import COLUMNS, metric_name
 from bertline.evaluation.seeds import spread
 from bertline.finetuning.protocol import Start
-from bertline.inference.heads import HEADS, PIPELINE_TAGS, USES
+from bertline.inference.heads import HEADS, PIPELINE_TAGS, USES, reading
 from bertline.tasks.benchmarks import licence_of_rows
 from bertline.tasks.schema import TaskInfo
+from bertline.training.device import usable_precision
 
 _CARD = """---
 library_name: transformers
@@ -56,8 +57,8 @@ data/reports/report/scoreboard.md of the run, and in the card that the model has
 
 ## What it is for
 
-Text like its training rows, of which it reads {max_length} tokens at a time; on other text it can do much worse. What
-its rows and the text of its pre-training get wrong, it does too; no study of bias was made. It is no basis for
+Text like its training rows, of which it {reading}; on other text it can do much worse.
+What its rows and the text of its pre-training get wrong, it does too; no study of bias was made. It is no basis for
 decisions about people.
 """
 
@@ -89,7 +90,7 @@ def finetuned_card(starts: Sequence[Start], config: Finetune, builder: str) -> s
         heading=" | ".join(COLUMNS[start.name] for start in starts),
         columns="|---" * len(starts),
         scores="\n".join(_score_rows(starts, info)),
-        max_length=config.max_length,
+        reading=reading(info.kind, config.max_length),
     )
 
 
@@ -105,8 +106,9 @@ def _seeds(run: Sequence[int], kept: int) -> str:
 
 
 def _recipe(config: Finetune) -> Iterator[tuple[str, object]]:
-    """The options that say how a run goes; what is off is left out."""
-    for name, value in asdict(config).items():
+    """The options that say how a run went; what is off is left out."""
+    used = {"precision": usable_precision(config.device, config.precision)}
+    for name, value in (asdict(config) | used).items():
         if name not in ("seed", "seeds", "tune", "baseline_checkpoint", "device", "threads") and value:
             yield name.replace("_", " "), value
 

@@ -50,7 +50,8 @@ def embed(
         precision: of matrix products.
 
     Returns:
-        float32 (texts, hidden), rounded to six digits: in fp32, the same whatever other texts there are.
+        float32 (texts, hidden), rounded to six digits: in fp32, other texts beside a text change the last digit of
+        a few of its values, and nothing else.
 
     Raises:
         BertlineError: a text is empty, or no text; says which.

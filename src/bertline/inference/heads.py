@@ -48,6 +48,13 @@ USES: Mapping[Kind, str] = {
 """What a model card says that it does."""
 
 
+def reading(kind: Kind, max_length: int) -> str:
+    """How much of an input a model reads, as its card says it: it reads …"""
+    if kind in ("tagging", "span"):
+        return f"reads all, {max_length} tokens at a time"
+    return f"reads the first tokens alone, {max_length} at most"
+
+
 def build_model(task: TaskInfo, config: BertConfig) -> BertWithHead:
     """A network for a task, with the weights not yet set: one output a label, or one for a number."""
     if task.kind == "tagging":

@@ -13,7 +13,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params, Pretrain
 from bertline.base.files import read_json
 from bertline.evaluation.scoreboard import COLUMNS
-from bertline.inference.heads import PIPELINE_TAGS, USES
+from bertline.inference.heads import PIPELINE_TAGS, USES, reading
 from bertline.registry.carbon import carbon
 from bertline.tasks.benchmarks import licence_of_rows
 from bertline.tasks.schema import SPLITS, TaskInfo
@@ -21,6 +21,7 @@ from bertline.tasks.schema import SPLITS, TaskInfo
 Figures = Mapping[str, Any]
 
 _CARD_COLUMNS = COLUMNS | {"pretrained": "its recipe", "from_random": "from random weights"}
+_IF_ABLE = ("cpu", "bf16")
 _LIMITS = """- The scores hold for text like the test rows; on other text they can be much lower.
 - What the corpus leaves out or gets wrong, the model does too; no study of bias or toxicity was made.
 - It is no basis for decisions about people."""
@@ -41,6 +42,8 @@ def task_card(
     rows = ", ".join(f"{info.rows[split]:,} {split}" for split in SPLITS)
     labels = ", ".join(f"`{label}`" for label in info.labels) or "none"
     recipe = params.finetune_for(info.name)
+    # Another machine may have trained it than this one, and no file says in what.
+    asked = {"precision": "bf16 where the processor has it"} if (recipe.device, recipe.precision) == _IF_ABLE else {}
     seeds, kept = figures["seeds"]["pretrained"], str(figures["kept"]["pretrained"])
     scores: dict[str, Figures] = {f"this model (seed {kept})": seeds[kept]}
     scores["95 % interval"] = {name: _interval(edges) for name, edges in figures["intervals"]["pretrained"].items()}
@@ -55,7 +58,7 @@ def task_card(
         sections={
             "Use": f"A BERT ({_shape(params)}) that {USES[info.kind]}.\n\n{_serving(params, info.name)}",
             "Data": f"{info.source}. Rows: {rows}. Labels: {labels}.",
-            "Recipe": _recipe("Fine-tuned from the pre-trained encoder of the same run", asdict(recipe)),
+            "Recipe": _recipe("Fine-tuned from the pre-trained encoder of the same run", asdict(recipe) | asked),
             f"Scores on {figures['rows']:,} test rows (primary: {figures['metric']})": table,
             "Limits": "\n".join((*_task_limits(info, figures, artifacts, recipe.max_length), _LIMITS)),
             "Licence": f"{licence_of_rows(params.tasks[info.name].data.builder)}\n\n{_licences(artifacts)}",
@@ -70,7 +73,7 @@ _PRETRAINING_TOO = " What pre-training emitted stands in the card of the encoder
 
 def _task_limits(info: TaskInfo, figures: Figures, artifacts: Artifacts, max_length: int) -> Iterator[str]:
     """What the measurements say against the model."""
-    yield f"- Texts are read to {max_length} tokens at a time."
+    yield f"- Of an input it {reading(info.kind, max_length)}."
     better = [title for key, title in COLUMNS.items() if figures.get(key, {}).get(info.metric, -1.0) > _own(figures)]
     if better:
         yield f"- Better on the test rows: {', '.join(better)}."
@@ -115,7 +118,7 @@ def encoder_card(
         sections={
             "Use": f"{use}\n\n{_serving(params, 'encoder')}",
             "Data": _sources(artifacts),
-            "Recipe": _recipe(f"Pre-trained {_start(params)}", asdict(recipe)),
+            "Recipe": _recipe(f"Pre-trained {_start(params)}", asdict(recipe) | {"precision": figures["precision"]}),
             "Scores on the validation documents": _table(tuple(scores["this model"]), scores) + _ONE_RUN,
             "Limits": f"- Sequences of {_longest(recipe)} tokens were seen, none longer.\n{_LIMITS}",
             "Licence": _licences(artifacts),

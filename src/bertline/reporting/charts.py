@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 Point = tuple[float, float]
 
@@ -156,6 +156,7 @@ def _n(value: float) -> str:
 
 
 def _tick(value: float) -> str:
+    """A round value, with all digits that tell it from its neighbours; the last of a float are left out."""
     if abs(value) >= 10_000:
-        return f"{value / 1000:,.4g}k"
-    return str(escape("0" if abs(value) < 1e-12 else f"{value:.4g}"))
+        return f"{value / 1000:,.10g}k"
+    return "0" if abs(value) < 1e-12 else f"{value:.10g}"

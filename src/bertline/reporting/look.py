@@ -6,10 +6,10 @@ html { scroll-behavior: smooth } body { max-width: 76rem }
   --heat: 9 105 218 }
 @media (prefers-color-scheme: dark) { :root { --c0: #4493f8; --c1: #e3873a; --c2: #3fb950; --c3: #ab7df8;
   --c4: #e275ad; --heat: 68 147 248 } }
-nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: .6rem 0; border-bottom: 1px solid var(--line);
-  position: sticky; top: 0; background: var(--paper); z-index: 2 }
+nav { display: flex; overflow-x: auto; white-space: nowrap; gap: 1rem; padding: .6rem 0;
+  border-bottom: 1px solid var(--line); position: sticky; top: 0; background: var(--paper); z-index: 2 }
 section.task { border-top: 1px solid var(--line); margin-top: 2.4rem }
-h2, h3 { scroll-margin-top: 3.5rem } h3 { margin: 1.6rem 0 .5rem }
+h2, h3 { scroll-margin-top: 4rem } h3 { margin: 1.6rem 0 .5rem }
 .scroll { overflow-x: auto; max-width: 100% } .scroll + p { margin-top: .8rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } caption { text-align: left; color: var(--dim) }
 th, td { padding: .3rem .65rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
@@ -17,7 +17,8 @@ th { font-weight: 600; color: var(--dim) } th:first-child, td:first-child { text
 .scores :is(th, td):is(:nth-child(-n+2), :nth-child(4)) { text-align: left }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(21rem, 100%), 1fr)); gap: 1rem 1.6rem }
 figure { margin: 0; min-width: 0 } figcaption { font-weight: 600; margin-bottom: .3rem }
-.chart { width: 100%; height: auto; max-width: 34rem; display: block } .chart.reliability { max-width: 20rem }
+.chart { width: 100%; height: auto; max-width: 34rem; display: block; overflow: visible }
+.chart.reliability { max-width: 20rem }
 .chart text { font: 14px system-ui, sans-serif; fill: var(--dim) } .mid { text-anchor: middle }
 .end { text-anchor: end }
 .grid { stroke: var(--line); stroke-width: 1 } .line { fill: none; stroke-width: 2; stroke-linejoin: round }
@@ -119,10 +120,10 @@ is right among the rows of one confidence; on the dashed line a model is as sure
 {% if task.mistakes %}
 <ol class="mistakes">
 {% for mistake in task.mistakes %}<li>
-<div class="verdict"><span><span class="dim">said</span> <b class="wrong">{{ mistake.predicted }}</b></span>
-<span><span class="dim">right is</span> <b class="right">{{ mistake.actual }}</b></span>
+<div class="verdict"><span><span class="dim">said</span> <b class="wrong"><bdi>{{ mistake.predicted }}</bdi></b></span>
+<span><span class="dim">right is</span> <b class="right"><bdi>{{ mistake.actual }}</bdi></b></span>
 <span class="dim">{{ mistake.how }}</span></div>
-{% for column, text in mistake.texts %}<p><span class="dim">{{ column }}</span> {{ text }}</p>
+{% for column, text in mistake.texts %}<p><span class="dim">{{ column }}</span> <bdi>{{ text }}</bdi></p>
 {% endfor %}
 <p class="dim small">{{ mistake.id }}</p>
 </li>

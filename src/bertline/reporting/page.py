@@ -35,6 +35,7 @@ _PRETRAINING = {
 _TUNED_STARTS = ("pretrained", "from_random", "tuned", "transfer", "checkpoint")
 _LABELS = 16  # of a confusion matrix; the rarer ones are taken together
 _OTHERS = "(others)"
+_TOGETHER = f" {_OTHERS}: the rarer ones; where they meet themselves, one taken for another of them counts too."
 _NOTES = {
     "tagging": "Words, without those outside on both sides. Shades: the share of the row.",
     "span": "Questions: the whole answer, some of its words, none. Shades: the share of the row.",
@@ -136,10 +137,13 @@ def _finetuning(curve: Rows, metric: str) -> list[tuple[str, Markup]]:
     losses, scores = list[Series](), list[Series]()
     for place, start in enumerate(_TUNED_STARTS):
         title = COLUMNS[start]
-        losses.append(Series(f"{title}, training", _points(curve, f"{start}_loss", "epoch"), place))
-        held_out = _points(curve, f"{start}_validation_loss", "epoch")
+        held_out = _points(curve, f"{start}_validation_loss")
+        # By its own epochs, of which the first look ends one: a tuned start may have batches of another size.
+        epoch = held_out[0][0] if held_out else 1.0
+        losses.append(Series(f"{title}, training", _points(curve, f"{start}_loss", epoch), place))
+        held_out = _points(curve, f"{start}_validation_loss", epoch)
         losses.append(Series(f"{title}, validation", held_out, place, dashed=True))
-        looks = _points(curve, f"{start}_validation_score", "epoch")
+        looks = _points(curve, f"{start}_validation_score", epoch)
         scores.append(Series(title, looks, place, dashed=True))
     return [
         ("Fine-tuning loss", line_chart(losses, "epoch")),
@@ -147,8 +151,9 @@ def _finetuning(curve: Rows, metric: str) -> list[tuple[str, Markup]]:
     ]
 
 
-def _points(rows: Rows, key: str, x: str = "step") -> list[tuple[float, float]]:
-    return [(row[x], row[key]) for row in rows if row.get(key) is not None]
+def _points(rows: Rows, key: str, unit: float = 1) -> list[tuple[float, float]]:
+    """The values of a key over the steps, in units of so many."""
+    return [(row["step"] / unit, row[key]) for row in rows if row.get(key) is not None]
 
 
 def _task(task: TaskReport, kind: str) -> dict[str, Any]:
@@ -169,7 +174,7 @@ def _task(task: TaskReport, kind: str) -> dict[str, Any]:
             )
         ],
         "curves": _finetuning(task.curve, metrics["metric"]),
-        "confusion": _confusion(task.confusion) | {"note": _NOTES.get(kind, "Rows. Shades: the share of the row.")},
+        "confusion": _confusion(task.confusion, _NOTES.get(kind, "Rows. Shades: the share of the row.")),
         "calibration": measured
         and {
             "diagram": reliability_diagram(measured["bins"]),
@@ -200,7 +205,7 @@ def _how(mistake: Figures) -> str:
     return f"{mistake['confidence']:.1%} sure"
 
 
-def _confusion(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def _confusion(pairs: Sequence[tuple[str, str]], note: str) -> dict[str, Any]:
     """The matrix: of each row its name and (count, share of the row); the rarer labels of many are one."""
     actual, predicted = (Counter(pair[side] for pair in pairs) for side in (0, 1))
     kept = {name for name, _ in sorted((actual + predicted).items(), key=lambda item: (-item[1], item[0]))[:_LABELS]}
@@ -213,7 +218,7 @@ def _confusion(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
         cells = [counts[name, other] for other in names[1]]
         total = max(sum(cells), 1)
         rows.append((name, [(f"{count:,}" if count else "", round(count / total, 3)) for count in cells]))
-    return {"columns": names[1], "rows": rows}
+    return {"columns": names[1], "rows": rows, "note": note + _TOGETHER * (_OTHERS in {*names[0], *names[1]})}
 
 
 def _order(name: str) -> tuple[bool, float, str]:
