@@ -77,6 +77,14 @@ def test_many_labels_leave_room_for_the_commonest_words_alone(monkeypatch: pytes
     assert sizes[1] == 12 // outputs < sizes[0]
 
 
+def test_where_no_word_stands_in_two_texts_all_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tfidf, "_LARGE", 10)
+    rows = {"train": [{"id": str(n), "text": f"name{n}", "label": "ab"[n % 2]} for n in range(20)]}
+    answers = tfidf_baseline(TaskInfo.of("names", "classification", rows, "made up"), rows["train"], [])
+    assert answers is not None
+    assert [answer["label"] for answer in answers(rows["train"])] == [row["label"] for row in rows["train"]]
+
+
 def test_the_unit_of_the_labels_changes_no_score() -> None:
     info, rows = toy_task("regression")
     scores = []

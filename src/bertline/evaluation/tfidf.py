@@ -50,7 +50,10 @@ def tfidf_baseline(task: TaskInfo, train: Sequence[Row], validation: Sequence[Ro
         min_df=2 if len(texts) > _LARGE else 1,
         max_features=max(_WEIGHTS // outputs // (4 if task.pair else 1), 1),
     )
-    vectorizer.fit(texts)
+    try:
+        vectorizer.fit(texts)
+    except ValueError:  # none stands in two texts, as of names that are a word each: then all count
+        vectorizer.set_params(min_df=1).fit(texts)
     fit = fit_linear(task, _features(vectorizer, train), train, _features(vectorizer, validation), validation)
     return lambda rows: fit.predict(_features(vectorizer, rows))
 
