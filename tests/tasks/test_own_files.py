@@ -452,7 +452,13 @@ BAD = [
     ("classification", "a.csv", 'text,label\n"x\ny","1\n"y","2"\n', "a.csv, line 3: malformed row"),
     ("classification", "a.csv", 'text,label\nx,"1\n2",y"\n', "a.csv, line 2: 3 fields under 2"),
     ("classification", "a.csv", "text,text\nx,1\n", "a.csv, line 1: two columns are called 'text'"),
-    ("classification", "a.jsonl", b'{"text": "x", "label": "\xff"}\n', "line 1: not valid JSON"),
+    (
+        "classification",
+        "a.jsonl",
+        b'{"text": "x", "label": "\xff"}\n',
+        "line 1: not UTF-8 (invalid start byte). Convert",
+    ),
+    ("classification", "a.jsonl", '{"text": "x", "label": "1"}\n'.encode("utf-16"), "`iconv -f utf-16 -t utf-8`"),
     ("classification", "a.parquet", "x", "a.parquet: not a readable Parquet file"),
     ("tagging", "a.conll", "Ada NNP I-PER\nKing I-PER\n", "a.conll, line 2: 2 columns, and 3 in the lines before"),
     ("regression", "a.jsonl", '{"text": "x", "label": NaN}\n', "a.jsonl, line 1: label nan is not a number"),
@@ -507,6 +513,35 @@ def test_bad_rows_are_named_with_file_row_and_fix(
     artifacts: Artifacts, kind: Kind, name: str, text: str | bytes, message: str
 ) -> None:
     assert message in failing(artifacts, kind, name, text)
+
+
+LONG = "a long review, " * 1000
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("classification", json.dumps({"text": [LONG], "label": "1"}), "line 1: text is ['a long review"),
+        ("classification", json.dumps({"text": "x", "label": [LONG]}), "line 1: label is ['a long review"),
+        ("classification", json.dumps({"text": "x", "label": f"{LONG}\r"}), "holds a control character"),
+        ("classification", json.dumps({LONG: "x", "label": "1"}), "the file has: a long review"),
+        ("regression", json.dumps({"text": "x", "label": LONG}), "line 1: label 'a long review"),
+    ],
+)
+def test_what_stands_in_a_wrong_column_is_shown_in_part(
+    artifacts: Artifacts, kind: Kind, text: str, message: str
+) -> None:
+    said = failing(artifacts, kind, "a.jsonl", f"{text}\n")
+    assert message in said
+    assert len(said) < 300
+
+
+def test_labels_that_are_long_texts_are_shown_in_part(artifacts: Artifacts) -> None:
+    put(artifacts, "other.csv", "text,label\nx,yes\n")
+    swapped = "text,label\n" + "".join(f'yes,"{LONG}{n}"\n' for n in range(40))
+    said = failing(artifacts, "classification", "a.csv", swapped, test="data/sources/other.csv")
+    assert "unknown label 'yes'" in said
+    assert len(said) < 1200
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])

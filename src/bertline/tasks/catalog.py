@@ -95,7 +95,7 @@ def _capped(name: str, task: Task, rows: Rows, artifacts: Artifacts) -> Rows:
     lost = (_labels(others, task.kind) & _labels(train, task.kind)) - _labels(kept, task.kind)
     if not lost:
         return {**rows, "train": kept}
-    what = f"the training rows that stay lack label {min(lost)!r}, which validation or test rows have"
+    what = f"the training rows that stay lack label {min(lost)!r:.60}, which validation or test rows have"
     ranked, least = _ranked(train, task.kind), count
     while lost:
         lost -= targets(train[ranked[least]], task.kind)
