@@ -554,8 +554,13 @@ def test_a_label_that_no_training_row_has_is_named_in_its_own_file(artifacts: Ar
 
 def test_too_few_rows_to_cut_from_say_so(artifacts: Artifacts) -> None:
     message = failing(artifacts, "classification", "a.csv", "text,label\nx,1\ny,2\n")
-    assert "no validation rows" in message
+    assert "no validation rows beside 2 for training of 2 labels. Name a file of them" in message
     assert "tasks.mine.data.validation" in message
+
+
+def test_rows_that_have_a_label_each_are_told_of_where_none_can_be_spared(artifacts: Artifacts) -> None:
+    swapped = "label,text\n" + CSV.partition("\n")[2]
+    assert "beside 200 for training of 200 labels" in failing(artifacts, "classification", "a.csv", swapped)
 
 
 def test_an_unknown_column_of_ours_is_named(artifacts: Artifacts) -> None:
