@@ -489,6 +489,8 @@ BAD = [
     ("regression", "a.csv", "text,label\nx,1\ny,much\n", "a.csv, line 3: label 'much' is not a number"),
     ("regression", "a.csv", "text,label\nx,1\ny,nan\n", "a.csv, line 3: label nan is not a number"),
     ("regression", "a.csv", "text,label\n" + "".join(f"x{n},{1.7e9 + n}\n" for n in range(40)), "single precision"),
+    ("regression", "a.csv", "text,label\n" + "".join(f"x{n},{n}e-60\n" for n in range(40)), "single precision"),
+    ("regression", "a.csv", "text,label\nx,1\ny,-1e38\n", "a.csv, line 3: label -1e+38 is not a number below 1e+30"),
     ("tagging", "a.conll", "Ada I-PER\nKing\n", "a.conll, line 2: one column ('King')"),
     ("tagging", "a.jsonl", '{"words": ["a"], "tags": ["O", "O"]}\n', "a.jsonl, line 1: 1 words but 2 tags"),
     ("tagging", "a.jsonl", '\n\n{"words": [], "tags": []}\n', "a.jsonl, line 3: words is empty. Fill it in"),

@@ -15,7 +15,6 @@ Builders write through `write_task`, everything else reads through `TaskInfo.rea
 every row, so that what is wrong is said with file, row and fix, before any training.
 """
 
-import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -158,11 +157,12 @@ def check_several_labels(rows: Sequence[Row], kind: Kind, where: str) -> None:
 
 def _check_spread(values: Sequence[float], where: str) -> None:
     low, high = min(values), max(values)
-    if high - low < _LEAST_SPREAD * max(abs(low), abs(high)):
+    if high - low < max(_LEAST_SPREAD * max(abs(low), abs(high)), 1 / _LARGEST):
         what = f"all labels lie between {low!r} and {high!r}, too close for the single precision of a network"
         raise BertlineError(what, where=where, fix="Subtract what they share, as the year or the day from seconds")
 
 
+_LARGEST = 1e30  # of numbers: fp32 ends at 3e38
 _LEAST_SPREAD = 1e-5  # of numbers, as a share of the largest: in fp32 it is some hundred steps
 _REBUILD = "Build the task anew with `dvc repro task`"
 
@@ -305,8 +305,9 @@ def _check_label(value: object, column: str, labels: frozenset[str] | None, wher
 
 def _check_number(value: object, where: str) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(float(str(value))):
-        raise BertlineError(f"label {value!r:.60} is not a number", where=where, fix="Write a finite number")
+    if not number or not abs(float(str(value))) < _LARGEST:  # NaN is not
+        fix = "Write a finite number, in another unit if it must be so large"
+        raise BertlineError(f"label {value!r:.60} is not a number below {_LARGEST:g}", where=where, fix=fix)
 
 
 def _check_tags(words: object, tags: object, labels: frozenset[str] | None, where: str) -> None:
