@@ -267,7 +267,7 @@ def test_json_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
 
 def test_json_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b'{"a": "\xff"}')
-    with pytest.raises(BertlineError, match=r"a\.json: not valid JSON .*position 7"):
+    with pytest.raises(BertlineError, match=r"a\.json: not UTF-8 .*Convert it to UTF-8"):
         read_json(tmp_path / "a.json")
 
 

@@ -56,6 +56,7 @@ def test_a_language_may_have_any_of_its_codes(language: str, code: str) -> None:
         ({"gate_pretrain": {"min_nsp_accuracy": 55.0}}, ["key gate_pretrain.min_nsp_accuracy", "between 0 and 1"]),
         ({"gate_pretrain": {"min_gain_over_unigram": float("nan")}}, ["min_gain_over_unigram", "finite"]),
         ({"gate_task": {"max_leaked_share": 2.0}}, ["key gate_task.max_leaked_share", "between 0 and 1"]),
+        ({"tasks": {"a": {"data": {"builder": "cola", "max_train_rows": -1}}}}, ["max_train_rows", "at least 0"]),
         ({"tasks": {"a": {**TASK, "finetune": {"epocs": 1}}}}, ["key tasks.a.finetune.epocs", "'epochs'"]),
         ({"tasks": {"a": {**TASK, "finetune": {"stride": 500}}}}, ["key tasks.a.finetune.stride", "max_length"]),
         ({"tasks": {"a": TASK}, "transfer": {"a": "b"}}, ["key transfer.a", "no task named 'b'", "the tasks: a"]),

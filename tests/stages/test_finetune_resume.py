@@ -1,6 +1,7 @@
 """Whatever kills stage finetune, finished seeds are not trained again, and the results are the same bytes."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -75,6 +76,28 @@ def interrupt_at_the_end(artifacts: Artifacts) -> None:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(finetune, "_write", stop)
         finetune.run(PARAMS, artifacts, "toy_pair")
+
+
+def test_a_stage_killed_while_it_removes_its_runs_begins_anew(
+    tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, whole = checkout(tmp_path / "killed"), checkout(tmp_path / "whole")
+    remove = shutil.rmtree
+
+    def killed_half_way(path: Path, **options: object) -> None:
+        for first in list(Path(path).rglob("model.safetensors"))[:1]:
+            first.unlink()
+            raise KeyboardInterrupt
+        remove(path, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", killed_half_way)
+        finetune.run(PARAMS, killed, "toy_pair")
+    trained.clear()
+    finetune.run(PARAMS, killed, "toy_pair")
+    finetune.run(PARAMS, whole, "toy_pair")
+    assert outs(killed) == outs(whole)
+    assert len(trained) == 12
 
 
 @pytest.mark.parametrize("changed", ["recipe", "rows", "encoder"])

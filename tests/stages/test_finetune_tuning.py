@@ -114,12 +114,13 @@ def test_another_checkpoint_runs_under_the_same_protocol_with_its_own_tokenizer(
     assert curve[-1]["checkpoint_validation_loss"] > 0
 
 
-def test_a_checkpoint_with_too_few_positions_is_refused_before_anything_is_trained(
-    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("lacking", [{"max_positions": 16}, {"layers": 1}])
+def test_a_checkpoint_that_is_too_small_for_the_recipe_is_refused_before_anything_is_trained(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch, lacking: dict[str, int]
 ) -> None:
     recipes = trained(monkeypatch)
-    write_pretrained(artifacts.data / "initial" / "short", shape=replace(SHAPE, max_positions=16))
-    setting = params(replace(ONE_EPOCH, baseline_checkpoint="data/initial/short"))
-    with pytest.raises(BertlineError, match="the encoder has 16 positions") as refused:
+    write_pretrained(artifacts.data / "initial" / "small", shape=replace(SHAPE, **lacking))
+    setting = params(replace(ONE_EPOCH, frozen_layers=2, baseline_checkpoint="data/initial/small"))
+    with pytest.raises(BertlineError, match=r"the encoder has (16 positions|1 layers)") as refused:
         finetune.run(setting, artifacts, "toy_classification")
-    assert not recipes and "data/initial/short" in str(refused.value)
+    assert not recipes and "data/initial/small" in str(refused.value)

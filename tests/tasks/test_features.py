@@ -42,6 +42,13 @@ def test_a_text_is_read_on_behind_what_makes_no_tokens(tokenizer: Tokenizer, fil
     assert behind == (alone if filler.isspace() else [CLS, UNKNOWN, *alone[1:]])
 
 
+@pytest.mark.parametrize("letters", [101, 150, 199, 250])
+def test_long_words_in_a_long_text_are_what_they_are_in_a_short_one(tokenizer: Tokenizer, letters: int) -> None:
+    row = {"id": "a", "text": f"{'ab' * letters} "[-letters - 1 :] * 200}
+    (example,) = encode([row], task("classification", "x"), tokenizer).examples
+    assert example.ids.tolist() == [CLS, *[UNKNOWN] * 30, SEP]  # a word of more than a hundred letters is unknown
+
+
 @given(TEXT, st.one_of(st.none(), TEXT), st.integers(8, 40))
 @fast
 def test_texts_become_what_transformers_would_make_of_them(

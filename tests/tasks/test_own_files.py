@@ -452,7 +452,13 @@ BAD = [
     ("classification", "a.csv", 'text,label\n"x\ny","1\n"y","2"\n', "a.csv, line 3: malformed row"),
     ("classification", "a.csv", 'text,label\nx,"1\n2",y"\n', "a.csv, line 2: 3 fields under 2"),
     ("classification", "a.csv", "text,text\nx,1\n", "a.csv, line 1: two columns are called 'text'"),
-    ("classification", "a.jsonl", b'{"text": "x", "label": "\xff"}\n', "line 1: not valid JSON"),
+    (
+        "classification",
+        "a.jsonl",
+        b'{"text": "x", "label": "\xff"}\n',
+        "line 1: not UTF-8 (invalid start byte). Convert",
+    ),
+    ("classification", "a.jsonl", '{"text": "x", "label": "1"}\n'.encode("utf-16"), "`iconv -f utf-16 -t utf-8`"),
     ("classification", "a.parquet", "x", "a.parquet: not a readable Parquet file"),
     ("tagging", "a.conll", "Ada NNP I-PER\nKing I-PER\n", "a.conll, line 2: 2 columns, and 3 in the lines before"),
     ("regression", "a.jsonl", '{"text": "x", "label": NaN}\n', "a.jsonl, line 1: label nan is not a number"),
@@ -483,6 +489,8 @@ BAD = [
     ("regression", "a.csv", "text,label\nx,1\ny,much\n", "a.csv, line 3: label 'much' is not a number"),
     ("regression", "a.csv", "text,label\nx,1\ny,nan\n", "a.csv, line 3: label nan is not a number"),
     ("regression", "a.csv", "text,label\n" + "".join(f"x{n},{1.7e9 + n}\n" for n in range(40)), "single precision"),
+    ("regression", "a.csv", "text,label\n" + "".join(f"x{n},{n}e-60\n" for n in range(40)), "single precision"),
+    ("regression", "a.csv", "text,label\nx,1\ny,-1e38\n", "a.csv, line 3: label -1e+38 is not a number below 1e+30"),
     ("tagging", "a.conll", "Ada I-PER\nKing\n", "a.conll, line 2: one column ('King')"),
     ("tagging", "a.jsonl", '{"words": ["a"], "tags": ["O", "O"]}\n', "a.jsonl, line 1: 1 words but 2 tags"),
     ("tagging", "a.jsonl", '\n\n{"words": [], "tags": []}\n', "a.jsonl, line 3: words is empty. Fill it in"),
@@ -509,6 +517,35 @@ def test_bad_rows_are_named_with_file_row_and_fix(
     assert message in failing(artifacts, kind, name, text)
 
 
+LONG = "a long review, " * 1000
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("classification", json.dumps({"text": [LONG], "label": "1"}), "line 1: text is ['a long review"),
+        ("classification", json.dumps({"text": "x", "label": [LONG]}), "line 1: label is ['a long review"),
+        ("classification", json.dumps({"text": "x", "label": f"{LONG}\r"}), "holds a control character"),
+        ("classification", json.dumps({LONG: "x", "label": "1"}), "the file has: a long review"),
+        ("regression", json.dumps({"text": "x", "label": LONG}), "line 1: label 'a long review"),
+    ],
+)
+def test_what_stands_in_a_wrong_column_is_shown_in_part(
+    artifacts: Artifacts, kind: Kind, text: str, message: str
+) -> None:
+    said = failing(artifacts, kind, "a.jsonl", f"{text}\n")
+    assert message in said
+    assert len(said) < 300
+
+
+def test_labels_that_are_long_texts_are_shown_in_part(artifacts: Artifacts) -> None:
+    put(artifacts, "other.csv", "text,label\nx,yes\n")
+    swapped = "text,label\n" + "".join(f'yes,"{LONG}{n}"\n' for n in range(40))
+    said = failing(artifacts, "classification", "a.csv", swapped, test="data/sources/other.csv")
+    assert "unknown label 'yes'" in said
+    assert len(said) < 1200
+
+
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_a_label_that_no_training_row_has_is_named_in_its_own_file(artifacts: Artifacts, split: str) -> None:
     put(artifacts, "other.csv", "text,label\nfine,yes\nx,perhaps\n")
@@ -519,8 +556,13 @@ def test_a_label_that_no_training_row_has_is_named_in_its_own_file(artifacts: Ar
 
 def test_too_few_rows_to_cut_from_say_so(artifacts: Artifacts) -> None:
     message = failing(artifacts, "classification", "a.csv", "text,label\nx,1\ny,2\n")
-    assert "no validation rows" in message
+    assert "no validation rows beside 2 for training of 2 labels. Name a file of them" in message
     assert "tasks.mine.data.validation" in message
+
+
+def test_rows_that_have_a_label_each_are_told_of_where_none_can_be_spared(artifacts: Artifacts) -> None:
+    swapped = "label,text\n" + CSV.partition("\n")[2]
+    assert "beside 200 for training of 200 labels" in failing(artifacts, "classification", "a.csv", swapped)
 
 
 def test_an_unknown_column_of_ours_is_named(artifacts: Artifacts) -> None:

@@ -222,6 +222,7 @@ class TaskData:
     max_train_rows: int = option(0, "keep this many training rows, chosen by hash; 0: all", rare=True)
 
     def __post_init__(self) -> None:
+        not_negative(self, "max_train_rows")
         require(self.builder != "files" or bool(self.train), "train", "builder files needs the path of the rows")
         for key in ("train", "validation", "test", "columns"):
             require(self.builder == "files" or not getattr(self, key), key, "is for builder files alone")

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, not_utf8
 
 JsonRow = dict[str, Any]
 
@@ -174,19 +174,20 @@ def parse_json(text: str | bytes, where: str, fix: str) -> Any:
     """The JSON value of a text; one that is malformed, or nested too deep to be read, is a BertlineError."""
     try:
         return json.loads(text)
+    except UnicodeDecodeError as error:
+        raise not_utf8(error, where) from None
     except (ValueError, RecursionError) as error:
         raise BertlineError(f"not valid JSON ({error})", where=where, fix=fix) from None
 
 
 def read_json(path: Path) -> Any:
     """Read one JSON value, a byte order mark before it or not; a missing or malformed file is a BertlineError."""
-    fix = "Write it anew"
     try:
-        return parse_json(path.read_text(encoding="utf-8-sig"), str(path), fix)
+        return parse_json(path.read_text(encoding="utf-8-sig"), str(path), "Write it anew")
     except FileNotFoundError:
         raise BertlineError("file not found", where=str(path), fix=_MISSING_FIX) from None
     except UnicodeDecodeError as error:
-        raise BertlineError(f"not valid JSON ({error})", where=str(path), fix=fix) from None
+        raise not_utf8(error, str(path)) from None
 
 
 def read_jsonl(path: Path) -> Iterator[JsonRow]:

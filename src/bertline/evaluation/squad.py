@@ -75,7 +75,8 @@ def best_thresholds(
     """The thresholds with the best mean exact match and the best mean F1, found among the questions themselves.
 
     The search of evaluate-v2.0.py (best_exact, best_f1), but for questions of equal null difference, which are answered
-    together or not at all: no threshold comes between them.
+    together or not at all: no threshold comes between them. And a span of articles and punctuation alone is no answer
+    here too, as in the scores; that search takes it for one where there is none, and may miss what it scores itself.
 
     Args:
         golds: texts of the accepted answers of each question; none: it has no answer.

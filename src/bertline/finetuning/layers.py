@@ -11,7 +11,6 @@ at all.
 import re
 from collections.abc import Callable
 
-from bertline.base.errors import BertlineError
 from bertline.model.bert import BertWithHead
 
 _LAYER = re.compile(r"bert\.layers\.(\d+)\.")
@@ -36,15 +35,8 @@ def layer_scale(model: BertWithHead, decay: float) -> Callable[[str], float]:
 
 
 def freeze(model: BertWithHead, frozen: int) -> None:
-    """Leave the embeddings and the lowest `frozen` layers as they are; 0 freezes nothing.
-
-    Raises:
-        BertlineError: the encoder has fewer layers.
-    """
+    """Leave the embeddings and the lowest `frozen` layers as they are; 0 freezes nothing."""
     layers = model.config.layers
-    if frozen > layers:
-        what = f"frozen_layers is {frozen}, and the encoder has {layers} layers"
-        raise BertlineError(what, where="section finetune", fix=f"Set it to {layers} or less")
     if frozen:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(depth(name, layers) > frozen)

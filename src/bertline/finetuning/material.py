@@ -18,7 +18,7 @@ import bertline
 from bertline.base.config import Finetune
 from bertline.base.files import sha256_directory
 from bertline.finetuning.data import FinetuningData, prepare_data
-from bertline.finetuning.trainer import check_length
+from bertline.finetuning.trainer import check_fits
 from bertline.inference.vocabulary import check_vocabulary
 from bertline.model.bert import BertConfig
 from bertline.model.hf import read_config
@@ -81,7 +81,7 @@ def load_checkpoint(source: Path, directory: Path, config: Finetune) -> Material
 def _load(source: Path, encoder: Path, tokenizer: Tokenizer, config: Finetune) -> Material:
     info, shape = TaskInfo.read(source), read_config(encoder)
     check_vocabulary(shape.vocab_size, tokenizer, str(encoder))
-    check_length(config, shape, str(encoder))
+    check_fits(config, shape, str(encoder))
     data = prepare_data(info, read_rows(source, "train"), read_rows(source, "validation"), tokenizer, config)
     length, stride = config.max_length, config.stride
     test = {}

@@ -9,7 +9,6 @@ A run is named by all that it depends on, so that the same run asked for twice, 
 trained once; runs of other options are not taken for it. It is there whole or not at all.
 """
 
-import shutil
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -20,7 +19,14 @@ from typing import Any
 import torch
 
 from bertline.base.config import Finetune
-from bertline.base.files import atomic_directory, exclusive_lock, read_json, sha256_json, write_json
+from bertline.base.files import (
+    atomic_directory,
+    exclusive_lock,
+    read_json,
+    scratch_directory,
+    sha256_json,
+    write_json,
+)
 from bertline.evaluation.predictions import write_predictions
 from bertline.finetuning.material import Material
 from bertline.finetuning.save import save_finetuned
@@ -115,7 +121,10 @@ class Runs:
 
     def discard(self) -> None:
         """Remove all runs of the task, once the results are safe: a stage that is asked for again trains again."""
-        shutil.rmtree(self._directory, ignore_errors=True)
+        if self._directory.is_dir():
+            # At once: of what is removed file by file, a kill would leave runs that look finished.
+            with scratch_directory(self._directory) as aside:
+                self._directory.replace(aside / "runs")
 
 
 def _name(material: Material, config: Finetune, encoder: Path | None) -> str:

@@ -90,9 +90,9 @@ def finetune(
     Raises:
         BertlineError: the encoder does not fit, sequences are longer than its positions, or the loss is not finite.
     """
-    check_length(config, shape, f"finetune of task {data.task.name}")
     if encoder is None:  # frozen random layers would be no baseline
         config = replace(config, frozen_layers=0)
+    check_fits(config, shape, f"finetune of task {data.task.name}")
     device = prepare(config.device, config.threads)
     if title:
         note_precision(config.device, config.precision, title)
@@ -190,16 +190,19 @@ def _finite(losses: list[Tensor], data: FinetuningData, done: int) -> float:
     return mean
 
 
-def check_length(config: Finetune, shape: BertConfig, where: str) -> None:
-    """Refuse examples that are longer than an encoder has positions.
+def check_fits(config: Finetune, shape: BertConfig, where: str) -> None:
+    """Refuse examples that are longer than an encoder has positions, and more frozen layers than it has.
 
     Raises:
         BertlineError: they are; says so of `where`.
     """
-    if config.max_length > shape.max_positions:
-        what = f"max_length is {config.max_length}, and the encoder has {shape.max_positions} positions"
-        fix = f"Set it to {shape.max_positions} or less"
-        raise BertlineError(what, where=where, fix=fix)
+    for option, most, of in (
+        ("max_length", shape.max_positions, "positions"),
+        ("frozen_layers", shape.layers, "layers"),
+    ):
+        if getattr(config, option) > most:
+            what = f"{option} is {getattr(config, option)}, and the encoder has {most} {of}"
+            raise BertlineError(what, where=where, fix=f"Set it to {most} or less")
 
 
 def _restore_unit(model: BertWithHead, data: FinetuningData) -> None:

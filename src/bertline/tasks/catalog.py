@@ -95,7 +95,7 @@ def _capped(name: str, task: Task, rows: Rows, artifacts: Artifacts) -> Rows:
     lost = (_labels(others, task.kind) & _labels(train, task.kind)) - _labels(kept, task.kind)
     if not lost:
         return {**rows, "train": kept}
-    what = f"the training rows that stay lack label {min(lost)!r}, which validation or test rows have"
+    what = f"the training rows that stay lack label {min(lost)!r:.60}, which validation or test rows have"
     ranked, least = _ranked(train, task.kind), count
     while lost:
         lost -= targets(train[ranked[least]], task.kind)
@@ -131,9 +131,12 @@ def _ranked(rows: Sequence[Row], kind: Kind) -> list[int]:
 def _check_enough(name: str, task: Task, rows: Rows, artifacts: Artifacts) -> None:
     """Refuse an empty split, and training rows that all have one answer."""
     where = f"{artifacts.params}, key tasks.{name}.data"
+    labels = len(_labels(rows["train"], task.kind))
+    # A text that was taken for the label makes as many labels as rows, of which none can be spared.
+    there = f"{len(rows['train']):,} for training" + (f" of {labels:,} labels" if labels else "")
     for split in SPLITS:
         if not rows[split]:
-            more = f"name a file of them (tasks.{name}.data.{split}), or give more training rows"
-            fix = more.capitalize() if task.data.builder == "files" else "Take more packages into download.sources"
-            raise BertlineError(f"no {split} rows", where=where, fix=fix)
+            fix = f"Name a file of them (tasks.{name}.data.{split}), or give more training rows of each label"
+            fix = fix if task.data.builder == "files" else "Take more packages into download.sources"
+            raise BertlineError(f"no {split} rows beside {there}", where=where, fix=fix)
     check_several_labels(rows["train"], task.kind, where)

@@ -87,7 +87,8 @@ def _pieces(tokenizer: Tokenizer, texts: Iterable[str], limit: int) -> dict[str,
         heads = [text[:head] for text in waiting]
         encoded = tokenizer.encode_batch_fast(heads, add_special_tokens=False)
         for text, encoding in zip(waiting, encoded, strict=True):
-            if len(text) <= head or len(encoding.ids) > limit:  # the last one may be of a word that was cut
+            # The last tokens may be those of a word that was cut, and a word has as many as letters at most.
+            if len(text) <= head or len(encoding.ids) >= limit + _LONGEST_WORD:
                 found[text] = list(encoding.ids[:limit])
         waiting, head = [text for text in waiting if text not in found], 2 * head
     return found

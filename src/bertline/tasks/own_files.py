@@ -141,7 +141,7 @@ def _row(record: Record, identity: str, source: _Source) -> Row:
         if theirs in fields:
             row[ours] = _value(ours, fields[theirs], source.kind, where)
         elif ours not in optional or ours in source.columns:
-            there = ", ".join(fields)
+            there = ", ".join(f"{name:.40}" for name in fields)
             fix = f"Name yours in tasks.{source.task}.data.columns, as `{ours}: …`; the file has: {there}"
             raise BertlineError(f"no column {theirs!r}", where=where, fix=fix)
     return row

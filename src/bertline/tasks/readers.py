@@ -137,7 +137,7 @@ def _check_quoted_heading(path: Path, number: int, delimiter: str, where: str) -
 
 
 def _other_separator(heading: str, other: str, delimiter: str, where: str) -> BertlineError:
-    what = f"the one heading {heading!r} has {other!r} where {delimiter!r} is read"
+    what = f"the one heading {heading!r:.60} has {other!r} where {delimiter!r} is read"
     return BertlineError(what, where=where, fix="Write it with commas (.csv) or tabs (.tsv)")
 
 

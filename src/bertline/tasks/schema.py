@@ -15,7 +15,6 @@ Builders write through `write_task`, everything else reads through `TaskInfo.rea
 every row, so that what is wrong is said with file, row and fix, before any training.
 """
 
-import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -150,7 +149,7 @@ def check_several_labels(rows: Sequence[Row], kind: Kind, where: str) -> None:
         return
     found = {label for row in rows for label in targets(row, kind) or {str(row["label"])}}
     if len(found) == 1:
-        what = f"all {len(rows)} training rows have the one label {found.pop()!r}, this one first"
+        what = f"all {len(rows)} training rows have the one label {found.pop()!r:.60}, this one first"
         raise BertlineError(what, where=where, fix="Add rows with another label: there is nothing to learn from these")
     if kind == "regression":
         _check_spread([row["label"] for row in rows], where)
@@ -158,11 +157,12 @@ def check_several_labels(rows: Sequence[Row], kind: Kind, where: str) -> None:
 
 def _check_spread(values: Sequence[float], where: str) -> None:
     low, high = min(values), max(values)
-    if high - low < _LEAST_SPREAD * max(abs(low), abs(high)):
+    if high - low < max(_LEAST_SPREAD * max(abs(low), abs(high)), 1 / _LARGEST):
         what = f"all labels lie between {low!r} and {high!r}, too close for the single precision of a network"
         raise BertlineError(what, where=where, fix="Subtract what they share, as the year or the day from seconds")
 
 
+_LARGEST = 1e30  # of numbers: fp32 ends at 3e38
 _LEAST_SPREAD = 1e-5  # of numbers, as a share of the largest: in fp32 it is some hundred steps
 _REBUILD = "Build the task anew with `dvc repro task`"
 
@@ -268,7 +268,7 @@ def check_pair(row: Row, where: str, *, pair: bool) -> None:
 
 def _check_text(value: object, column: str, where: str) -> None:
     if not isinstance(value, str):
-        raise BertlineError(f"{column} is {value!r}, not a text", where=where, fix="Write it in quotes")
+        raise BertlineError(f"{column} is {value!r:.60}, not a text", where=where, fix="Write it in quotes")
     if not value.strip():
         raise BertlineError(f"{column} is empty", where=where, fix="Fill it in, or remove the row")
     check_characters(value, column, where)
@@ -290,23 +290,24 @@ def check_characters(value: str, column: str, where: str) -> None:
 
 def _check_label(value: object, column: str, labels: frozenset[str] | None, where: str) -> None:
     if not isinstance(value, str):
-        raise BertlineError(f"{column} is {value!r}, not a text", where=where, fix="Write the label in quotes")
+        raise BertlineError(f"{column} is {value!r:.60}, not a text", where=where, fix="Write the label in quotes")
     if not value.strip():
         raise BertlineError(f"{column} is empty", where=where, fix="Fill it in, or remove the row")
     check_characters(value, column, where)
     if any(unicodedata.category(character) == "Cc" for character in value):
         fix = "Remove it; it may be left of a Windows line end (\\r)"
-        raise BertlineError(f"{column} {value!r} holds a control character", where=where, fix=fix)
+        raise BertlineError(f"{column} {value!r:.60} holds a control character", where=where, fix=fix)
     if labels is not None and value not in labels:
-        known = ", ".join(sorted(labels)[:20]) or "none"
+        known = ", ".join(f"{label:.40}" for label in sorted(labels)[:20]) or "none"
         fix = f"Use one that occurs in the training rows: {known}"
-        raise BertlineError(f"unknown {column} {value!r}", where=where, fix=fix)
+        raise BertlineError(f"unknown {column} {value!r:.60}", where=where, fix=fix)
 
 
 def _check_number(value: object, where: str) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(float(str(value))):
-        raise BertlineError(f"label {value!r} is not a number", where=where, fix="Write a finite number")
+    if not number or not abs(float(str(value))) < _LARGEST:  # NaN is not
+        fix = "Write a finite number, in another unit if it must be so large"
+        raise BertlineError(f"label {value!r:.60} is not a number below {_LARGEST:g}", where=where, fix=fix)
 
 
 def _check_tags(words: object, tags: object, labels: frozenset[str] | None, where: str) -> None:
