@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
 
 from bertline.base.errors import BertlineError, reason
 from bertline.base.files import read_json
@@ -35,6 +34,7 @@ FILES = (VOCAB, TOKENIZER, CONFIG, "special_tokens_map.json", "added_tokens.json
 _CHOOSE = "Choose the directory of a BERT with a WordPiece tokenizer in Hugging Face format"
 _OWN = ("", "BertTokenizer")  # classes, less "Fast", that make the tokenizer from its entries and tokenizer_config.json
 _GENERAL = ("PreTrainedTokenizer", "TokenizersBackend")  # those that take tokenizer.json as it stands
+_BLANKS = " \t\r\n"  # and no others: bert-base-chinese has an entry U+2028, which no text becomes
 _PARTS = ("normalizer", "pre_tokenizer", "model")  # of tokenizer.json, what decides about ids
 
 
@@ -138,9 +138,11 @@ def first_difference(one: Sequence[str], other: Sequence[str]) -> int | None:
 
 
 def _read_vocab(path: Path) -> dict[str, int]:
+    """The lines and their numbers, without the blanks behind them; not as `tokenizers` reads them: see _BLANKS."""
     try:
-        return WordPiece.read_file(str(path))
-    except Exception as error:  # tokenizers raises bare Exception
+        with path.open(encoding="utf-8") as lines:
+            return {line.rstrip(_BLANKS): place for place, line in enumerate(lines)}
+    except UnicodeDecodeError as error:
         raise BertlineError(f"not a vocabulary ({reason(error)})", where=str(path), fix=_CHOOSE) from None
 
 
@@ -151,7 +153,7 @@ def _in_order(places: Mapping[str, int], path: Path) -> list[str]:
         if places[entry] != expected:
             what = f"no entry has id {expected}, and {entry!r} has {places[entry]}: an entry occurs twice, or is lost"
             raise BertlineError(what, where=str(path), fix=_CHOOSE)
-        if entry.split() != [entry]:
+        if not entry or not set(_BLANKS).isdisjoint(entry):
             raise BertlineError(f"entry {expected} is blank or has blanks ({entry!r})", where=str(path), fix=_CHOOSE)
     SpecialIds.of(vocabulary, str(path), _CHOOSE)
     return vocabulary
