@@ -108,6 +108,16 @@ def test_the_line_separator_among_the_entries_of_bert_base_chinese_is_one_of_the
     )
 
 
+@pytest.mark.parametrize("keep", [("tokenizer.json",), ("vocab.txt", "tokenizer.json")])
+def test_it_is_an_empty_entry_where_transformers_has_read_it_from_vocab_txt_and_saved_it(
+    keep: tuple[str, ...], entries: list[str], tmp_path: Path
+) -> None:
+    directory = theirs(tmp_path / "bert", [*entries[:343], "\u2028", *entries[343:]], keep=keep)
+    ours, auto = taken_over(directory, tmp_path / "ours"), AutoTokenizer.from_pretrained(directory)
+    assert read_vocab(tmp_path / "ours")[343] == ""
+    assert ours.encode("the quick brown fox").ids == auto("the quick brown fox")["input_ids"]
+
+
 def change(name: str, edit: Callable[[dict[str, Any]], object]) -> Change:
     """Change a JSON object in place, or make one."""
 

@@ -41,7 +41,7 @@ def test_vowels_that_are_marks_and_words_without_spaces_are_told_of(
 
 def test_a_reused_vocabulary_has_a_size_an_order_and_a_case_of_its_own(clean_copy: Artifacts) -> None:
     entries = tokens.entries_of(clean_copy)
-    theirs = [entries[0], *entries[5:], *entries[1:5], "[unused0]", "\u2028"]  # the last as in bert-base-chinese
+    theirs = [entries[0], *entries[5:], *entries[1:5], "[unused0]", "\u2028", ""]  # as in bert-base-chinese
     write_tokenizer(theirs, clean_copy.vocab, lowercase=False)
     encode.run(PARAMS, clean_copy)
     reused = replace(
