@@ -332,6 +332,10 @@ FAULTS = {
     "missing": (break_weights(lambda weights: weights.pop(QKV)), rf"weight {QKV} is missing"),
     "unexpected": (break_weights(lambda w: w.update({"qa.weight": w[QKV].clone()})), "weight qa.weight has no place"),
     "quantised": (break_weights(lambda w: w.update({QKV: w[QKV].to(torch.int8)})), "only floating point"),
+    "scaled": (
+        break_weights(lambda w: w.update({QKV: (w[QKV] * 99).to(torch.float8_e4m3fn)})),
+        r"of torch\.float8_e4m3fn, and only floating point of 16 bits and more",
+    ),
     "untied": (
         break_weights(lambda w: w.update({"cls.predictions.decoder.weight": w[WORDS] + 1})),
         "decoder has weights of its own",

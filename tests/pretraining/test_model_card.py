@@ -13,10 +13,11 @@ FIGURES = {"mlm_loss": 4.0, "mlm_accuracy": 0.3, "nsp_loss": None}
 METRICS = {"train": FIGURES, "validation": FIGURES, "intervals": {"mlm_loss": [3.9, 4.1]}}
 
 
-def card(**options: Any) -> str:
+def card(learned: bool = True, **options: Any) -> str:
     store: Any = SimpleNamespace(meta={"tokens": 1000, "documents": 10, "vocab_sha256": "ab"})
     metrics = {**METRICS, "parameters": 1234, "steps": 100, "tokens": 6400, "precision": "fp32"}
-    shape = BertConfig(64, hidden_size=32, layers=2, heads=2, intermediate_size=64)
+    positions = "learned" if learned else "sinusoidal"
+    shape = BertConfig(64, hidden_size=32, layers=2, heads=2, intermediate_size=64, positions=positions)
     return " ".join(pretraining_card(Pretrain(**options), shape, store, store, metrics).split())
 
 
@@ -42,7 +43,12 @@ def test_figures_stand_with_their_intervals_and_what_was_not_measured_is_a_dash(
         ({"optimizer": "lamb"}, "- LAMB, peak learning rate"),
         ({"optimizer": "muon"}, "- Muon, and AdamW for embeddings, the next-sentence head, biases and norms, peak"),
         ({"whole_word": True, "sequence_length": 64}, "mlm+nsp, whole words masked, sequences of 64"),
-        ({"positions": "sinusoidal", "sequence_length": 64}, "mlm+nsp, sinusoidal positions, sequences of 64"),
+        ({"learned": False, "sequence_length": 64}, "mlm+nsp, sinusoidal positions, sequences of 64"),
+        # Of a model that is gone on from, the option says nothing.
+        (
+            {"init_from": "data/initial/theirs", "positions": "sinusoidal", "sequence_length": 64},
+            "mlm+nsp, sequences of 64",
+        ),
         ({"batch_size": 32, "ramp_from": 8, "ramp_share": 0.1}, "from 8 to 32 a step; 100 steps"),
         ({"average_share": 0.2}, "seed 0, fp32; weights averaged over the last 20%."),
         ({"sequence_length": 64, "batch_size": 32}, "mlm+nsp, sequences of 64 tokens, 32 a step; 100 steps"),

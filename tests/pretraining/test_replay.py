@@ -102,6 +102,14 @@ def test_its_sequences_are_looked_at_so_many_at_a_time_as_in_training(stores: Pa
     assert set(seen) == {2} and len(replayed.losses) == 8
 
 
+def test_of_a_run_without_pairs_no_loss_of_theirs_is_shown(stores: Path, tmp_path: Path) -> None:
+    lines = [
+        list(describe(replay(open_run(stores, tmp_path, config), 1), VOCABULARY))
+        for config in (RECIPE, replace(RECIPE, objective="mlm"))
+    ]
+    assert [("NSP loss" in line, "gradient norm" in line) for _, line, *_ in lines] == [(True, True), (False, True)]
+
+
 def test_what_there_is_to_see_names_the_worst_sequences(stores: Path, tmp_path: Path) -> None:
     trainer = open_run(stores, tmp_path, RECIPE)
     replayed = replay(trainer, 1)

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, BertConfig, PreTrainedTokenizerBase
 
 from bertline.base.errors import BertlineError
 from bertline.tokens.hf import first_difference, read_tokenizer
-from bertline.tokens.tokenizer import SpecialIds, load_tokenizer, write_tokenizer
+from bertline.tokens.tokenizer import SpecialIds, build_tokenizer, load_tokenizer, read_vocab, write_tokenizer
 from their_bert import as_bert_base, save_tokenizer
 from tokens.test_encoder import texts
 
@@ -86,6 +86,36 @@ def test_a_general_tokenizer_class_takes_its_case_from_tokenizer_json(entries: l
     ours, auto = taken_over(directory, tmp_path / "ours"), AutoTokenizer.from_pretrained(directory)
     assert ours.encode("Fox fox").tokens == ["[CLS]", "Fox", "fox", "[SEP]"]
     assert ours.encode("Fox fox").ids == auto("Fox fox")["input_ids"]
+
+
+@pytest.mark.parametrize("keep", [("vocab.txt",), ("tokenizer.json",), ("vocab.txt", "tokenizer.json")])
+def test_the_line_separator_among_the_entries_of_bert_base_chinese_is_one_of_them(
+    keep: tuple[str, ...], entries: list[str], tmp_path: Path
+) -> None:
+    """Id 343 there (transformers#860): no text becomes it, since it is a blank, but the ids after it count it."""
+    chinese = [*entries[:343], "\u2028", *entries[343:]]
+    directory = theirs(tmp_path / "bert", chinese)
+    (directory / "tokenizer.json").write_text(build_tokenizer(chinese, lowercase=True).to_str())
+    for name in {"vocab.txt", "tokenizer.json"}.difference(keep):
+        (directory / name).unlink()
+    ours, auto = taken_over(directory, tmp_path / "ours"), AutoTokenizer.from_pretrained(directory)
+    assert read_vocab(tmp_path / "ours") == chinese
+    text = "the quick\u2028brown fox"
+    assert (
+        ours.encode(text).ids
+        == auto(text)["input_ids"]
+        == AutoTokenizer.from_pretrained(tmp_path / "ours")(text)["input_ids"]
+    )
+
+
+@pytest.mark.parametrize("keep", [("tokenizer.json",), ("vocab.txt", "tokenizer.json")])
+def test_it_is_an_empty_entry_where_transformers_has_read_it_from_vocab_txt_and_saved_it(
+    keep: tuple[str, ...], entries: list[str], tmp_path: Path
+) -> None:
+    directory = theirs(tmp_path / "bert", [*entries[:343], "\u2028", *entries[343:]], keep=keep)
+    ours, auto = taken_over(directory, tmp_path / "ours"), AutoTokenizer.from_pretrained(directory)
+    assert read_vocab(tmp_path / "ours")[343] == ""
+    assert ours.encode("the quick brown fox").ids == auto("the quick brown fox")["input_ids"]
 
 
 def change(name: str, edit: Callable[[dict[str, Any]], object]) -> Change:

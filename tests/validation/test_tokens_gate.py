@@ -41,7 +41,8 @@ def test_vowels_that_are_marks_and_words_without_spaces_are_told_of(
 
 def test_a_reused_vocabulary_has_a_size_an_order_and_a_case_of_its_own(clean_copy: Artifacts) -> None:
     entries = tokens.entries_of(clean_copy)
-    write_tokenizer([entries[0], *entries[5:], *entries[1:5], "[unused0]"], clean_copy.vocab, lowercase=False)
+    theirs = [entries[0], *entries[5:], *entries[1:5], "[unused0]", "\u2028", ""]  # as in bert-base-chinese
+    write_tokenizer(theirs, clean_copy.vocab, lowercase=False)
     encode.run(PARAMS, clean_copy)
     reused = replace(
         PARAMS,
@@ -53,6 +54,10 @@ def test_a_reused_vocabulary_has_a_size_an_order_and_a_case_of_its_own(clean_cop
         BertlineError, match=r"special_tokens_come_first.*size_is_a_multiple_of_64, capitals_are_as_asked"
     ):
         gate_tokens.run(PARAMS, clean_copy)
+    write_tokenizer([*theirs, "two words"], clean_copy.vocab, lowercase=False)
+    encode.run(PARAMS, clean_copy)
+    with pytest.raises(BertlineError, match=r"entries_are_pieces"):
+        gate_tokens.run(reused, clean_copy)
 
 
 def test_a_vocabulary_of_whole_words_is_a_warning(clean_copy: Artifacts, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 
 import bertline
 from bertline.base.config import Finetune
+from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_directory
 from bertline.finetuning.data import FinetuningData, prepare_data
 from bertline.finetuning.trainer import check_fits
@@ -67,7 +68,7 @@ def load_material(source: Path, encoder: Path, config: Finetune) -> Material:
 
     Raises:
         BertlineError: a row, the encoder or its tokenizer is not as it should be, they do not belong together, or the
-            encoder has too few positions.
+            encoder has too few positions or segments.
     """
     return _load(source, encoder, load_tokenizer(encoder), config)
 
@@ -83,6 +84,7 @@ def _load(source: Path, encoder: Path, tokenizer: Tokenizer, config: Finetune) -
     check_vocabulary(shape.vocab_size, tokenizer, str(encoder))
     check_fits(config, shape, str(encoder))
     data = prepare_data(info, read_rows(source, "train"), read_rows(source, "validation"), tokenizer, config)
+    _check_segments(data, shape, encoder)
     length, stride = config.max_length, config.stride
     test = {}
     for split in info.test_splits:
@@ -91,6 +93,13 @@ def _load(source: Path, encoder: Path, tokenizer: Tokenizer, config: Finetune) -
     parts = (sha256_directory(source), sha256_directory(encoder), _code(), torch.__version__)
     content = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return Material(encoder, shape, data, test, content)
+
+
+def _check_segments(data: FinetuningData, shape: BertConfig, encoder: Path) -> None:
+    if shape.segments < 2 and any(example.second < len(example.ids) for example in data.train.examples):
+        what = f"it has one segment embedding, and the rows of {data.task.name} are two texts each"
+        fix = "Choose an encoder with two (type_vocab_size in its config.json), or leave the task out"
+        raise BertlineError(what, where=str(encoder), fix=fix)
 
 
 def _code() -> str:

@@ -265,8 +265,8 @@ def _load_weights(
 def _check_weight(name: str, weight: Tensor | None, shape: tuple[int, ...], directory: Path) -> None:
     if weight is None:
         raise BertlineError(f"weight {name} is missing", where=str(directory), fix=_CHOOSE)
-    if not weight.is_floating_point():
-        what = f"weight {name} is of {weight.dtype}, and only floating point is supported"
+    if not weight.is_floating_point() or weight.itemsize < 2:  # 8 bits have a scale beside them, which is not read
+        what = f"weight {name} is of {weight.dtype}, and only floating point of 16 bits and more is supported"
         raise BertlineError(what, where=str(directory), fix="Choose the model before its quantisation")
     if weight.shape != shape:
         what = f"weight {name} has shape {tuple(weight.shape)}, and {CONFIG_FILE} asks for {shape}"

@@ -88,7 +88,7 @@ def pretraining_card(
         upsampled="".join(f"; an epoch has {name} {times} times" for name, times in config.upsample.items()),
         second_phase=_second_phase(config.second_phase),
         masked="whole words masked, " if config.whole_word else "",
-        positions="" if config.positions == "learned" else f"{config.positions} positions, ",
+        positions="" if shape.positions == "learned" else f"{shape.positions} positions, ",
         ramp=f"from {config.ramp_from} to " if config.ramp_from else "",
         averaged=f"; weights averaged over the last {config.average_share:.0%}" if config.average_share else "",
         start=f"the weights of {config.init_from}" if config.init_from else _STARTS[config.embedding_init],

@@ -34,7 +34,7 @@ class Replayed:
         step, seed: its number, and that of the run.
         start: the step of the checkpoint that the weights were taken from; 0: the beginning.
         batch: the very batch.
-        mlm_loss, nsp_loss: of the step, as in training.
+        mlm_loss, nsp_loss: of the step, as in training; None for the second where the objective has no pairs.
         gradient_norm: before clipping.
         not_finite: names of the parameters whose gradient is not finite.
         losses: MLM loss of each sequence without dropout, fp32 (batch,).
@@ -45,7 +45,7 @@ class Replayed:
     start: int
     batch: Batch
     mlm_loss: float
-    nsp_loss: float
+    nsp_loss: float | None
     gradient_norm: float
     not_finite: tuple[str, ...]
     losses: Tensor
@@ -75,7 +75,7 @@ def replay(trainer: Trainer, step: int) -> Replayed:
         start=start,
         batch=batch,
         mlm_loss=mlm / max(predictions, 1),
-        nsp_loss=nsp / sequences,
+        nsp_loss=nsp / sequences if trainer.source.pairs else None,
         gradient_norm=float(norm),
         not_finite=bad,
         losses=_losses(trainer, batch),
@@ -114,8 +114,8 @@ def describe(replayed: Replayed, vocabulary: Sequence[str]) -> Iterator[str]:
     """What there is to see, as lines for people: the step's figures, then its sequences of the largest losses."""
     origin = f"from the checkpoint of step {replayed.start:,}" if replayed.start else "from the beginning"
     yield f"step {replayed.step:,} of seed {replayed.seed}, made again {origin}"
-    losses = f"MLM loss {replayed.mlm_loss:.6g}, NSP loss {replayed.nsp_loss:.6g}"
-    yield f"{losses}, gradient norm {replayed.gradient_norm:.6g}"
+    pairs = "" if replayed.nsp_loss is None else f", NSP loss {replayed.nsp_loss:.6g}"
+    yield f"MLM loss {replayed.mlm_loss:.6g}{pairs}, gradient norm {replayed.gradient_norm:.6g}"
     if replayed.not_finite:
         yield f"gradients that are not finite: {', '.join(replayed.not_finite)}"
     order = replayed.losses.nan_to_num(nan=torch.inf).argsort(descending=True)[:_SHOWN].tolist()

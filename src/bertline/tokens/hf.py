@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
 
 from bertline.base.errors import BertlineError, reason
 from bertline.base.files import read_json
@@ -35,6 +34,7 @@ FILES = (VOCAB, TOKENIZER, CONFIG, "special_tokens_map.json", "added_tokens.json
 _CHOOSE = "Choose the directory of a BERT with a WordPiece tokenizer in Hugging Face format"
 _OWN = ("", "BertTokenizer")  # classes, less "Fast", that make the tokenizer from its entries and tokenizer_config.json
 _GENERAL = ("PreTrainedTokenizer", "TokenizersBackend")  # those that take tokenizer.json as it stands
+_BLANKS = " \t\r\n"  # and no others: bert-base-chinese has an entry U+2028, which no text becomes; see _vocabulary
 _PARTS = ("normalizer", "pre_tokenizer", "model")  # of tokenizer.json, what decides about ids
 
 
@@ -122,10 +122,13 @@ def _vocabulary(directory: Path, tokenizer: Tokenizer | None) -> list[str]:
     if kind != "WordPiece":
         raise BertlineError(f"a {kind} tokenizer, not WordPiece", where=str(path), fix=_CHOOSE)
     _refuse_added((token.content for token in tokenizer.get_added_tokens_decoder().values()), path)
-    vocabulary = _in_order(tokenizer.get_vocab(with_added_tokens=False), path)
-    if listed is not None and (place := first_difference(vocabulary, _in_order(listed, directory / VOCAB))) is not None:
-        what = f"differs from {VOCAB} beside it at id {place}"
-        raise BertlineError(what, where=str(path), fix="Remove the file that is not the model's")
+    vocabulary = _in_order(tokenizer.get_vocab(with_added_tokens=False), path, empty=True)
+    if listed is not None:
+        # An entry of blanks that `tokenizers` has read from vocab.txt is empty in the tokenizer.json that it writes.
+        alike = ([entry.strip() for entry in each] for each in (vocabulary, _in_order(listed, directory / VOCAB)))
+        if (place := first_difference(*alike)) is not None:
+            what = f"differs from {VOCAB} beside it at id {place}"
+            raise BertlineError(what, where=str(path), fix="Remove the file that is not the model's")
     return vocabulary
 
 
@@ -138,20 +141,22 @@ def first_difference(one: Sequence[str], other: Sequence[str]) -> int | None:
 
 
 def _read_vocab(path: Path) -> dict[str, int]:
+    """The lines and their numbers, without the blanks behind them; not as `tokenizers` reads them: see _BLANKS."""
     try:
-        return WordPiece.read_file(str(path))
-    except Exception as error:  # tokenizers raises bare Exception
+        with path.open(encoding="utf-8") as lines:
+            return {line.rstrip(_BLANKS): place for place, line in enumerate(lines)}
+    except UnicodeDecodeError as error:
         raise BertlineError(f"not a vocabulary ({reason(error)})", where=str(path), fix=_CHOOSE) from None
 
 
-def _in_order(places: Mapping[str, int], path: Path) -> list[str]:
-    """Entries by id: one for each id from 0, each a text that a line of vocab.txt can hold."""
+def _in_order(places: Mapping[str, int], path: Path, *, empty: bool = False) -> list[str]:
+    """Entries by id: one for each id from 0, each a text that a line of vocab.txt can hold; one may be `empty`."""
     vocabulary = sorted(places, key=places.__getitem__)
     for expected, entry in enumerate(vocabulary):
         if places[entry] != expected:
             what = f"no entry has id {expected}, and {entry!r} has {places[entry]}: an entry occurs twice, or is lost"
             raise BertlineError(what, where=str(path), fix=_CHOOSE)
-        if entry.split() != [entry]:
+        if not (entry or empty) or not set(_BLANKS).isdisjoint(entry):
             raise BertlineError(f"entry {expected} is blank or has blanks ({entry!r})", where=str(path), fix=_CHOOSE)
     SpecialIds.of(vocabulary, str(path), _CHOOSE)
     return vocabulary
