@@ -220,6 +220,9 @@ def test_the_command_prints_what_a_run_would_do_and_says_in_one_line_what_is_wro
     assert picture.endswith("  class s0 settled\n")
     wrong = run_in(ROOT, *plan, "c")
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (1, 1)
+    full = run_in(ROOT, "sh", "-c", '"$@" > /dev/full', "sh", *plan)
+    assert full.returncode != 0 and "Traceback" not in full.stderr
+    assert full.stderr.startswith("error: disk: No space left on device.")
 
 
 def test_a_lock_is_checked_without_its_data_and_what_does_not_fit_is_named(repo: Repo) -> None:
