@@ -14,8 +14,10 @@ READY := $(VENV)/.ready
 run: $(READY)
 	dvc repro
 	@bertline scoreboard
-	@printf '\nNext:\n  %s\n  %s\n  %s\n' \
-	  '$(VENV)/bin/bertline predict docs_topic "Compute the eigenvalues of a symmetric matrix."' \
+	@printf '\nNext:\n'
+	@test ! -d data/models/finetuned/docs_topic || printf '  %s\n' \
+	  '$(VENV)/bin/bertline predict docs_topic "Compute the eigenvalues of a symmetric matrix."'
+	@printf '  %s\n  %s\n' \
 	  '$(VENV)/bin/bertline fill-mask "Return a new [MASK] of the given shape."' \
 	  '$(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db'
 

@@ -332,10 +332,10 @@ def main() -> int:
         if arguments.check:
             refuse_leftovers(left)
             check_lock(changes)
+        say(plan.mermaid(changes).rstrip() if arguments.mermaid else plan.table(changes), sys.stdout)  # … | head
     except (BertlineError, OSError) as error:
         say(f"error: {one_line(error)}")
         return 1
-    say(plan.mermaid(changes).rstrip() if arguments.mermaid else plan.table(changes), sys.stdout)  # … | head
     if left and not arguments.mermaid:
         say(f"left of tasks that are no more, and read by stages: rm -r {' '.join(left)}")
     return 0

@@ -32,17 +32,18 @@ def leftovers(root: Path, made: Collection[Path], read: Collection[Path], dvcign
     root = root.resolve()
     own = {root / folder for folder in OWN_FILES}
     folders = [path for path in read if path.is_relative_to(root / "data") and path not in own and path not in made]
-    found = {entry for folder in folders if folder.is_dir() for entry in _unmade(folder, made, ignored)}
+    known = {*made, *read}  # with no task left, nothing is made in folders that stages read: they stay all the same
+    found = {entry for folder in folders if folder.is_dir() for entry in _unmade(folder, known, ignored)}
     return sorted(entry.relative_to(root).as_posix() for entry in found)
 
 
-def _unmade(folder: Path, made: Collection[Path], ignored: Callable[[Path], bool]) -> Iterator[Path]:
-    """The entries of a folder that are in no output, and in which none is."""
+def _unmade(folder: Path, known: Collection[Path], ignored: Callable[[Path], bool]) -> Iterator[Path]:
+    """The entries of a folder that are nothing a stage makes or reads, and in which there is nothing such."""
     for entry in folder.iterdir():
-        if entry in made or ignored(entry):
+        if entry in known or ignored(entry):
             continue
-        if any(out.is_relative_to(entry) for out in made):
-            yield from _unmade(entry, made, ignored)
+        if any(path.is_relative_to(entry) for path in known):
+            yield from _unmade(entry, known, ignored)
         elif entry.is_file() or any(not ignored(file) for file in entry.rglob("*") if file.is_file()):
             yield entry
 

@@ -1,6 +1,7 @@
 """What every stage's command line promises: one line for a fault, a non-zero exit, a traceback only with --debug."""
 
 import errno
+import io
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,22 @@ def test_a_fault_is_one_line(
     assert told in shown.err
     assert shown.err.count("\n") == 1
     assert not (root / "data").exists()
+
+
+class Full(io.StringIO):
+    """A log on a full disk."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_figures_that_find_no_room_on_the_disk_are_a_fault_in_one_line(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout", Full())
+    assert execute("documents", fine, root) == 1
+    told = "documents: error: disk: No space left on device. Free some space and run again.\n"
+    assert capsys.readouterr().err == told
 
 
 def test_debug_shows_the_traceback(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -147,6 +147,13 @@ def test_the_manifest_gives_the_order_and_folders_are_read_sorted(tmp_path: Path
 
 
 def test_a_file_the_manifest_names_but_nobody_has_is_an_error(tmp_path: Path) -> None:
-    write_json(tmp_path / "manifest.json", {"sources": [{"path": "gone.txt"}]})
+    write_json(tmp_path / "manifest.json", {"sources": [{"path": "gone.txt", "address": "file:gone.txt"}]})
     with pytest.raises(BertlineError, match=r"gone\.txt: file not found"):
+        list(read_documents(tmp_path))
+
+
+def test_what_is_wrong_with_a_text_is_to_be_mended_where_it_came_from(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"caf\xe9")
+    write_json(tmp_path / "manifest.json", {"sources": [{"path": "a.txt", "address": "file:data/sources/a.txt"}]})
+    with pytest.raises(BertlineError, match=r"a\.txt, line 1, .* came from file:data/sources/a\.txt; .* undoes"):
         list(read_documents(tmp_path))

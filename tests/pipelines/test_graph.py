@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from bertline.base.errors import BertlineError
 from bertline.base.params import parse_params, read_yaml, write_params
 from checkout import ROOT, run_in
-from pipelines.graph import Plan, in_order, read_plan, read_plan_and_changes
+from pipelines.graph import Plan, find_leftovers, in_order, read_plan, read_plan_and_changes
+from pipelines.leftovers import remove_leftovers
 
 Repo = Callable[[dict[str, Any]], Path]
 
@@ -219,6 +220,9 @@ def test_the_command_prints_what_a_run_would_do_and_says_in_one_line_what_is_wro
     assert picture.endswith("  class s0 settled\n")
     wrong = run_in(ROOT, *plan, "c")
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (1, 1)
+    full = run_in(ROOT, "sh", "-c", '"$@" > /dev/full', "sh", *plan)
+    assert full.returncode != 0 and "Traceback" not in full.stderr
+    assert full.stderr.startswith("error: disk: No space left on device.")
 
 
 def test_a_lock_is_checked_without_its_data_and_what_does_not_fit_is_named(repo: Repo) -> None:
@@ -276,6 +280,21 @@ def test_what_a_task_that_was_taken_out_has_left_is_named_and_fails_the_check(re
     shutil.rmtree(folder / "data" / "tasks" / "b")
     assert run_in(folder, "dvc", "repro").returncode == 0
     assert run_in(ROOT, *plan, "--check").returncode == 0
+
+
+def test_where_no_task_is_left_the_folders_that_stages_read_stay(repo: Repo) -> None:
+    made = {"cmd": "echo 1 > data/reports/evaluate/${key}", "outs": ["data/reports/evaluate/${key}"]}
+    scores = {"cmd": "ls data/reports/evaluate > scores", "deps": ["data/reports/evaluate"], "outs": ["scores"]}
+    report = {"cmd": "ls data/reports > all", "deps": ["data/reports"], "outs": ["all"]}
+    folder = repo({"task": {"foreach": "${tasks}", "do": made}, "scores": scores, "report": report})
+    (folder / "params.yaml").write_text("tasks: {a: {}, b: {}}")
+    (folder / "data" / "reports" / "evaluate").mkdir(parents=True)
+    assert run_in(folder, "dvc", "repro").returncode == 0
+    (folder / "params.yaml").write_text("tasks: {}")
+    assert find_leftovers(folder) == ["data/reports/evaluate/a", "data/reports/evaluate/b"]
+    remove_leftovers(folder, find_leftovers(folder))
+    assert run_in(folder, "dvc", "repro").returncode == 0
+    assert find_leftovers(folder) == []
 
 
 def test_bertline_plan_works_from_any_folder_of_the_checkout() -> None:

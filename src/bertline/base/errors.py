@@ -48,9 +48,12 @@ def one_line(error: BaseException) -> str:
 
 
 def not_utf8(error: UnicodeDecodeError, where: str) -> BertlineError:
-    """What to say of a text that is no UTF-8; bytes that begin as UTF-16 does are called so."""
+    """What to say of a text that is no UTF-8; bytes that begin as UTF-16 does are called so.
+
+    Not latin1: it takes any byte, and makes control characters of the dashes, quotes and euros of Windows-1252.
+    """
     wide = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    fix = f"Convert it to UTF-8, for example with `iconv -f {'utf-16' if wide else 'latin1'} -t utf-8`"
+    fix = f"Convert it to UTF-8, for example with `iconv -f {'utf-16' if wide else 'windows-1252'} -t utf-8`"
     return BertlineError(f"not UTF-8 ({error.reason})", where=where, fix=fix)
 
 

@@ -53,6 +53,7 @@ def execute(name: str, run: Run, root: Path, task: str = "", *, debug: bool = Fa
         metrics = run(params, artifacts, task) if task else run(params, artifacts)
         seconds = time.monotonic() - started
         _record(artifacts, title, seconds)
+        say(f"{title}: {summarize(metrics)} ({seconds:.1f} s)", sys.stdout)
     except (BertlineError, OSError) as error:
         return _fail(title, one_line(error), debug)
     except KeyboardInterrupt:
@@ -64,7 +65,6 @@ def execute(name: str, run: Run, root: Path, task: str = "", *, debug: bool = Fa
         what = f"{type(error).__name__}: {reason(error)}"
         stage = f"{name} {task}".strip()
         return _fail(title, f"internal error, {what}. Run `bertline {stage} --debug` and report it.", debug)
-    say(f"{title}: {summarize(metrics)} ({seconds:.1f} s)", sys.stdout)
     return 0
 
 

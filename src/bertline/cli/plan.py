@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from bertline.base.artifacts import Artifacts
+from bertline.base.params import load_params
 from bertline.cli.console import Debug, Root, find_root, reporting
 
 
@@ -24,6 +26,7 @@ def plan(
     """Show what `dvc repro` would do: every stage in order, up to date or what has changed. Runs nothing."""
     with reporting(debug):
         checkout = find_root(root)
+        load_params(Artifacts(checkout).params)  # which stages refuse; DVC passes over what no stage reads
         options = [*(["--mermaid"] if mermaid else []), *(["--check"] if check else [])]
         command = [sys.executable, "-m", "pipelines.graph", *options, "--", *(stages or [])]
         raise typer.Exit(subprocess.run(command, cwd=checkout, check=False).returncode)

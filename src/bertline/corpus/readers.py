@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 
+from bertline.base.errors import BertlineError
 from bertline.base.files import JsonRow, read_json, read_jsonl
 from bertline.corpus.plain_text import read_book, read_plain_text
 from bertline.corpus.raw_files import kind
@@ -39,8 +40,12 @@ def read_documents(raw: Path) -> Iterator[Document]:
     """
     for source in read_json(raw / MANIFEST)["sources"]:
         path = raw / source["path"]
-        for file in _files(path) if path.is_dir() else [path]:
-            yield from READERS[source.get("format") or kind(file)](file)
+        try:
+            for file in _files(path) if path.is_dir() else [path]:
+                yield from READERS[source.get("format") or kind(file)](file)
+        except BertlineError as error:  # it names the copy, which nobody can mend
+            fix = f"{error.fix}. It came from {source['address']}; what is changed in {raw} itself, the next run undoes"
+            raise BertlineError(error.what, where=error.where, fix=fix) from None
 
 
 def _files(folder: Path) -> list[Path]:
