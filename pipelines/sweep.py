@@ -56,7 +56,10 @@ class Point:
 
     @property
     def described(self) -> str:
-        return ", ".join(f"{name} {value:.4g}" for name, value in self.options.items())
+        return ", ".join(
+            f"{name} {value}" if isinstance(value, int) else f"{name} {value:.4g}"
+            for name, value in self.options.items()
+        )
 
 
 def fan_out() -> TaskRunner[Any]:
