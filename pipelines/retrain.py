@@ -15,7 +15,7 @@ from pipelines import show
 from pipelines.flow import Place, bring_up_to_date, run_name
 from pipelines.resources import ONE_BY_ONE, Limits
 from pipelines.settings import CHECKOUT, CURRENT, NO_OVERRIDES, Overrides, PresetName, Promotion, StageName, configured
-from pipelines.worktree import Worktree, uncommitted, working_in
+from pipelines.worktree import Worktree, saved_run, uncommitted, working_in
 
 
 @flow(name="retrain", persist_result=False)
@@ -40,7 +40,9 @@ def retrain(
     try:
         changed = ", ".join(f"{key}={value}" for key, value in overrides.assignments()) or "nothing changed"
         params = configured(CHECKOUT, preset, overrides, promote)
-        with working_in(CHECKOUT, run_name("retrain")) as tree:
+        name = run_name("retrain")
+        kept = saved_run(CHECKOUT, name)  # finished, and tried again: it must not take the place of its own result
+        with working_in(CHECKOUT, name, *((kept[0].base, kept[1]) if kept else ())) as tree:
             warn_of_edits()
             try:
                 tree.use(params, f"Run {tree.name}: preset {preset}, {changed}.")

@@ -423,6 +423,20 @@ def test_a_retry_has_the_parameters_that_the_run_began_with(checkout: Path, monk
 
 
 @pytest.mark.usefixtures("prefect_server")
+def test_a_finished_run_that_is_tried_again_keeps_its_result(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = retrained(checkout, "train", "true", monkeypatch)
+    (run,) = saved_runs(checkout)
+    before = run_in(checkout, "git", "show", f"{saved_runs(checkout)[run]}:params.yaml").stdout
+    (checkout / "params.yaml").write_text("pretrain: {seed: 9}\n")
+    (checkout / "in").write_text("another corpus")
+    commit(checkout)
+    assert retried(done).is_completed()
+    assert run_in(checkout, "git", "show", f"{saved_runs(checkout)[run]}:params.yaml").stdout == before
+    assert run_in(checkout, "git", "show", f"{saved_runs(checkout)[run]}:in").stdout == "corpus"
+    assert unfinished_runs(checkout) == []
+
+
+@pytest.mark.usefixtures("prefect_server")
 def test_a_run_that_could_not_begin_leaves_no_worktree(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = retrained(checkout, "a", "true", monkeypatch, targets=["zzz"])
     assert "no stage named 'zzz'" in str(refused.message)
