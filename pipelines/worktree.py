@@ -30,7 +30,7 @@ from bertline.base.errors import BertlineError, one_line
 from bertline.base.files import exclusive_lock, write_text
 from bertline.base.params import write_params
 from bertline.registry.address import store_uri
-from pipelines.git import commit_staged, git
+from pipelines.git import NO_HOOKS, commit_staged, git
 from pipelines.graph import find_leftovers, share_cache
 from pipelines.leftovers import OWN_FILES, remove_leftovers
 
@@ -81,7 +81,7 @@ class Worktree:
         """
         subject = f"run {self.name}: parameters"
         if subject in git(self.path, "log", "--format=%s", f"{self.base}..HEAD").splitlines():
-            git(self.path, "checkout", "--quiet", "HEAD", "--", "params.yaml")
+            git(self.path, "checkout", "--quiet", "HEAD", "--", "params.yaml", settings=NO_HOOKS)
             return
         write_params(self.path / "params.yaml", params, heading)
         remove_leftovers(self.path, find_leftovers(self.path))  # of tasks of the checkout that this run has not
@@ -113,7 +113,8 @@ class Worktree:
         with _one_at_a_time(self.checkout):
             for shared in _SHARED:
                 (self.path / shared).unlink(missing_ok=True)  # links, which nobody must follow
-            git(self.checkout, "worktree", "remove", "--force", str(self.path))
+            cut_short = not _made(self.path).is_file()  # git may have been killed then, and have left it locked
+            git(self.checkout, "worktree", "remove", *["--force"] * (1 + cut_short), str(self.path))
             _lock(self.checkout, self.name).unlink(missing_ok=True)
 
 
@@ -135,14 +136,17 @@ def open_worktree(checkout: Path, name: str, base: str = "HEAD", results: str = 
     if not _NAME.fullmatch(name):
         raise BertlineError(f"{name!r} cannot name a run", where="worktree", fix="Use a-z, 0-9 and -")
     path = _folder(checkout) / name
-    kept = path / "data" / "runs" / "base"  # written last: a worktree without it was cut short
+    kept = _made(path)
     if kept.is_file():
         return Worktree(checkout, name, kept.read_text(encoding="utf-8").strip())
     shutil.rmtree(path, ignore_errors=True)
     commit = git(checkout, "rev-parse", "--verify", f"{base}^{{commit}}")
     with _one_at_a_time(checkout):  # and no longer: bringing data back may take longer than others wait
         # Forced: over an entry of this path alone. Pruning would drop the user's own, whose disk is just not mounted.
-        git(checkout, "worktree", "add", "--force", "--quiet", "--detach", str(path), results or commit)
+        # Twice: a git that was killed as it made one has left it locked.
+        # No hook: that of `dvc install` looks for data here, which only the checkout's cache has.
+        adding = ("worktree", "add", "--force", "--force", "--quiet", "--detach")
+        git(checkout, *adding, str(path), results or commit, settings=NO_HOOKS)
     _share(checkout, path)
     write_text(kept, f"{commit}\n")
     return Worktree(checkout, name, commit, new=True)
@@ -212,6 +216,11 @@ def _folder(checkout: Path) -> Path:
     return Artifacts(checkout).runs / "worktrees"
 
 
+def _made(path: Path) -> Path:
+    """The commit that a worktree started from. Written last: one without it was cut short as it was made."""
+    return path / "data" / "runs" / "base"
+
+
 def _lock(checkout: Path, name: str) -> Path:
     """Held by the process that works in a worktree. Beside it: over NFS, no folder with an open file can be removed."""
     return _folder(checkout) / f"{name}.lock"
@@ -238,8 +247,14 @@ def _share(checkout: Path, path: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The files of a folder, and its links to folders as such: behind one may lie a corpus, or the link itself."""
+    """The files of a folder, and its links to folders as such: behind one may lie a corpus, or the link itself.
+
+    What git has of a clone or submodule there is none of them: DVC looks past it, and a submodule's leads to its
+    repository from its own place alone.
+    """
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if ".git" in path.relative_to(folder).parts:
+            continue
         if path.is_file() or (path.is_symlink() and path.is_dir()):
             yield path
 

@@ -182,6 +182,46 @@ def test_a_second_try_of_a_run_goes_on_where_the_first_was(checkout: Path) -> No
     assert not (open_worktree(checkout, "run").path / "left-behind").exists()
 
 
+def test_a_worktree_that_git_was_killed_over_is_made_anew_or_removed(checkout: Path) -> None:
+    for command in ("open", "remove"):
+        tree = open_worktree(checkout, "run")
+        (tree.path / "data" / "runs" / "base").unlink()
+        (checkout / ".git" / "worktrees" / "run" / "locked").write_text("initializing\n")  # git's own, as it makes one
+        if command == "open":
+            open_worktree(checkout, "run").remove()
+        else:
+            assert removed(checkout, "run").returncode == 0
+        assert unfinished_runs(checkout) == []
+        assert run_in(checkout, "git", "worktree", "list", "--porcelain").stdout.count("worktree ") == 1
+
+
+def test_the_hooks_that_dvc_installs_keep_no_run_from_its_worktree(checkout: Path) -> None:
+    assert run_in(checkout, "dvc", "install").returncode == 0
+    tree = open_worktree(checkout, "run")
+    tree.use(seeded(3), "of a test")
+    assert (tree.path / "a").read_text() == "corpus"
+    tree.save()
+
+
+def test_a_submodule_of_own_files_is_seen_as_in_the_checkout_and_stays_in_the_result(
+    checkout: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    assert run_in(tmp_path, "git", "init", "--quiet", "other").returncode == 0
+    (other / "text.txt").write_text("text")
+    commit(other)
+    (checkout / "data" / "sources").mkdir(parents=True)
+    adding = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "--force")
+    assert run_in(checkout, "git", *adding, str(other), "data/sources/other").returncode == 0
+    commit(checkout)
+    tree = open_worktree(checkout, "run")
+    assert (tree.path / "data" / "sources" / "other" / "text.txt").read_text() == "text"
+    tree.use(seeded(3), "of a test")
+    made = tree.save(pytest.fail)
+    listed = run_in(checkout, "git", "diff", "--name-only", "HEAD", made).stdout
+    assert listed == "params.yaml\n"
+
+
 def test_checkpoints_downloads_and_own_files_are_shared_and_outlive_the_worktree(checkout: Path) -> None:
     (checkout / "data" / "sources" / "deep").mkdir(parents=True)
     (checkout / "data" / "sources" / "deep" / "mine.txt").write_text("text")
