@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dvc.config_schema import RelPath
 from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.lock import LockError
 from dvc.repo import Repo
@@ -243,7 +244,8 @@ def share_cache(checkout: Path, worktree: Path) -> None:
         cache = repo.cache.local_cache_dir
     with _opened(worktree) as repo, repo.config.edit("local") as config:
         # Linked, not copied: a run of another learning rate must not cost the disk all tokens and models once more.
-        config["cache"] |= {"dir": cache, "type": ["reflink", "hardlink", "copy"]}
+        # Its way from here: DVC writes its settings in ASCII, which the whole path of a checkout need not be.
+        config["cache"] |= {"dir": RelPath(cache), "type": ["reflink", "hardlink", "copy"]}
     with _opened(worktree) as repo:
         repo.checkout(force=True, allow_missing=True)
 

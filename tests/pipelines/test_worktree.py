@@ -203,6 +203,14 @@ def test_the_hooks_that_dvc_installs_keep_no_run_from_its_worktree(checkout: Pat
     tree.save()
 
 
+def test_a_checkout_may_lie_in_a_folder_of_any_name(checkout: Path, tmp_path: Path) -> None:
+    place = checkout.rename(tmp_path / "Jörg's 模型 %2F")
+    tree = open_worktree(place, "run")
+    assert (tree.path / "a").read_text() == "corpus"
+    tree.use(seeded(3), "of a test")
+    tree.save()
+
+
 def test_a_submodule_of_own_files_is_seen_as_in_the_checkout_and_stays_in_the_result(
     checkout: Path, tmp_path: Path
 ) -> None:
