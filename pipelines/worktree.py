@@ -29,6 +29,7 @@ from bertline.base.config import Params
 from bertline.base.errors import BertlineError, one_line
 from bertline.base.files import exclusive_lock, write_text
 from bertline.base.params import write_params
+from bertline.corpus.sources import MIRROR_VARIABLE, parse_mirrors
 from bertline.registry.address import store_uri
 from pipelines.git import NO_HOOKS, commit_staged, git
 from pipelines.graph import find_leftovers, share_cache
@@ -69,10 +70,17 @@ class Worktree:
     def environment(self) -> dict[str, str]:
         """What the stages must see: the worktree's code, and the checkout's MLflow store unless another one is set.
 
-        A relative SQLite address is the checkout's too: a database in the worktree would be removed with it.
+        A relative SQLite address is the checkout's too: a database in the worktree would be removed with it. So are
+        relative mirrors.
         """
         code = os.pathsep.join(filter(None, [str(self.path / "src"), os.environ.get("PYTHONPATH", "")]))
-        return {"PYTHONPATH": code, "MLFLOW_TRACKING_URI": store_uri(self.checkout)}
+        seen = {"PYTHONPATH": code, "MLFLOW_TRACKING_URI": store_uri(self.checkout)}
+        if mirrors := parse_mirrors(os.environ.get(MIRROR_VARIABLE, "")):
+            # The way from the worktree to them: spaces, which may be in the checkout's path, part mirrors.
+            here = self.path.resolve()
+            ways = (each if "://" in each else os.path.relpath(self.checkout / each, here) for each in mirrors)
+            seen[MIRROR_VARIABLE] = " ".join(ways)
+        return seen
 
     def use(self, params: Params, heading: str) -> None:
         """Write its params.yaml, and commit it: what is registered names a commit that has its parameters.
@@ -111,7 +119,7 @@ class Worktree:
     def remove(self) -> None:
         """Remove the worktree; what DVC has of its outputs stays in the cache."""
         with _one_at_a_time(self.checkout):
-            for shared in _SHARED:
+            for shared in (*_SHARED, ".dvc/cache"):
                 (self.path / shared).unlink(missing_ok=True)  # links, which nobody must follow
             cut_short = not _made(self.path).is_file()  # git may have been killed then, and have left it locked
             git(self.checkout, "worktree", "remove", *["--force"] * (1 + cut_short), str(self.path))
@@ -213,7 +221,8 @@ def adopt(checkout: Path, run: str, branch: str) -> str:
 
 
 def _folder(checkout: Path) -> Path:
-    return Artifacts(checkout).runs / "worktrees"
+    """Where worktrees lie; not by way of a link to another disk: DVC finds no outputs there."""
+    return (Artifacts(checkout).runs / "worktrees").resolve()
 
 
 def _made(path: Path) -> Path:

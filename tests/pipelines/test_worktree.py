@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
+from bertline.corpus.sources import parse_mirrors
 from checkout import ROOT, commit, run_in
 from pipelines import worktree
 from pipelines.worktree import adopt, open_worktree, saved_runs, uncommitted, unfinished_runs, working_in
@@ -209,6 +210,30 @@ def test_a_checkout_may_lie_in_a_folder_of_any_name(checkout: Path, tmp_path: Pa
     assert (tree.path / "a").read_text() == "corpus"
     tree.use(seeded(3), "of a test")
     tree.save()
+
+
+def test_runs_may_lie_on_another_disk(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "other disk" / "deep").mkdir(parents=True)
+    (checkout / "data").mkdir(exist_ok=True)
+    (checkout / "data" / "runs").symlink_to(tmp_path / "other disk" / "deep")
+    tree = open_worktree(checkout, "run")
+    assert (tree.path / "a").read_text() == "corpus"
+    tree.use(seeded(3), "of a test")
+    tree.save()
+
+
+def test_a_mirror_beside_the_checkout_is_that_of_its_runs_too(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BERTLINE_MIRROR", f"https://mirror.example.com ../mirror:{tmp_path}/whole ../other")
+    (tmp_path / "mirror").mkdir()
+    tree = open_worktree(checkout, "run")
+    first, *folders = parse_mirrors(tree.environment["BERTLINE_MIRROR"])
+    assert first == "https://mirror.example.com"
+    places = [tmp_path / name for name in ("mirror", "whole", "other")]
+    assert [(tree.path / folder).resolve() for folder in folders] == places
+    monkeypatch.delenv("BERTLINE_MIRROR")
+    assert "BERTLINE_MIRROR" not in tree.environment
 
 
 def test_a_submodule_of_own_files_is_seen_as_in_the_checkout_and_stays_in_the_result(
