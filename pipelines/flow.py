@@ -129,15 +129,22 @@ def pipeline(
         force: run stages even where nothing has changed.
         limits: what stages may use side by side.
     """
-    flow_run = str(runtime.flow_run.id)
-    place = Place(root, root, f"pipeline-{flow_run[:8]}", {})
+    place = Place(root, root, run_name("pipeline"), {})
     try:
         state = bring_up_to_date(place, targets=targets or [], force=force, limits=limits)
     except (BertlineError, OSError) as error:
         return Failed(message=one_line(error))
     if state.is_completed():  # a worktree takes its own with it
-        Forced.by(flow_run, root).forget()
+        Forced.by(str(runtime.flow_run.id), root).forget()
     return state
+
+
+def run_name(flow_name: str) -> str:
+    """The name of the current flow run: the same for each of its tries, and no other's.
+
+    Of its id the end, which is random: those of the runs that a schedule makes begin alike, with the time (UUIDv7).
+    """
+    return f"{flow_name}-{str(runtime.flow_run.id)[-8:]}"
 
 
 def bring_up_to_date(place: Place, *, targets: list[str], force: bool, limits: Limits) -> State[Any]:

@@ -11,6 +11,9 @@ from bertline.base.errors import BertlineError
 from bertline.base.git import run_git
 from pipelines.locks import what_to_do
 
+NO_HOOKS = {"core.hooksPath": "/dev/null"}
+"""Settings under which no hook has a say: a person's are written for what a person does."""
+
 _NOBODY = {"user.name": "bertline", "user.email": "bertline@localhost"}
 
 
@@ -20,8 +23,7 @@ def commit_staged(folder: Path, message: str) -> None:
     Raises:
         BertlineError: git refuses.
     """
-    # No hook has a say (--no-verify skips but two of them): a person's are written for what a person commits.
-    settings = _identity(folder) | {"core.hooksPath": "/dev/null"}
+    settings = _identity(folder) | NO_HOOKS  # --no-verify skips but two of them
     # A key may be locked, or wait for its owner's passphrase: nobody sits beside a run that ends at night.
     options = ("--quiet", "--no-verify", "--no-gpg-sign", "--allow-empty")
     git(folder, "commit", *options, "--message", message, settings=settings)

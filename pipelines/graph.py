@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dvc.config_schema import RelPath
 from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.lock import LockError
 from dvc.repo import Repo
@@ -241,9 +242,13 @@ def share_cache(checkout: Path, worktree: Path) -> None:
         shutil.copy2(settings, worktree / ".dvc" / "config.local")
     with _opened(checkout) as repo:
         cache = repo.cache.local_cache_dir
+    # A link, not its path in the settings: DVC writes those in ASCII, which the path of a checkout need not be.
+    link = worktree / ".dvc" / "cache"
+    Path(cache).mkdir(parents=True, exist_ok=True)  # a fresh clone has none, and a link to nowhere cannot be filled
+    link.symlink_to(cache, target_is_directory=True)
     with _opened(worktree) as repo, repo.config.edit("local") as config:
         # Linked, not copied: a run of another learning rate must not cost the disk all tokens and models once more.
-        config["cache"] |= {"dir": cache, "type": ["reflink", "hardlink", "copy"]}
+        config["cache"] |= {"dir": RelPath(link), "type": ["reflink", "hardlink", "copy"]}
     with _opened(worktree) as repo:
         repo.checkout(force=True, allow_missing=True)
 

@@ -7,15 +7,15 @@ The checkout is not touched. What a run has made is kept as a DVC experiment und
 
 from typing import Any
 
-from prefect import State, flow, get_run_logger, runtime
+from prefect import State, flow, get_run_logger
 from prefect.states import Failed
 
 from bertline.base.errors import BertlineError, one_line
 from pipelines import show
-from pipelines.flow import Place, bring_up_to_date
+from pipelines.flow import Place, bring_up_to_date, run_name
 from pipelines.resources import ONE_BY_ONE, Limits
 from pipelines.settings import CHECKOUT, CURRENT, NO_OVERRIDES, Overrides, PresetName, Promotion, StageName, configured
-from pipelines.worktree import Worktree, uncommitted, working_in
+from pipelines.worktree import Worktree, saved_run, uncommitted, working_in
 
 
 @flow(name="retrain", persist_result=False)
@@ -40,7 +40,9 @@ def retrain(
     try:
         changed = ", ".join(f"{key}={value}" for key, value in overrides.assignments()) or "nothing changed"
         params = configured(CHECKOUT, preset, overrides, promote)
-        with working_in(CHECKOUT, run_name("retrain")) as tree:
+        name = run_name("retrain")
+        kept = saved_run(CHECKOUT, name)  # finished, and tried again: it must not take the place of its own result
+        with working_in(CHECKOUT, name, *((kept[0].base, kept[1]) if kept else ())) as tree:
             warn_of_edits()
             try:
                 tree.use(params, f"Run {tree.name}: preset {preset}, {changed}.")
@@ -54,11 +56,6 @@ def retrain(
             return state
     except (BertlineError, OSError) as error:
         return Failed(message=one_line(error))
-
-
-def run_name(flow_name: str) -> str:
-    """The name of the current flow run: the same for each of its tries."""
-    return f"{flow_name}-{str(runtime.flow_run.id)[:8]}"
 
 
 def place_of(tree: Worktree) -> Place:

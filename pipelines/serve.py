@@ -11,6 +11,7 @@ when this program is killed goes on to its end.
 
 import argparse
 import functools
+import itertools
 import os
 import signal
 import socket
@@ -29,6 +30,8 @@ from pipelines.server import check_server, healthy
 
 LOOPBACK = "127.0.0.1"
 _CHECKOUT = Path(__file__).resolve().parents[1]
+_PLACE = "checkout "
+"""Begins the tag that says whose a deployment is: HOST:PATH follows."""
 _SERVER_SECONDS = 180.0  # an empty database is migrated first
 
 
@@ -86,11 +89,46 @@ def serve_flows(limit: int) -> None:
     from pipelines.retrain import retrain  # noqa: PLC0415
     from pipelines.sweep import sweep  # noqa: PLC0415
 
+    name = deployment_name(_CHECKOUT)
+    if name != "local":
+        print(f"There, this checkout's flows are called {name}: others are another's.", flush=True)
+    tags = ["bertline", f"{_PLACE}{socket.gethostname()}:{_CHECKOUT}"]
     offered: list[Any] = [
-        made.to_deployment("local", entrypoint_type=EntrypointType.MODULE_PATH, tags=["bertline"])
+        made.to_deployment(name, entrypoint_type=EntrypointType.MODULE_PATH, tags=tags)
         for made in (retrain, sweep, promote, rollback)
     ]
     serve(*offered, limit=limit, print_starting_message=False)
+
+
+def deployment_name(checkout: Path) -> str:
+    """What the deployments of a checkout are called: `local`, unless another checkout's are, on this server.
+
+    Both would take the runs of one name, which then had either one's code, parameters and registry.
+    """
+    from prefect.client.orchestration import get_client  # noqa: PLC0415  (as above)
+    from prefect.exceptions import ObjectNotFound  # noqa: PLC0415
+
+    names = itertools.chain(["local"], (f"local-{number}" for number in itertools.count(2)))
+    with get_client(sync_client=True) as client:
+        for name in names:
+            try:
+                tags = client.read_deployment_by_name(f"retrain/{name}").tags
+            except ObjectNotFound:
+                break
+            if not any(_is_of_another(tag, checkout) for tag in tags):
+                break
+    return name
+
+
+def _is_of_another(tag: str, checkout: Path) -> bool:
+    """Whether a deployment's tag names another checkout, which is still there as far as this machine can know.
+
+    The same path is the same checkout on any host: a container has another name each time.
+    """
+    host, _, folder = tag.removeprefix(_PLACE).partition(":")
+    if not tag.startswith(_PLACE) or folder == str(checkout):
+        return False
+    return host != socket.gethostname() or Path(folder).is_dir()
 
 
 def _taken(port: int) -> bool:

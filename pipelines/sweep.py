@@ -31,10 +31,10 @@ from bertline.base.files import read_json
 from bertline.tasks.schema import TaskInfo
 from pipelines import show
 from pipelines.dvc_stage import StageFailed, StageRunner, stop_everything
-from pipelines.flow import Work, bring_up_to_date
+from pipelines.flow import Work, bring_up_to_date, run_name
 from pipelines.graph import read_plan, read_plan_and_changes
 from pipelines.resources import ONE_BY_ONE, Limits, needs_of
-from pipelines.retrain import place_of, run_name, warn_of_edits
+from pipelines.retrain import place_of, warn_of_edits
 from pipelines.search import Option, Search
 from pipelines.settings import CHECKOUT, CURRENT, NO_OVERRIDES, Overrides, PresetName, StageName, configured
 from pipelines.worktree import Worktree, saved_run, working_in
@@ -56,7 +56,10 @@ class Point:
 
     @property
     def described(self) -> str:
-        return ", ".join(f"{name} {value:.4g}" for name, value in self.options.items())
+        return ", ".join(
+            f"{name} {value}" if isinstance(value, int) else f"{name} {value:.4g}"
+            for name, value in self.options.items()
+        )
 
 
 def fan_out() -> TaskRunner[Any]:

@@ -29,8 +29,9 @@ from bertline.base.config import Params
 from bertline.base.errors import BertlineError, one_line
 from bertline.base.files import exclusive_lock, write_text
 from bertline.base.params import write_params
+from bertline.corpus.sources import MIRROR_VARIABLE, parse_mirrors
 from bertline.registry.address import store_uri
-from pipelines.git import commit_staged, git
+from pipelines.git import NO_HOOKS, commit_staged, git
 from pipelines.graph import find_leftovers, share_cache
 from pipelines.leftovers import OWN_FILES, remove_leftovers
 
@@ -69,10 +70,17 @@ class Worktree:
     def environment(self) -> dict[str, str]:
         """What the stages must see: the worktree's code, and the checkout's MLflow store unless another one is set.
 
-        A relative SQLite address is the checkout's too: a database in the worktree would be removed with it.
+        A relative SQLite address is the checkout's too: a database in the worktree would be removed with it. So are
+        relative mirrors.
         """
         code = os.pathsep.join(filter(None, [str(self.path / "src"), os.environ.get("PYTHONPATH", "")]))
-        return {"PYTHONPATH": code, "MLFLOW_TRACKING_URI": store_uri(self.checkout)}
+        seen = {"PYTHONPATH": code, "MLFLOW_TRACKING_URI": store_uri(self.checkout)}
+        if mirrors := parse_mirrors(os.environ.get(MIRROR_VARIABLE, "")):
+            # The way from the worktree to them: spaces, which may be in the checkout's path, part mirrors.
+            here = self.path.resolve()
+            ways = (each if "://" in each else os.path.relpath(self.checkout / each, here) for each in mirrors)
+            seen[MIRROR_VARIABLE] = " ".join(ways)
+        return seen
 
     def use(self, params: Params, heading: str) -> None:
         """Write its params.yaml, and commit it: what is registered names a commit that has its parameters.
@@ -81,7 +89,7 @@ class Worktree:
         """
         subject = f"run {self.name}: parameters"
         if subject in git(self.path, "log", "--format=%s", f"{self.base}..HEAD").splitlines():
-            git(self.path, "checkout", "--quiet", "HEAD", "--", "params.yaml")
+            git(self.path, "checkout", "--quiet", "HEAD", "--", "params.yaml", settings=NO_HOOKS)
             return
         write_params(self.path / "params.yaml", params, heading)
         remove_leftovers(self.path, find_leftovers(self.path))  # of tasks of the checkout that this run has not
@@ -111,9 +119,10 @@ class Worktree:
     def remove(self) -> None:
         """Remove the worktree; what DVC has of its outputs stays in the cache."""
         with _one_at_a_time(self.checkout):
-            for shared in _SHARED:
+            for shared in (*_SHARED, ".dvc/cache"):
                 (self.path / shared).unlink(missing_ok=True)  # links, which nobody must follow
-            git(self.checkout, "worktree", "remove", "--force", str(self.path))
+            cut_short = not _made(self.path).is_file()  # git may have been killed then, and have left it locked
+            git(self.checkout, "worktree", "remove", *["--force"] * (1 + cut_short), str(self.path))
             _lock(self.checkout, self.name).unlink(missing_ok=True)
 
 
@@ -135,14 +144,17 @@ def open_worktree(checkout: Path, name: str, base: str = "HEAD", results: str = 
     if not _NAME.fullmatch(name):
         raise BertlineError(f"{name!r} cannot name a run", where="worktree", fix="Use a-z, 0-9 and -")
     path = _folder(checkout) / name
-    kept = path / "data" / "runs" / "base"  # written last: a worktree without it was cut short
+    kept = _made(path)
     if kept.is_file():
         return Worktree(checkout, name, kept.read_text(encoding="utf-8").strip())
     shutil.rmtree(path, ignore_errors=True)
     commit = git(checkout, "rev-parse", "--verify", f"{base}^{{commit}}")
     with _one_at_a_time(checkout):  # and no longer: bringing data back may take longer than others wait
         # Forced: over an entry of this path alone. Pruning would drop the user's own, whose disk is just not mounted.
-        git(checkout, "worktree", "add", "--force", "--quiet", "--detach", str(path), results or commit)
+        # Twice: a git that was killed as it made one has left it locked.
+        # No hook: that of `dvc install` looks for data here, which only the checkout's cache has.
+        adding = ("worktree", "add", "--force", "--force", "--quiet", "--detach")
+        git(checkout, *adding, str(path), results or commit, settings=NO_HOOKS)
     _share(checkout, path)
     write_text(kept, f"{commit}\n")
     return Worktree(checkout, name, commit, new=True)
@@ -209,7 +221,13 @@ def adopt(checkout: Path, run: str, branch: str) -> str:
 
 
 def _folder(checkout: Path) -> Path:
-    return Artifacts(checkout).runs / "worktrees"
+    """Where worktrees lie; not by way of a link to another disk: DVC finds no outputs there."""
+    return (Artifacts(checkout).runs / "worktrees").resolve()
+
+
+def _made(path: Path) -> Path:
+    """The commit that a worktree started from. Written last: one without it was cut short as it was made."""
+    return path / "data" / "runs" / "base"
 
 
 def _lock(checkout: Path, name: str) -> Path:
@@ -238,8 +256,14 @@ def _share(checkout: Path, path: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The files of a folder, and its links to folders as such: behind one may lie a corpus, or the link itself."""
+    """The files of a folder, and its links to folders as such: behind one may lie a corpus, or the link itself.
+
+    What git has of a clone or submodule there is none of them: DVC looks past it, and a submodule's leads to its
+    repository from its own place alone.
+    """
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if ".git" in path.relative_to(folder).parts:
+            continue
         if path.is_file() or (path.is_symlink() and path.is_dir()):
             yield path
 

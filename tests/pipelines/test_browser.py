@@ -52,7 +52,7 @@ def test_a_run_with_a_changed_parameter_is_started_from_the_form(page: "Page", s
 
     state = station.ended(run, 400)
     assert (state["type"], state["message"]) == ("COMPLETED", "19 stages: 5 ran, 14 up to date"), station.logs(run)
-    assert f"retrain-{run[:8]}" in saved_runs(station.checkout)
+    assert f"retrain-{run[-8:]}" in saved_runs(station.checkout)
     parameters = station.ask("GET", f"/flow_runs/{run}")["parameters"]
     assert parameters["overrides"]["more"] == ["tasks.docs_qa.finetune.learning_rate=0.0007"]
 

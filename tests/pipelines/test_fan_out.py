@@ -79,8 +79,8 @@ def test_points_run_on_the_cluster(cluster: Cluster, station: Station) -> None:
     state = station.ended(run, 400)
     assert state["type"] == "COMPLETED", station.logs(run)[-3000:]
     assert state["message"].startswith("best of 2: learning_rate ")
-    kept = [name for name in saved_runs(station.checkout) if name.startswith(f"sweep-{run[:8]}-")]
-    assert sorted(kept) == [f"sweep-{run[:8]}-{number:03}" for number in (1, 2)]
+    kept = [name for name in saved_runs(station.checkout) if name.startswith(f"sweep-{run[-8:]}-")]
+    assert sorted(kept) == [f"sweep-{run[-8:]}-{number:03}" for number in (1, 2)]
 
 
 def test_cancelling_a_sweep_ends_the_points_that_run_on_the_cluster(cluster: Cluster, station: Station) -> None:

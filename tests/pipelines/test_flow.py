@@ -22,7 +22,7 @@ from bertline.base.config import Params, Pretrain
 from bertline.base.params import parse_params, read_yaml, write_params
 from checkout import ROOT, run_in
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
-from pipelines.flow import RETRIES, Work, pipeline, run_plan
+from pipelines.flow import RETRIES, Work, pipeline, run_name, run_plan
 from pipelines.graph import Node, Plan, in_order
 from pipelines.resources import Limits, Needs, hold_gpus
 from station import tried_again, wait_for
@@ -398,6 +398,15 @@ def test_two_runs_on_one_machine_take_turns_on_its_gpu_whatever_their_checkouts(
         each.join()
     assert [state.message for state in ended] == ["1 stages: 1 ran, 0 up to date"] * 2
     assert (tmp_path / "devices").read_text() == "0\n0\n"
+
+
+def test_the_runs_of_a_schedule_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ("01a2279e-4028-741e-a986-06169d9ddb2d", "01a2279e-4028-7271-8a8b-ef2b1ad3f46e")  # by one server, in one go
+    names = set()
+    for run_id in made:
+        monkeypatch.setattr("prefect.runtime.flow_run.id", run_id, raising=False)
+        names.add(run_name("retrain"))
+    assert len(names) == 2
 
 
 def test_a_stage_that_waits_for_its_upstream_keeps_no_core_from_another() -> None:

@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -78,6 +79,34 @@ def test_data_docs_find_another_port_where_theirs_is_taken(
     monkeypatch.setattr(serve, "_CHECKOUT", tmp_path)
     with ExitStack() as stop:
         assert serve.start_pages(other_program, stop) != f"http://127.0.0.1:{other_program}"
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_two_checkouts_at_one_server_do_not_take_each_other_s_runs(tmp_path: Path) -> None:
+    from prefect import flow  # noqa: PLC0415  (Prefect takes seconds)
+
+    here, other = tmp_path / "here", tmp_path / "other"
+    host = f"checkout {socket.gethostname()}"
+
+    @flow(name="retrain")
+    def retrain() -> None:
+        return
+
+    def offered(name: str, *tags: str) -> None:
+        retrain.to_deployment(name, tags=["bertline", *tags]).apply()
+
+    assert serve.deployment_name(here) == "local"
+    offered("local")  # by a bertline that did not say whose it is
+    assert serve.deployment_name(here) == "local"
+    other.mkdir()
+    offered("local", f"{host}:{other}")
+    assert serve.deployment_name(here) == "local-2"
+    offered("local-2", f"checkout elsewhere:{tmp_path}/away")
+    assert serve.deployment_name(here) == "local-3"
+    offered("local-3", f"checkout of-another-name:{here}")  # a container's of yesterday
+    assert (serve.deployment_name(here), serve.deployment_name(other)) == ("local-3", "local")
+    other.rmdir()
+    assert serve.deployment_name(here) == "local"
 
 
 @pytest.mark.slow

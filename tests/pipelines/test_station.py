@@ -76,7 +76,7 @@ def test_a_run_with_a_parameter_reaches_the_registry_and_shows_what_it_did(stati
     assert dict(versions)["bertline-docs_qa"] == 2
     assert dict(versions)["bertline-docs_topic"] == 1
     assert run_in(station.checkout, "git", "status", "--porcelain").stdout == before
-    name = f"retrain-{run[:8]}"
+    name = f"retrain-{run[-8:]}"
     assert name in saved_runs(station.checkout)
     assert name not in unfinished_runs(station.checkout)
     # What the UI shows.
@@ -126,6 +126,18 @@ def test_promote_and_rollback(station: Station) -> None:
     assert (wrong["type"], "no version '99'" in wrong["message"]) == ("FAILED", True)
 
 
+def test_a_schedule_makes_runs(station: Station) -> None:
+    """Prefect 3.8.8 beside SQLAlchemy 2.1 makes none, and nobody is told."""
+    found = station.deployment("retrain/local")
+    assert found
+    schedules = f"/deployments/{found['id']}/schedules"
+    [made] = station.ask("POST", schedules, [{"active": True, "schedule": {"interval": 86_400}}])
+    body = {"deployments": {"id": {"any_": [found["id"]]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    runs = wait_for(lambda: station.ask("POST", "/flow_runs/filter", body), 100, "the schedule makes runs")
+    station.ask("DELETE", f"{schedules}/{made['id']}")
+    assert {run["auto_scheduled"] for run in runs} == {True}
+
+
 def test_two_runs_at_once_with_different_parameters_both_end_right(station: Station) -> None:
     rates = {"0.0003", "0.0004"}
     runs = {
@@ -137,10 +149,10 @@ def test_two_runs_at_once_with_different_parameters_both_end_right(station: Stat
         assert (state["type"], state["message"]) == ("COMPLETED", "19 stages: 6 ran, 13 up to date"), station.logs(run)[
             -2000:
         ]
-        result = saved_runs(station.checkout)[f"retrain-{run[:8]}"]
+        result = saved_runs(station.checkout)[f"retrain-{run[-8:]}"]
         params = run_in(station.checkout, "git", "show", f"{result}:params.yaml").stdout
         assert f"learning_rate: {rate}" in params
-    commits = [saved_runs(station.checkout)[f"retrain-{run[:8]}"] for run in runs.values()]
+    commits = [saved_runs(station.checkout)[f"retrain-{run[-8:]}"] for run in runs.values()]
     metrics = {run_in(station.checkout, "git", "show", f"{made}:dvc.lock").stdout for made in commits}
     assert len(metrics) == 2
 
@@ -151,7 +163,7 @@ def test_a_cancelled_run_leaves_no_process_and_no_lock_and_the_next_goes_on_from
     parameters = endless(1, budget=500)
     run = station.run("retrain", **parameters)
     checkpoints = begun(station)
-    tree = station.checkout / "data" / "runs" / "worktrees" / f"retrain-{run[:8]}"
+    tree = station.checkout / "data" / "runs" / "worktrees" / f"retrain-{run[-8:]}"
     station.cancel(run)
     since = time.monotonic()
     wait_for(lambda: nothing_runs(tree), 30, "nothing of the stage runs on")
@@ -166,7 +178,7 @@ def test_a_cancelled_run_leaves_no_process_and_no_lock_and_the_next_goes_on_from
 
 def test_a_retry_does_only_what_is_left(station: Station) -> None:
     run = station.run("retrain", overrides={"more": ["finetune.seed=3"]})
-    tree = station.checkout / "data" / "runs" / "worktrees" / f"retrain-{run[:8]}"
+    tree = station.checkout / "data" / "runs" / "worktrees" / f"retrain-{run[-8:]}"
 
     def second_task() -> psutil.Process | None:
         for process in processes_of(tree):
@@ -191,7 +203,7 @@ def test_a_killed_flow_takes_its_stage_with_it_and_loses_nothing_finished(statio
     parameters = endless(2, budget=500)
     run = station.run("retrain", **parameters)
     checkpoints = begun(station)
-    tree = station.checkout / "data" / "runs" / "worktrees" / f"retrain-{run[:8]}"
+    tree = station.checkout / "data" / "runs" / "worktrees" / f"retrain-{run[-8:]}"
     station.flow_process(run).send_signal(signal.SIGKILL)
     wait_for(lambda: nothing_runs(tree), 30, "the stage has ended")
     assert station.ended(run, 120)["type"] == "CRASHED"
@@ -259,8 +271,8 @@ def test_a_sweep_tries_its_points_on_validation_rows_and_keeps_each(station: Sta
     scores = [float(score) for score in re.findall(r"\| ([0-9.]+) \|$", table, re.MULTILINE)]
     assert len(scores) == 3
     assert scores == sorted(scores, reverse=True)
-    kept = [name for name in saved_runs(station.checkout) if name.startswith(f"sweep-{run[:8]}-")]
-    assert sorted(kept) == [f"sweep-{run[:8]}-{number:03}" for number in (1, 2, 3)]
+    kept = [name for name in saved_runs(station.checkout) if name.startswith(f"sweep-{run[-8:]}-")]
+    assert sorted(kept) == [f"sweep-{run[-8:]}-{number:03}" for number in (1, 2, 3)]
 
 
 def test_everything_listens_on_this_machine_alone(station: Station) -> None:

@@ -111,6 +111,11 @@ def concluded(points: list[Point]) -> State[Any]:
     return runner(return_state=True)
 
 
+def test_a_point_is_described_by_numbers_that_can_be_typed_again() -> None:
+    options = {"learning_rate": 0.00020000000000000004, "seed": 123456, "batch_size": 4096}
+    assert Point("sweep-1-001", options, 0.5, "").described == "learning_rate 0.0002, seed 123456, batch_size 4096"
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_the_best_point_is_named_and_failed_ones_are_counted() -> None:

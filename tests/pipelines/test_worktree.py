@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
+from bertline.corpus.sources import parse_mirrors
 from checkout import ROOT, commit, run_in
 from pipelines import worktree
 from pipelines.worktree import adopt, open_worktree, saved_runs, uncommitted, unfinished_runs, working_in
@@ -180,6 +181,78 @@ def test_a_second_try_of_a_run_goes_on_where_the_first_was(checkout: Path) -> No
     assert unfinished_runs(checkout) == ["run"]
     (first.path / "data" / "runs" / "base").unlink()  # as if the first had been killed while it was made
     assert not (open_worktree(checkout, "run").path / "left-behind").exists()
+
+
+def test_a_worktree_that_git_was_killed_over_is_made_anew_or_removed(checkout: Path) -> None:
+    for command in ("open", "remove"):
+        tree = open_worktree(checkout, "run")
+        (tree.path / "data" / "runs" / "base").unlink()
+        (checkout / ".git" / "worktrees" / "run" / "locked").write_text("initializing\n")  # git's own, as it makes one
+        if command == "open":
+            open_worktree(checkout, "run").remove()
+        else:
+            assert removed(checkout, "run").returncode == 0
+        assert unfinished_runs(checkout) == []
+        assert run_in(checkout, "git", "worktree", "list", "--porcelain").stdout.count("worktree ") == 1
+
+
+def test_the_hooks_that_dvc_installs_keep_no_run_from_its_worktree(checkout: Path) -> None:
+    assert run_in(checkout, "dvc", "install").returncode == 0
+    tree = open_worktree(checkout, "run")
+    tree.use(seeded(3), "of a test")
+    assert (tree.path / "a").read_text() == "corpus"
+    tree.save()
+
+
+def test_a_checkout_may_lie_in_a_folder_of_any_name(checkout: Path, tmp_path: Path) -> None:
+    place = checkout.rename(tmp_path / "Jörg's 模型 %2F")
+    tree = open_worktree(place, "run")
+    assert (tree.path / "a").read_text() == "corpus"
+    tree.use(seeded(3), "of a test")
+    tree.save()
+
+
+def test_runs_may_lie_on_another_disk(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "other disk" / "deep").mkdir(parents=True)
+    (checkout / "data").mkdir(exist_ok=True)
+    (checkout / "data" / "runs").symlink_to(tmp_path / "other disk" / "deep")
+    tree = open_worktree(checkout, "run")
+    assert (tree.path / "a").read_text() == "corpus"
+    tree.use(seeded(3), "of a test")
+    tree.save()
+
+
+def test_a_mirror_beside_the_checkout_is_that_of_its_runs_too(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BERTLINE_MIRROR", f"https://mirror.example.com ../mirror:{tmp_path}/whole ../other")
+    (tmp_path / "mirror").mkdir()
+    tree = open_worktree(checkout, "run")
+    first, *folders = parse_mirrors(tree.environment["BERTLINE_MIRROR"])
+    assert first == "https://mirror.example.com"
+    places = [tmp_path / name for name in ("mirror", "whole", "other")]
+    assert [(tree.path / folder).resolve() for folder in folders] == places
+    monkeypatch.delenv("BERTLINE_MIRROR")
+    assert "BERTLINE_MIRROR" not in tree.environment
+
+
+def test_a_submodule_of_own_files_is_seen_as_in_the_checkout_and_stays_in_the_result(
+    checkout: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    assert run_in(tmp_path, "git", "init", "--quiet", "other").returncode == 0
+    (other / "text.txt").write_text("text")
+    commit(other)
+    (checkout / "data" / "sources").mkdir(parents=True)
+    adding = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "--force")
+    assert run_in(checkout, "git", *adding, str(other), "data/sources/other").returncode == 0
+    commit(checkout)
+    tree = open_worktree(checkout, "run")
+    assert (tree.path / "data" / "sources" / "other" / "text.txt").read_text() == "text"
+    tree.use(seeded(3), "of a test")
+    made = tree.save(pytest.fail)
+    listed = run_in(checkout, "git", "diff", "--name-only", "HEAD", made).stdout
+    assert listed == "params.yaml\n"
 
 
 def test_checkpoints_downloads_and_own_files_are_shared_and_outlive_the_worktree(checkout: Path) -> None:
@@ -420,6 +493,20 @@ def test_a_retry_has_the_parameters_that_the_run_began_with(checkout: Path, monk
     assert state.is_completed(), state.message
     made = run_in(checkout, "git", "show", f"{saved_runs(checkout)[run]}:params.yaml").stdout
     assert "seed: 0" in made and made == began_with
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_finished_run_that_is_tried_again_keeps_its_result(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = retrained(checkout, "train", "true", monkeypatch)
+    (run,) = saved_runs(checkout)
+    before = run_in(checkout, "git", "show", f"{saved_runs(checkout)[run]}:params.yaml").stdout
+    (checkout / "params.yaml").write_text("pretrain: {seed: 9}\n")
+    (checkout / "in").write_text("another corpus")
+    commit(checkout)
+    assert retried(done).is_completed()
+    assert run_in(checkout, "git", "show", f"{saved_runs(checkout)[run]}:params.yaml").stdout == before
+    assert run_in(checkout, "git", "show", f"{saved_runs(checkout)[run]}:in").stdout == "corpus"
+    assert unfinished_runs(checkout) == []
 
 
 @pytest.mark.usefixtures("prefect_server")
