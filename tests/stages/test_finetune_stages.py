@@ -85,6 +85,7 @@ def test_the_model_card_tells_what_was_trained_and_how_well(kind: Kind, params: 
         last = [seed["epochs"][-1] for seed in metrics[start]["seeds"].values()]
         told.append(f" {statistics.median(last):.3f} ({min(last):.3f} to {max(last):.3f}) |")
     assert [part for part in told if part not in text] == []
+    assert "layer decay" not in text, "an option that is off"
 
 
 def test_the_model_card_names_the_precision_that_was_computed_in_and_how_much_of_a_text_is_read(
@@ -363,7 +364,9 @@ def test_a_vocabulary_that_does_not_match_the_model_is_one_clear_line(params: Pa
     config = artifacts.pretrained / "config.json"
     config.write_text(json.dumps(read_json(config) | {"vocab_size": 4096}))
     with pytest.raises(
-        BertlineError, match=rf"the model has 4,096 token embeddings, its tokenizer {len(VOCAB)} entries"
+        BertlineError,
+        match=rf"the model has 4,096 token embeddings, its tokenizer {len(VOCAB)} entries.*"
+        rf"resize_token_embeddings\({len(VOCAB)}\) takes what is over",
     ):
         finetune.run(params, artifacts, "toy_pair")
     assert not artifacts.finetuned("toy_pair").exists()

@@ -109,7 +109,8 @@ def _recipe(config: Finetune) -> Iterator[tuple[str, object]]:
     """The options that say how a run went; what is off is left out."""
     used = {"precision": usable_precision(config.device, config.precision)}
     for name, value in (asdict(config) | used).items():
-        if name not in ("seed", "seeds", "tune", "baseline_checkpoint", "device", "threads") and value:
+        off = not value or (name, value) == ("layer_decay", 1)
+        if name not in ("seed", "seeds", "tune", "baseline_checkpoint", "device", "threads") and not off:
             yield name.replace("_", " "), value
 
 

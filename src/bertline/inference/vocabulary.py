@@ -15,4 +15,8 @@ def check_vocabulary(vocab_size: int, tokenizer: Tokenizer, where: str) -> None:
     if vocab_size != entries:
         what = f"the model has {vocab_size:,} token embeddings, its tokenizer {entries:,} entries"
         fix = "Put the tokenizer files that the model was trained with beside it"
+        if vocab_size > entries:  # as Megatron does, for round matrices
+            fix += (
+                f"; of embeddings that were padded, transformers' resize_token_embeddings({entries}) takes what is over"
+            )
         raise BertlineError(what, where=where, fix=fix)

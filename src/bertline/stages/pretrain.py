@@ -1,8 +1,7 @@
 """Stage pretrain: masked language model and next-sentence prediction, from token ids to data/models/pretrained.
 
 Interrupt it as you like: run again, it goes on from its last checkpoint under data/runs/pretrain. With
-`pretrain.processes` several processes make one run; on several hosts, torchrun starts them (README.md, "GPU and
-cluster").
+`pretrain.processes` several processes make one run; on several hosts, torchrun starts them (docs/gpu.md).
 """
 
 from collections.abc import Iterator
