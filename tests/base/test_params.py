@@ -72,6 +72,11 @@ def test_a_language_may_have_any_of_its_codes(language: str, code: str) -> None:
         ({"tasks": {"x" * 65: TASK}}, ["cannot name a task", "64"]),
         ({"tasks": {"encoder": TASK}}, ["key tasks.encoder", "'encoder' cannot name a task", "pre-trained model"]),
         ({"tasks": {"a": {"kind": "pair", "data": {"builder": "files"}}}}, ["key tasks.a.data.train", "path"]),
+        (
+            {"tasks": {"a": {"data": {"builder": "doc_topic"}}}},
+            ["tasks.a.data.builder", "mean docs_topic?", "files"],
+        ),
+        ({"tasks": {"a": {**TASK, "kind": "pair"}}}, ["key tasks.a.kind", "rows of kind span, not pair", "kind: span"]),
         ({"register": {"prefix": ""}}, ["key register.prefix", "begin with a letter or digit"]),
         ({"register": {"prefix": "bert.v2"}}, ["key register.prefix", "a-z, A-Z, 0-9, -, _ and spaces"]),
         ({"register": {"prefix": "x" * 101}}, ["key register.prefix", "100"]),

@@ -6,6 +6,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from click.testing import Result
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind
+from bertline.base.params import load_params, write_params
 
 Type = Callable[..., Result]
 BF16 = ["--precision", "bf16"]
@@ -53,6 +55,22 @@ def test_the_scoreboard_is_shown_or_said_to_be_missing(type_in: Type, checkout: 
     (folder / "scoreboard.json").write_text('{"tasks": {\n"docs_qa": 0.5}}')
     assert "| docs_qa | 0.5 |" in type_in("scoreboard").stdout
     assert rows(type_in("scoreboard", "--json")) == [{"tasks": {"docs_qa": 0.5}}]
+
+
+def test_a_scoreboard_of_other_tasks_than_those_of_params_yaml_is_called_so(type_in: Type, checkout: Path) -> None:
+    folder = Artifacts(checkout).scoreboard
+    folder.mkdir(parents=True)
+    (folder / "scoreboard.md").write_text("| docs_qa | 0.5 |\n")
+    (folder / "scoreboard.json").write_text('{"tasks": {"docs_qa": 0.5}}')
+    others = type_in("scoreboard")
+    assert (
+        "this is of docs_qa; params.yaml has docs_pair, docs_params, docs_qa, docs_topic. `dvc repro`" in others.stderr
+    )
+    params = load_params(checkout / "params.yaml")
+    write_params(checkout / "params.yaml", replace(params, tasks={"docs_qa": params.tasks["docs_qa"]}), "for tests")
+    assert type_in("scoreboard").stderr == ""
+    (checkout / "params.yaml").write_text("tasks: [")
+    assert type_in("scoreboard").stdout == others.stdout
 
 
 @pytest.mark.parametrize("columns", [40, 80, 124, 200])

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from bertline.base.artifacts import Artifacts
+from bertline.base.builders import KINDS
 from bertline.base.config import Params, Task, TaskData
 from bertline.base.errors import BertlineError
+from bertline.base.params import load_params
 from bertline.corpus import http
 from bertline.stages.task import run
 from bertline.tasks.benchmarks import BENCHMARKS, cut_validation
+from bertline.tasks.catalog import DOCS
 from bertline.tasks.published import PublishedFile
 from bertline.tasks.schema import TaskInfo, read_rows
 from tasks.published_files import (
@@ -275,6 +278,13 @@ def test_a_wrong_file_is_named(
     put(tmp_path / "wrong", file, content)
     monkeypatch.setenv("BERTLINE_MIRROR", f"{tmp_path / 'wrong'}:{published}")
     assert message in failing(tmp_path, name)
+
+
+def test_params_yaml_knows_every_builder_and_its_kind() -> None:
+    kinds = {name: benchmark.kind for name, benchmark in BENCHMARKS.items()}
+    assert {name: kind for name, kind in KINDS.items() if name not in DOCS} == kinds
+    quickstart = load_params(Path(__file__).parents[2] / "pipelines" / "presets" / "quickstart.yaml").tasks
+    assert {task.data.builder: task.kind for task in quickstart.values()} == {name: KINDS[name] for name in DOCS}
 
 
 def test_the_catalogue_is_whole() -> None:

@@ -574,13 +574,3 @@ def test_a_field_longer_than_csv_allows_by_itself_is_read(artifacts: Artifacts) 
     put(artifacts, "a.csv", f"text,label\n{'x' * 200_000},1\ny,2\n")
     files = {"validation": "data/sources/a.csv", "test": "data/sources/a.csv"}
     assert len(build(artifacts, "classification", "a.csv", **files)["train"][0]["text"]) == 200_000
-
-
-def test_a_builder_of_another_kind_names_the_key(artifacts: Artifacts) -> None:
-    with pytest.raises(BertlineError, match=r"key tasks\.mine\.kind: .*makes rows of kind classification, not span"):
-        build_task("mine", Task(kind="span", data=TaskData(builder="docs_topic")), artifacts, no_fetch)
-
-
-def test_an_unknown_builder_is_named_with_the_nearest(artifacts: Artifacts) -> None:
-    with pytest.raises(BertlineError, match=r"no builder named 'doc_topic'.*Did you mean docs_topic"):
-        build_task("mine", Task(data=TaskData(builder="doc_topic")), artifacts, no_fetch)

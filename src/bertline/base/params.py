@@ -17,7 +17,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
-from bertline.base.config import Finetune, Params
+from bertline.base.builders import FILES, KINDS
+from bertline.base.config import Finetune, Params, Task
 from bertline.base.errors import BertlineError, masked, reason
 from bertline.base.files import write_text
 from bertline.base.register_config import ENCODER
@@ -63,6 +64,7 @@ def parse_params(value: Mapping[str, Any], where: str) -> Params:
         raise _explain(error, where, Params, "") from None
     for name, task in params.tasks.items():
         _check_task_name(name, f"{where}, key tasks.{name}")
+        _check_builder(task, f"{where}, key tasks.{name}")
         _check_overrides(params.finetune, task.finetune, where, f"tasks.{name}.finetune.")
         recipe = params.finetune_for(name)
         if task.kind == "span" and recipe.stride >= recipe.max_length:
@@ -80,6 +82,20 @@ def _check_task_name(name: str, key: str) -> None:
         what, fix = f"{what}: it is the pre-trained model's name in the registry", "Give the task another name"
     if name == ENCODER or not _TASK_NAME.fullmatch(name):
         raise BertlineError(what, where=key, fix=fix)
+
+
+def _check_builder(task: Task, key: str) -> None:
+    """Refuse a builder that there is not, or of another kind: before a corpus is fetched that may be large."""
+    builder = task.data.builder
+    if builder == FILES:
+        return
+    if builder not in KINDS:
+        close = difflib.get_close_matches(builder, KINDS, n=1)
+        fix = (f"Did you mean {close[0]}? " if close else "") + f"Builders are: {', '.join((FILES, *KINDS))}"
+        raise BertlineError(f"no builder named {builder!r}", where=f"{key}.data.builder", fix=fix)
+    if task.kind != KINDS[builder]:
+        what = f"builder {builder} makes rows of kind {KINDS[builder]}, not {task.kind}"
+        raise BertlineError(what, where=f"{key}.kind", fix=f"Write kind: {KINDS[builder]}")
 
 
 def _check_transfers(params: Params, where: str) -> None:

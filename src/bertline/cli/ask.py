@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, not_utf8
+from bertline.base.files import read_json
 from bertline.base.params import load_params
 from bertline.cli.console import Debug, Json, Root, WholeMarkdown, console, find_root, print_json, reporting, whole
 
@@ -99,8 +101,8 @@ def find_pretrained(artifacts: Artifacts) -> Path:
 def scoreboard(as_json: Json = False, root: Root = None, debug: Debug = False) -> None:
     """Show the scores of every task."""
     with reporting(debug):
-        folder = Artifacts(find_root(root)).scoreboard
-        path = folder / ("scoreboard.json" if as_json else "scoreboard.md")
+        artifacts = Artifacts(find_root(root))
+        path = artifacts.scoreboard / ("scoreboard.json" if as_json else "scoreboard.md")
         if not path.is_file():
             raise BertlineError("no scoreboard yet", where=str(path), fix="Run the pipeline: `dvc repro`")
         text = path.read_text(encoding="utf-8")
@@ -110,6 +112,19 @@ def scoreboard(as_json: Json = False, root: Root = None, debug: Debug = False) -
             console().print(WholeMarkdown(text))
         else:
             typer.echo(text, nl=False)
+        _tell_of_others(artifacts)
+
+
+def _tell_of_others(artifacts: Artifacts) -> None:
+    """Say that the scoreboard is of other tasks than those of params.yaml, as where a first run of own rows failed."""
+    with suppress(BertlineError):  # a params.yaml that is being edited hides no scores
+        shown, wanted = (
+            read_json(artifacts.scoreboard / "scoreboard.json")["tasks"],
+            load_params(artifacts.params).tasks,
+        )
+        if shown.keys() != wanted.keys():
+            names = [", ".join(sorted(tasks)) or "no task" for tasks in (shown, wanted)]
+            typer.echo(f"note: this is of {names[0]}; params.yaml has {names[1]}. `dvc repro` makes it anew.", err=True)
 
 
 def submission(

@@ -3,11 +3,11 @@
 Builders are "files" (the user's own, own_files.py), the benchmarks (benchmarks.py), and docs_*, made from the corpus.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bertline.base.artifacts import Artifacts
+from bertline.base.builders import FILES
 from bertline.base.config import Kind, Task
 from bertline.base.errors import BertlineError
 from bertline.tasks import docs_pair, docs_params, docs_qa, docs_topic, own_files
@@ -17,13 +17,12 @@ from bertline.tasks.hashing import stable_hash
 from bertline.tasks.published import Downloads, Fetch
 from bertline.tasks.schema import SPLITS, Row, Rows, TaskInfo, check_several_labels, targets, write_task
 
-_DOCS: Mapping[str, tuple[Kind, Callable[[Sequence[Doc]], dict[Split, list[Row]]]]] = {
-    "docs_topic": ("classification", docs_topic.build),
-    "docs_pair": ("pair", docs_pair.build),
-    "docs_params": ("tagging", docs_params.build),
-    "docs_qa": ("span", docs_qa.build),
+DOCS: Mapping[str, Callable[[Sequence[Doc]], dict[Split, list[Row]]]] = {
+    "docs_topic": docs_topic.build,
+    "docs_pair": docs_pair.build,
+    "docs_params": docs_params.build,
+    "docs_qa": docs_qa.build,
 }
-BUILDERS = ("files", *BENCHMARKS, *_DOCS)
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,7 @@ def build_task(name: str, task: Task, artifacts: Artifacts, fetch: Fetch) -> Tas
         fetch: gets the files of a benchmark.
 
     Raises:
-        BertlineError: an unknown builder, a kind the builder does not make, a file that cannot be fetched, or wrong
-            rows; nothing is written then.
+        BertlineError: a file cannot be fetched, or rows are wrong; nothing is written then.
     """
     built = _build(name, task, artifacts, fetch)
     rows = built.rows
@@ -61,25 +59,16 @@ def build_task(name: str, task: Task, artifacts: Artifacts, fetch: Fetch) -> Tas
 
 
 def _build(name: str, task: Task, artifacts: Artifacts, fetch: Fetch) -> _Built:
-    builder, key = task.data.builder, f"{artifacts.params}, key tasks.{name}"
+    builder = task.data.builder
     downloads = Downloads(artifacts.downloads, fetch)
-    if builder == "files":
+    if builder == FILES:
         files = [file for split in SPLITS if (file := str(getattr(task.data, split)))]
         return _Built(own_files.build(name, task, artifacts, downloads), ", ".join(files))
-    if builder not in BUILDERS:
-        close = difflib.get_close_matches(builder, BUILDERS, n=1)
-        fix = f"Did you mean {close[0]}? " if close else ""
-        fix += f"Builders are: {', '.join(BUILDERS)}"
-        raise BertlineError(f"no builder named {builder!r}", where=f"{key}.data.builder", fix=fix)
-    kind = BENCHMARKS[builder].kind if builder in BENCHMARKS else _DOCS[builder][0]
-    if task.kind != kind:
-        what = f"builder {builder} makes rows of kind {kind}, not {task.kind}"
-        raise BertlineError(what, where=f"{key}.kind", fix=f"Write kind: {kind}")
     if builder in BENCHMARKS:
         benchmark = BENCHMARKS[builder]
         rows, submission = benchmark_rows(name, benchmark, downloads)
         return _Built(rows, benchmark.source, submission, benchmark.metrics, benchmark.positive)
-    parts = _DOCS[builder][1](read_docs(artifacts.raw))
+    parts = DOCS[builder](read_docs(artifacts.raw))
     return _Built({str(split): rows for split, rows in parts.items()}, f"{builder} of {RAW_FILE}")
 
 
