@@ -140,7 +140,11 @@ class Station:
             return False
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        answer = httpx.request(method, f"{self.api}{path}", json=body, timeout=60)
+        for _ in range(10):
+            answer = httpx.request(method, f"{self.api}{path}", json=body, timeout=60)
+            if answer.status_code != 503:  # its SQLite was busy: Prefect's own clients ask again too
+                break
+            time.sleep(1)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
