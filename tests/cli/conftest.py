@@ -19,9 +19,8 @@ from bertline.model.bert import initialize
 from bertline.model.hf import save_model
 from bertline.tokens.tokenizer import copy_tokenizer
 from checkout import ROOT
+from cli.typed import Type
 from toy_tasks import SHAPE, toy_task, write_pretrained
-
-Type = Callable[..., Result]
 
 
 @pytest.fixture

@@ -1,29 +1,17 @@
 """fill-mask and scoreboard: what people type, and what they read."""
 
-import json
 import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Kind
 from bertline.base.params import load_params, write_params
-
-Type = Callable[..., Result]
-BF16 = ["--precision", "bf16"]
-Model = Callable[[Kind], str]
-
-
-def rows(result: Result) -> list[dict]:
-    assert result.exit_code == 0, result.stderr
-    return [json.loads(line) for line in result.stdout.splitlines()]
+from cli.typed import Model, Type, rows
 
 
 def test_words_are_guessed_where_the_text_has_a_mask(type_in: Type, model_of: Model) -> None:

@@ -12,15 +12,14 @@ from http.client import BadStatusLine
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 
 from bertline.base import processor
 from bertline.cli import checks
 from bertline.cli.checks import CHECKS, Finding
 from checkout import ROOT, run_in
+from cli.typed import Type
 from corpus.text_server import TextHandler, serving
 
-Type = Callable[..., Result]
 Check = Callable[[Path], Iterator[Finding]]
 
 

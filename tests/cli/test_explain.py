@@ -1,18 +1,14 @@
 """explain and embed: what people type, and what they read."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind
-
-Type = Callable[..., Result]
-Model = Callable[[Kind], str]
+from cli.typed import Model, Type
 
 
 def test_words_are_shown_with_what_the_answer_is_without_them(type_in: Type, model_of: Model) -> None:

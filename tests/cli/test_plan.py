@@ -1,12 +1,10 @@
 """`bertline plan` says what `dvc repro` would do; what it would refuse, too."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 
-Type = Callable[..., Result]
+from cli.typed import Type
 
 
 @pytest.mark.parametrize("options", [(), ("--check",), ("--mermaid",)])

@@ -1,27 +1,19 @@
 """predict: what people type, and what they read."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from click.testing import Result
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind, Task, TaskData
 from bertline.base.params import load_params, write_params
 from bertline.training.device import usable_precision
+from cli.typed import Model, Type, rows
 
-Type = Callable[..., Result]
 BF16 = ["--precision", "bf16"]
-Model = Callable[[Kind], str]
-
-
-def rows(result: Result) -> list[dict]:
-    assert result.exit_code == 0, result.stderr
-    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def test_a_text_gets_a_label_with_its_score(type_in: Type, model_of: Model) -> None:

@@ -1,16 +1,14 @@
 """Presets are listed, shown and written; a params.yaml that was edited by hand is not lost."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 
 from bertline.base.params import load_params, parse_params
 from bertline.cli.presets import differences, load_preset
 from checkout import ROOT
+from cli.typed import Type
 
-Type = Callable[..., Result]
 PRESETS = sorted(path.stem for path in (ROOT / "pipelines" / "presets").glob("*.yaml"))
 
 

@@ -8,7 +8,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from click.testing import Result
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
@@ -19,8 +18,7 @@ from bertline.base.stage import takes_task
 from bertline.cli import app
 from bertline.cli.stages import STAGES
 from checkout import ROOT, run_in
-
-Type = Callable[..., Result]
+from cli.typed import Type
 
 
 def a_stage(monkeypatch: pytest.MonkeyPatch, name: str, run: Callable[..., Mapping[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from bertline.base.builders import FILES
 from bertline.base.download_config import Download
 from bertline.base.gate_config import GateCorpus, GatePretrain, GateTask, GateTokens
 from bertline.base.languages import short_code
@@ -214,7 +215,7 @@ class TaskData:
     """Where the rows of a task come from."""
 
     __pydantic_config__ = STRICT
-    builder: str = option("files", "files, or a name of the catalogue (README, Tasks)")
+    builder: str = option(FILES, "files, or a name of the catalogue (README, Tasks)")
     train: str = option("", "builder files: the training rows, a path under data/sources or an address", rare=True)
     validation: str = option("", "builder files: the validation rows; empty: cut from train by hash", rare=True)
     test: str = option("", "builder files: the test rows; empty: cut from train by hash", rare=True)
@@ -223,9 +224,9 @@ class TaskData:
 
     def __post_init__(self) -> None:
         not_negative(self, "max_train_rows")
-        require(self.builder != "files" or bool(self.train), "train", "builder files needs the path of the rows")
+        require(self.builder != FILES or bool(self.train), "train", "builder files needs the path of the rows")
         for key in ("train", "validation", "test", "columns"):
-            require(self.builder == "files" or not getattr(self, key), key, "is for builder files alone")
+            require(self.builder == FILES or not getattr(self, key), key, "is for builder files alone")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ import typer
 
 from bertline import __version__
 from bertline.cli import doctor, presets
-from bertline.cli.ask import PANEL as ASK_PANEL
-from bertline.cli.ask import add_questions
+from bertline.cli.ask import fill_mask, scoreboard, submission
 from bertline.cli.embed import embed
 from bertline.cli.explain import explain
 from bertline.cli.plan import plan
@@ -21,6 +20,7 @@ from bertline.cli.registry import add_registry
 from bertline.cli.stages import PANEL as STAGES_PANEL
 from bertline.cli.stages import add_stages
 
+ASK_PANEL = "Ask the models"
 SETUP_PANEL = "Set up"
 
 app = typer.Typer(
@@ -34,10 +34,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("predict", rich_help_panel=ASK_PANEL)(predict)
-add_questions(app)
-app.command("explain", rich_help_panel=ASK_PANEL)(explain)
-app.command("embed", rich_help_panel=ASK_PANEL)(embed)
+for question in (predict, fill_mask, scoreboard, submission, explain, embed):
+    app.command(rich_help_panel=ASK_PANEL)(question)
 app.command("doctor", rich_help_panel=SETUP_PANEL)(doctor.doctor)
 app.add_typer(presets.app, name="preset", rich_help_panel=SETUP_PANEL)
 add_registry(app)

@@ -16,15 +16,6 @@ from bertline.base.files import read_json
 from bertline.base.params import load_params
 from bertline.cli.console import Debug, Json, Root, WholeMarkdown, console, find_root, print_json, reporting, whole
 
-PANEL = "Ask the models"
-
-
-def add_questions(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command("fill-mask", rich_help_panel=PANEL)(fill_mask)
-    app.command("scoreboard", rich_help_panel=PANEL)(scoreboard)
-    app.command("submission", rich_help_panel=PANEL)(submission)
-
 
 def read_texts(texts: Sequence[str]) -> list[str]:
     """The arguments, or the lines of standard input in place of a single "-"."""

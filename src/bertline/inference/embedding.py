@@ -27,7 +27,8 @@ Floats = npt.NDArray[np.float64]
 POOLINGS = ("cls", "mean")
 _BATCH = 64  # texts in a forward pass, at most
 _DIGITS = 6  # beyond them a text's neighbours in its batch show
-_TEXTS = TaskInfo("embedding", "classification", (), "accuracy", ("accuracy",), pair=False, rows={}, source="")
+TEXTS = TaskInfo("embedding", "classification", (), "accuracy", ("accuracy",), pair=False, rows={}, source="")
+"""What texts are read as: the rows of no task."""
 
 
 def embed(
@@ -57,7 +58,7 @@ def embed(
         BertlineError: a text is empty, or no text; says which.
     """
     length = max_length or encoder.config.max_positions
-    features = encode_rows(as_rows(_TEXTS, texts), _TEXTS, tokenizer, max_length=length, stride=0)
+    features = encode_rows(as_rows(TEXTS, texts), TEXTS, tokenizer, max_length=length, stride=0)
     vectors = pooled_vectors(encoder, features, batch_size=batch_size, precision=precision)
     return vectors["mean"].round(_DIGITS).astype(np.float32)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bertline.base.errors import BertlineError
+from bertline.inference.embedding import TEXTS
 from bertline.inference.inputs import Row, as_rows, input_columns
 from bertline.inference.predictor import Predictor
 from bertline.tasks.readers import Record, records
@@ -78,8 +79,7 @@ def read_texts(path: Path, column: str) -> list[str]:
         BertlineError: the file or a row of it cannot be read, or a text is empty; names file and line.
     """
     how = "Give its name with --column"
-    task = TaskInfo("texts", "classification", (), "", (), pair=False, rows={}, source="")
-    return [row.given["text"] for rows in read_inputs(path, task, {"text": column}, how) for row in rows]
+    return [row.given["text"] for rows in read_inputs(path, TEXTS, {"text": column}, how) for row in rows]
 
 
 def _input(record: Record, task: TaskInfo, columns: Mapping[str, str], how: str) -> InputRow:

@@ -11,6 +11,7 @@ official ones where these are not scored (CoNLL-2003, ChnSentiCorp), else a tent
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from bertline.base.builders import FILES
 from bertline.base.errors import BertlineError
 from bertline.base.messages import say
 from bertline.tasks.conll import CONLL
@@ -53,7 +54,7 @@ def benchmark_rows(
 
 def licence_of_rows(builder: str) -> str:
     """A sentence on the licence of a task's rows, for model cards; those of the quickstart come from the corpus."""
-    if builder == "files":
+    if builder == FILES:
         return "Licence of the task's rows: as their owner says; it is not recorded here."
     if builder in BENCHMARKS:
         return f"Licence of the task's rows: {BENCHMARKS[builder].licence or 'not stated by their publisher'}."

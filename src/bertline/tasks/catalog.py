@@ -126,6 +126,6 @@ def _check_enough(name: str, task: Task, rows: Rows, artifacts: Artifacts) -> No
     for split in SPLITS:
         if not rows[split]:
             fix = f"Name a file of them (tasks.{name}.data.{split}), or give more training rows of each label"
-            fix = fix if task.data.builder == "files" else "Take more packages into download.sources"
+            fix = fix if task.data.builder == FILES else "Take more packages into download.sources"
             raise BertlineError(f"no {split} rows beside {there}", where=where, fix=fix)
     check_several_labels(rows["train"], task.kind, where)
