@@ -104,19 +104,19 @@ def test_dvc_and_artifacts_name_the_same_paths() -> None:
     known = {
         "download": {artifacts.raw},
         "documents": {artifacts.documents, artifacts.metrics("documents")},
-        "gate_corpus": {artifacts.gate_report("gate_corpus")},
+        "gate_corpus": {artifacts.gate_report("gate_corpus"), artifacts.gate_passed("gate_corpus")},
         "vocab": {artifacts.vocab, artifacts.metrics("vocab")},
         "encode": {artifacts.tokens(""), artifacts.metrics("encode")},
-        "gate_tokens": {artifacts.gate_report("gate_tokens")},
+        "gate_tokens": {artifacts.gate_report("gate_tokens"), artifacts.gate_passed("gate_tokens")},
         "pretrain": {
             artifacts.pretrained,
             artifacts.metrics("pretrain"),
             artifacts.curve("pretrain"),
             artifacts.report("pretrain") / "validation_curve.json",
         },
-        "gate_pretrain": {artifacts.gate_report("gate_pretrain")},
+        "gate_pretrain": {artifacts.gate_report("gate_pretrain"), artifacts.gate_passed("gate_pretrain")},
         "task": {artifacts.task("${key}")},
-        "gate_task": {artifacts.gate_report("gate_task/${key}")},
+        "gate_task": {artifacts.gate_report("gate_task/${key}"), artifacts.gate_passed("gate_task/${key}")},
         "finetune": {
             artifacts.finetuned("${key}"),
             artifacts.predictions("${key}", "finetune"),
@@ -141,6 +141,13 @@ def test_dvc_and_artifacts_name_the_same_paths() -> None:
         listed = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
         outs = {Path(out if isinstance(out, str) else next(iter(out))) for out in listed}
         assert outs == known[name], name
+
+
+def test_stages_behind_a_gate_depend_on_its_pass_and_not_on_its_report() -> None:
+    behind = {"vocab": 1, "pretrain": 1, "finetune": 2, "transfer": 1}
+    for name, stage in stages():
+        gates = [dep for dep in stage.get("deps", []) if dep.startswith("data/gates/")]
+        assert [Path(dep).name for dep in gates] == ["passed.json"] * behind.get(name, 0), name
 
 
 def test_folders_that_tasks_fill_exist_in_a_clone_without_tasks() -> None:

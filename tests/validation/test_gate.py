@@ -118,13 +118,28 @@ def test_a_figure_that_is_no_number_is_a_word_in_the_report(tmp_path: Path) -> N
     assert report["statistics"] == {"loss": "nan", "length": "inf"}
 
 
+def test_another_threshold_changes_the_report_and_not_the_file_that_later_stages_depend_on(tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path)
+    found = []
+    for least in (4, 5):
+        gate(artifacts, rows("there_are_rows", "things", least, "…"))
+        found.append(
+            (artifacts.gate_report("gate_task/T").read_bytes(), artifacts.gate_passed("gate_task/T").read_bytes())
+        )
+    (report, passed), (other_report, other_passed) = found
+    assert report != other_report
+    assert passed == other_passed
+
+
 def test_a_failed_gate_leaves_no_report_for_the_pipeline_but_one_for_people(tmp_path: Path) -> None:
     artifacts = Artifacts(tmp_path)
     gate(artifacts, rows("there_are_rows", "things", 5, "…"))
     assert artifacts.gate_report("gate_task/T").exists()
+    assert artifacts.gate_passed("gate_task/T").exists()
     with pytest.raises(BertlineError, match="rows must be at least 6 rows, found 5"):
         gate(artifacts, rows("there_are_rows", "things", 6, "…"))
     assert not artifacts.gate_report("gate_task/T").exists()
+    assert not artifacts.gate_passed("gate_task/T").exists()
     report = json.loads((artifacts.gate("gate_task/T") / "data_docs" / "report.json").read_text())
     assert report["passed"] is False
 

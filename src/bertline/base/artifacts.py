@@ -63,11 +63,15 @@ class Artifacts:
         return self.tasks / task
 
     def gate(self, gate: str) -> Path:
-        """report.json (deterministic, a DVC out) and data_docs/ (outside the DAG) of one gate."""
+        """report.json and passed.json (deterministic, DVC outs) and data_docs/ (outside the DAG) of one gate."""
         return self.data / "gates" / gate
 
     def gate_report(self, gate: str) -> Path:
         return self.gate(gate) / "report.json"
+
+    def gate_passed(self, gate: str) -> Path:
+        """What the stages behind a gate ask for: there, and always the same, where it was passed."""
+        return self.gate(gate) / "passed.json"
 
     def report(self, stage: str, task: str = "") -> Path:
         """Folder of what a stage reports: metrics.json, curve.json, predictions.jsonl, confusion.csv."""

@@ -3,8 +3,9 @@
     run_gate("gate_corpus", artifacts, frames, checks, data="data/documents", statistics={…})
 
 `report.json` says the same for the same data, byte by byte: no times, no ids. It exists only where the gate was
-passed, so that nothing after a failed gate can run. `data_docs/` beside it always exists, with the same report and a
-page for a browser; data/gates/index.html leads to those of all gates.
+passed, and so does `passed.json`, without which nothing after the gate can run; that file never changes, so that a new
+threshold is no reason to train again. `data_docs/` beside them always exists, with the same report and a page for a
+browser; data/gates/index.html leads to those of all gates.
 
 The severity of an expectation decides, as in Great Expectations: critical stops the pipeline, warning is printed.
 """
@@ -62,7 +63,7 @@ def run_gate(
         "expectations": entries,
         "statistics": {name: _plain(value) for name, value in statistics.items()},
     }
-    path = artifacts.gate_report(gate)
+    path, passed = artifacts.gate_report(gate), artifacts.gate_passed(gate)
     docs = artifacts.gate(gate) / "data_docs"
     values = {check.name: found.values for check, found in zip(checks, outcomes, strict=True)}
     _write_docs(artifacts, docs, report, values)
@@ -70,12 +71,14 @@ def run_gate(
         if entry["severity"] == "warning":
             say(f"{gate}: warning: {data}: {describe(entry)}. {entry['fix']}.")
     if critical:
+        passed.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         others = ", ".join(entry["name"] for entry in critical[1:])
         others = f"; failed too: {others}" if others else ""
         fix = f"{critical[0]['fix']}; all that was found stands in {docs / 'index.html'}"
         raise BertlineError(f"expectation {describe(critical[0])}{others}", where=data, fix=fix)
     write_json(path, report)
+    write_json(passed, {"gate": gate, "passed": True})
     return report
 
 
