@@ -125,7 +125,7 @@ def test_of_a_folder_the_texts_are_taken_and_what_is_left_out_is_told(
     entry = get(raw, "file:texts")
     assert files(raw) == [f"texts/{name}" for name in taken]
     assert entry["files"] == len(taken)
-    assert "file:texts: left out 3 files" in capsys.readouterr().err
+    assert "file:texts: 3 of its files left out" in capsys.readouterr().err
     assert entry["left_out"] == 3  # README.md, rows.csv and wiki_xx; what is hidden is no part of the folder
     assert entry["bytes"] == len(taken) * len(CONTENT)
     assert entry["sha256"] == sha256_directory(raw / "texts")

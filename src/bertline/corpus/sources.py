@@ -95,8 +95,8 @@ def fetch(source: Source, directory: Path, places: Places) -> list[Entry]:
     rows = [_fetch_one(replace(source, address=address), directory, places) for address in addresses]
     for row in rows:
         if count := row.get("unpacked", row).get("left_out", 0):
-            names = f"are no texts by their names ({', '.join(FORMATS)}, also compressed)"
-            say(f"{row['address']}: left out {count:,} files, which {names}")
+            names = f"texts are named {', '.join(FORMATS)}, also compressed"
+            say(f"{row['address']}: {count:,} of its files left out ({names})")
     return rows
 
 
