@@ -17,6 +17,7 @@ from bertline.base.gate_config import GateCorpus
 from bertline.corpus.clean import normalise
 from bertline.stages import documents, gate_corpus
 from bertline.validation.corpus import corpus_frames
+from bertline.validation.language import count_function_words
 from bertline.validation.near_duplicates import near_copies, sketch
 from bertline.validation.patterns import MOJIBAKE
 from clean_run import PARAMS
@@ -111,6 +112,20 @@ def test_utf8_that_was_read_as_another_encoding_and_then_cleaned_is_told(text: s
     wrong = normalise("".join(table[byte] for byte in text.encode()))
     found = pc.match_substring_regex(pa.array([text, wrong]), MOJIBAKE).to_pylist()
     assert found == [False, True], wrong
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "count"),
+    [
+        ("fr", "Les élèves sont déjà là où les années de la première guerre ont été, dans le même pays.", 6),
+        ("es", "Los niños y las niñas de la región están más allá, en el país de los árboles.", 10),
+        ("de", "Für das Mädchen ist die Straße, die über den Fluß führt, auch noch schön.", 7),
+        ("en", "This is the naïve Chloë of the café, not that one: ÀTO.", 7),
+        ("vi", "Thành phố của nước ta.", 0),
+    ],
+)
+def test_function_words_are_whole_words_whatever_the_accents_beside_them(language: str, text: str, count: int) -> None:
+    assert count_function_words(pa.array([text, ""]), language).tolist() == [count, 0]
 
 
 VIETNAMESE = (

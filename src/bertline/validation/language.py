@@ -48,7 +48,8 @@ FUNCTION_WORDS = {
     "fr": "de la le et les des en un une du dans est que pour qui au par sur plus il se pas ne avec ce",
     "es": "de la que el en y a los se del las un por con no una su para es al lo como más o este",
 }
-_ACCENTED = "[\u00c0-\u024f\u0300-\u036f\u1e00-\u1eff]"  # Latin letters that are not ASCII, and their accents
+# Latin letters that are not ASCII, and their accents; without the long s, which is an s in capitals, and so for (?i).
+_ACCENTED = "[\u00c0-\u017e\u0180-\u024f\u0300-\u036f\u1e00-\u1eff]"
 
 
 def script_of(language: str) -> str:
