@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -63,6 +65,25 @@ def test_items_are_read_only_a_few_ahead() -> None:
 def test_a_killed_worker_is_a_plain_message_not_a_hang() -> None:
     with Workers(2) as workers, pytest.raises(BertlineError, match=r"worker process was killed.*BERTLINE_WORKERS=1"):
         list(workers.map(die, range(4)))
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_process_that_they_work_for(how: signal.Signals) -> None:
+    program = (
+        "from base.test_workers import shifted; from bertline.base.workers import Workers\n"
+        "with Workers(2) as workers:\n"
+        "    list(workers.map(shifted, range(4)))\n"
+        "    print('at work', flush=True)\n"
+        "    input()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"at work\n"
+        process.send_signal(how)
+        process.wait(timeout=60)
+        assert process.communicate(timeout=60) == (b"", None)  # the output is open as long as a worker has it
 
 
 @pytest.mark.parametrize("count", [1, 2])

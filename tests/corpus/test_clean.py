@@ -134,6 +134,11 @@ def test_joiners_that_spell_words_are_kept_and_marks_of_direction_are_not() -> N
     assert normalise("می\u200cخواهم\u200f \u202bx\u202c") == "می\u200cخواهم x"
 
 
+@pytest.mark.parametrize("text", ["It’s “well—known”, for €5…", "Œuvre Žižek™"])
+def test_quotes_dashes_and_letters_of_windows_1252_read_as_latin_1_are_what_they_were(text: str) -> None:
+    assert normalise(text.replace("…", "").encode("cp1252").decode("latin-1")) == text.replace("…", "")
+
+
 def test_what_stands_for_a_lost_letter_is_not_taken_away() -> None:
     counts: Counter[str] = Counter()
     assert normalise("M\ufffddchen und B\ufffdcher", counts) == "M\ufffddchen und B\ufffdcher"

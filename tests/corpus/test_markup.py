@@ -54,6 +54,7 @@ def test_remains_of_markup_go_and_are_counted(text: str, clean: str, rule: str) 
         "{1, 2, 3} is a set",
         "f(x) | g(x)",
         "a|.png|b",
+        "Python runs __init__ after __new__, where __name__ is set.",
     ],
 )
 def test_what_only_looks_like_markup_stays(text: str) -> None:

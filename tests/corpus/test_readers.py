@@ -146,6 +146,14 @@ def test_the_manifest_gives_the_order_and_folders_are_read_sorted(tmp_path: Path
     ]
 
 
+def test_a_source_without_a_document_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "full.txt").write_text("A line.")
+    (tmp_path / "empty.jsonl.gz").write_bytes(b"")
+    write_json(tmp_path / "manifest.json", {"sources": [{"path": "full.txt"}, {"path": "empty.jsonl.gz"}]})
+    assert len(list(read_documents(tmp_path))) == 1
+    assert capsys.readouterr().err == f"{tmp_path}/empty.jsonl.gz: there is no document in it\n"
+
+
 def test_a_file_the_manifest_names_but_nobody_has_is_an_error(tmp_path: Path) -> None:
     write_json(tmp_path / "manifest.json", {"sources": [{"path": "gone.txt", "address": "file:gone.txt"}]})
     with pytest.raises(BertlineError, match=r"gone\.txt: file not found"):

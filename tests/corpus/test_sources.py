@@ -103,7 +103,9 @@ def test_a_local_file_is_copied_and_checked(raw: Path) -> None:
         assert files(raw) == []
 
 
-def test_of_a_folder_the_texts_are_taken(raw: Path) -> None:
+def test_of_a_folder_the_texts_are_taken_and_what_is_left_out_is_told(
+    raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = raw.parent / "texts"
     (folder / "deep").mkdir(parents=True)
     (folder / ".hidden").mkdir()
@@ -123,6 +125,7 @@ def test_of_a_folder_the_texts_are_taken(raw: Path) -> None:
     entry = get(raw, "file:texts")
     assert files(raw) == [f"texts/{name}" for name in taken]
     assert entry["files"] == len(taken)
+    assert "file:texts: 3 of its files left out" in capsys.readouterr().err
     assert entry["left_out"] == 3  # README.md, rows.csv and wiki_xx; what is hidden is no part of the folder
     assert entry["bytes"] == len(taken) * len(CONTENT)
     assert entry["sha256"] == sha256_directory(raw / "texts")

@@ -5,6 +5,8 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from bertline.base.artifacts import Artifacts
@@ -12,9 +14,12 @@ from bertline.base.config import Documents, Params
 from bertline.base.errors import BertlineError
 from bertline.base.files import write_json
 from bertline.base.gate_config import GateCorpus
+from bertline.corpus.clean import normalise
 from bertline.stages import documents, gate_corpus
 from bertline.validation.corpus import corpus_frames
+from bertline.validation.language import count_function_words
 from bertline.validation.near_duplicates import near_copies, sketch
+from bertline.validation.patterns import MOJIBAKE
 from clean_run import PARAMS
 from faults import change_json, corpus
 
@@ -82,6 +87,71 @@ def test_text_that_lost_its_letters_in_decoding_does_not_pass(tmp_path: Path) ->
     documents.run(params, artifacts)
     with pytest.raises(BertlineError, match="encoding_is_intact"):
         gate_corpus.run(params, artifacts)
+
+
+RUSSIAN = "Привет, это обычное русское предложение о том, что мы видели в городе."
+EMOJI = "It was a very good day for all of us \N{GRINNING FACE WITH SMILING EYES} and that is that."
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "windows-1252"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "He said “yes” — that’s what it was.",
+        RUSSIAN,
+        "Καλημέρα κόσμε, αυτή είναι μια πρόταση.",
+        "هذه جملة عربية عادية جدا.",
+        "这是一个普通的中文句子，没有什么特别。",
+        "यह एक सामान्य हिन्दी वाक्य है।",
+        "이것은 평범한 한국어 문장입니다.",
+        EMOJI,
+    ],
+)
+def test_utf8_that_was_read_as_another_encoding_and_then_cleaned_is_told(text: str, encoding: str) -> None:
+    table = {byte: bytes([byte]).decode(encoding, "ignore") or chr(byte) for byte in range(256)}
+    wrong = normalise("".join(table[byte] for byte in text.encode()))
+    found = pc.match_substring_regex(pa.array([text, wrong]), MOJIBAKE).to_pylist()
+    assert found == [False, True], wrong
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "count"),
+    [
+        ("fr", "Les élèves sont déjà là où les années de la première guerre ont été, dans le même pays.", 6),
+        ("es", "Los niños y las niñas de la región están más allá, en el país de los árboles.", 10),
+        ("de", "Für das Mädchen ist die Straße, die über den Fluß führt, auch noch schön.", 7),
+        ("en", "This is the naïve Chloë of the café, not that one: ÀTO.", 7),
+        ("vi", "Thành phố của nước ta.", 0),
+    ],
+)
+def test_function_words_are_whole_words_whatever_the_accents_beside_them(language: str, text: str, count: int) -> None:
+    assert count_function_words(pa.array([text, ""]), language).tolist() == [count, 0]
+
+
+VIETNAMESE = (
+    "Thành phố nằm giữa đồng bằng sông Hồng trù phú, nơi đây đã sớm trở thành một trung tâm chính trị, kinh tế và văn "
+    "hóa của nước ta ngay từ những buổi đầu của lịch sử Việt Nam, và cũng là kinh đô của hầu hết các vương triều phong "
+    "kiến trước đây."
+)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", VIETNAMESE),
+        ("es", VIETNAMESE),
+        ("en", "Das Haus steht seit vielen Jahren leer, und niemand wollte es haben, weil der Garten so klein war."),
+        ("ru", "The house has been empty for many years, and nobody wanted to have it."),
+        ("ru", RUSSIAN.encode("cp1251").decode("latin-1")),
+        ("zh", "The house has been empty for many years, and nobody wanted to have it."),
+    ],
+)
+def test_a_document_in_another_language_is_told(tmp_path: Path, language: str, text: str) -> None:
+    row = {"id": f"{7:032x}", "source": "a.txt", "title": "T", "sentences": [text, text]}
+    artifacts = Artifacts(tmp_path)
+    artifacts.documents.mkdir(parents=True)
+    corpus.add_shard(artifacts, "train-00000.parquet", [row])
+    assert corpus_frames(artifacts.documents, language, {})["documents"].table["language_fault"].item()
 
 
 def test_a_share_below_its_threshold_is_let_pass(clean_copy: Artifacts) -> None:

@@ -37,6 +37,11 @@ def test_vowels_that_are_marks_and_words_without_spaces_are_told_of(
     few = replace(thai, gate_tokens=replace(PARAMS.gate_tokens, max_tokens_per_word=1.0))
     with pytest.raises(BertlineError, match=r"words_are_few_tokens.*Raise gate_tokens\.max_tokens_per_word"):
         gate_tokens.run(few, clean_copy)
+    endless = "ก" * 101
+    corpus.change("train", lambda rows: [row["sentences"].append(endless) for row in rows] and None)(clean_copy)
+    encode.run(PARAMS, clean_copy)
+    with pytest.raises(BertlineError, match=r"unknown_tokens_are_rare.*put spaces between words"):
+        gate_tokens.run(thai, clean_copy)
 
 
 def test_a_reused_vocabulary_has_a_size_an_order_and_a_case_of_its_own(clean_copy: Artifacts) -> None:
@@ -120,3 +125,17 @@ def test_text_is_found_in_a_store_that_dropped_some_documents(clean_copy: Artifa
     assert text_fault(clean_copy.documents, "train", tokenizer, thinned) == ""
     shifted = Offsets(thinned.ids ^ 1, thinned.sentences, thinned.documents)
     assert "documents have other ids" in text_fault(clean_copy.documents, "train", tokenizer, shifted)
+
+
+def test_a_store_that_is_wrong_in_part_is_told_though_some_documents_were_dropped(clean_copy: Artifacts) -> None:
+    """One dropped document explains one that is not found, and not a third of them."""
+    directory = clean_copy.tokens("train")
+    ids, sentences, documents = (np.load(directory / f"{name}.npy") for name in tokens.NAMES)
+    start = sentences[documents[1]]  # the first document was dropped
+    thinned = Offsets(ids[start:], sentences[documents[1] :] - start, documents[1:] - documents[1])
+    tokenizer = clean_copy.vocab / "tokenizer.json"
+    assert text_fault(clean_copy.documents, "train", tokenizer, thinned) == ""
+    first = thinned.sentences[thinned.documents[2 * len(documents) // 3]]
+    odd = np.where(np.arange(len(thinned.ids)) < first, thinned.ids, thinned.ids ^ 1)
+    fault = text_fault(clean_copy.documents, "train", tokenizer, Offsets(odd, thinned.sentences, thinned.documents))
+    assert "documents have other ids" in fault

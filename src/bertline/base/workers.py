@@ -10,6 +10,7 @@ params.yaml: as many as the cores this process may use, or BERTLINE_WORKERS.
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -58,7 +59,9 @@ class Workers:
         if self.count > 1:
             # Not fork: the threads of Arrow and of tokenizers would leave their locks locked in the copy.
             context = multiprocessing.get_context("forkserver")
-            self._pool = ProcessPoolExecutor(self.count, mp_context=context, initializer=setup, initargs=arguments)
+            self._pool = ProcessPoolExecutor(
+                self.count, mp_context=context, initializer=_set_up, initargs=(setup, arguments)
+            )
         elif setup is not None:
             setup(*arguments)
 
@@ -92,3 +95,17 @@ class Workers:
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _set_up(setup: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if setup is not None:
+        setup(*arguments)
+
+
+def _end_with_parent() -> None:
+    """A worker waits for items for ever, its memory and its parent's output with it, if the parent was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "this is a worker"
+    parent.join()
+    os._exit(1)

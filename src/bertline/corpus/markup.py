@@ -42,7 +42,7 @@ _EMPHASIS = re.compile(r"'{2,5}")
 _CONVERSION = re.compile(r"-\{([^{}]*)\}-")
 _VARIANT = re.compile(r"(?:^|[;|])\s*(?:zh-hans|zh-cn|zh)\s*:\s*([^;]*)", re.I)
 _CITATION = re.compile(r"(?<=[\w.,;:!?\"'”’)。，」』\]])\[(?:\d{1,3}|edit|citation needed|编辑|編輯)\]")
-_MAGIC = re.compile(r"__[A-Z]{3,}__|formula_\d+", re.I)
+_MAGIC = re.compile(r"__[A-Z]{3,}__|(?i:formula_\d+)")  # __NOTOC__, but not __init__
 # From a "|" to the end of a file name: what begins with the name itself would be tried at each letter of a text.
 _IMAGE = re.compile(r"(?:^|(?<=\|))([^|]*[^\s|] *)\.(?:jpe?g|png|svg|gif)\|(?:thumb\|)?", re.I)
 _NAME_BACKWARDS = re.compile(r"[ \w,'()-]*[^\s|]*")

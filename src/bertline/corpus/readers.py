@@ -23,6 +23,7 @@ from pathlib import Path
 
 from bertline.base.errors import BertlineError
 from bertline.base.files import JsonRow, read_json, read_jsonl
+from bertline.base.messages import say
 from bertline.corpus.plain_text import read_book, read_plain_text
 from bertline.corpus.raw_files import kind
 from bertline.corpus.records import Document, read_jsonl_documents, read_parquet, read_wikiextractor
@@ -33,19 +34,24 @@ _SHORT = 400  # characters; docstrings shorter than this are gathered into a doc
 
 
 def read_documents(raw: Path) -> Iterator[Document]:
-    """All documents of the sources in manifest.json, in its order.
+    """All documents of the sources in manifest.json, in its order; a source without one is told of.
 
     Raises:
         BertlineError: the manifest or a file is missing, damaged, or not of its format.
     """
     for source in read_json(raw / MANIFEST)["sources"]:
         path = raw / source["path"]
+        empty = True
         try:
             for file in _files(path) if path.is_dir() else [path]:
-                yield from READERS[source.get("format") or kind(file)](file)
+                for document in READERS[source.get("format") or kind(file)](file):
+                    empty = False
+                    yield document
         except BertlineError as error:  # it names the copy, which nobody can mend
             fix = f"{error.fix}. It came from {source['address']}; what is changed in {raw} itself, the next run undoes"
             raise BertlineError(error.what, where=error.where, fix=fix) from None
+        if empty:
+            say(f"{path}: there is no document in it")
 
 
 def _files(folder: Path) -> list[Path]:

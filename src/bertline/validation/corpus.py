@@ -12,15 +12,17 @@ import pyarrow.parquet as pq
 from bertline.base.errors import reason
 from bertline.validation.document_statistics import Totals, describe
 from bertline.validation.frames import EXAMPLES, Frame, as_text, first, summary
-from bertline.validation.language import function_word_pattern
+from bertline.validation.language import knows_function_words
 from bertline.validation.near_duplicates import Sketches, near_copies
 
 SCHEMA = "id: string, source: string, title: string, sentences: list<string>"
 _ARROW_SCHEMA = [*((name, pa.string()) for name in ("id", "source", "title")), ("sentences", pa.list_(pa.string()))]
 _BATCH = 2048  # documents
 _MOST_FOREIGN = 0.5  # share of letters of another script in a document of the language, at most
+_FEWEST_OWN = 0.2  # share of letters of the language's script among the characters of a document, at least
 _WORDS_TO_JUDGE = 50
 _FEWEST_FUNCTION_WORDS = 0.05  # English documentation: 0.27 in the mean, below 0.05 in 2 of 1000 documents
+_WORDS_TO_HOLD_ONE = 20  # of shorter documents of English documentation, 2 of 1000 have no function word at all
 
 _Described = tuple[pd.DataFrame, Sketches]  # of a batch of documents
 
@@ -119,11 +121,13 @@ def _language_faults(documents: pd.DataFrame, language: str) -> "pd.Series[str]"
     """Why a document seems to be in another language, or the empty text."""
     faults = pd.Series("", index=documents.index, dtype=str)
     letters = documents["own_letters"] + documents["foreign_letters"]
+    # Latin letters are foreign to no script, for names and terms; but a text is not all names.
+    faults[documents["own_letters"] < documents["characters"] * _FEWEST_OWN] = f"hardly a letter of {language!r}"
     faults[documents["foreign_letters"] > letters * _MOST_FOREIGN] = "letters of another script"
-    if function_word_pattern(language):
-        long_enough = documents["words"] >= _WORDS_TO_JUDGE
-        few = documents["function_words"] < documents["words"] * _FEWEST_FUNCTION_WORDS
-        faults[long_enough & few] = f"hardly a function word of {language!r}"
+    if knows_function_words(language):
+        words, known = documents["words"], documents["function_words"]
+        few = (words >= _WORDS_TO_JUDGE) & (known < words * _FEWEST_FUNCTION_WORDS)
+        faults[few | ((words >= _WORDS_TO_HOLD_ONE) & (known == 0))] = f"hardly a function word of {language!r}"
     return faults
 
 
@@ -156,7 +160,6 @@ def _corpus(documents: pd.DataFrame, totals: Totals, metrics: Mapping[str, Any])
         "characters_per_sentence": totals.characters / max(totals.sentences, 1),
         "foreign_share": foreign / max(foreign + own, 1),
         "own_letter_share": own / max(totals.characters, 1),
-        "function_word_share": int(documents["function_words"].sum()) / max(words, 1),
         "duplicate_share": _share(documents["same_text_as"] != ""),
         "near_duplicate_share": _share(documents["nearly_as"] != ""),
         "leaked_share": _share(documents["in_train"][documents["split"] == "validation"] != ""),

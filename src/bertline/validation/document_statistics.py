@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bertline.validation.frames import EXAMPLES, shorten
-from bertline.validation.language import FOREIGN, OWN, SPACE, byte_classes, function_word_pattern
+from bertline.validation.language import FOREIGN, OWN, SPACE, byte_classes, count_function_words
 from bertline.validation.near_duplicates import SKETCH, Sketches, sketch
 from bertline.validation.patterns import CONTROL, MARKUP, MOJIBAKE
 
@@ -53,8 +53,6 @@ def describe(batch: pa.RecordBatch, split: str, language: str, totals: Totals) -
     text_spans = (offsets[spans[0]], offsets[spans[1]])
     classes = byte_classes(language)[data]
     words = _sums(classes == SPACE, text_spans) + counts
-    pattern = function_word_pattern(language)
-    known = pc.count_substring_regex(flat, pattern).to_numpy(zero_copy_only=False) if pattern else np.zeros(len(flat))
     ids, titles = _texts(batch, "id"), _texts(batch, "title")
     table = pd.DataFrame(
         {
@@ -70,7 +68,7 @@ def describe(batch: pa.RecordBatch, split: str, language: str, totals: Totals) -
             "words": words,
             "own_letters": _sums(classes == OWN, text_spans),
             "foreign_letters": _sums(classes == FOREIGN, text_spans),
-            "function_words": _sums(known, spans),
+            "function_words": _sums(count_function_words(flat, language), spans),
             "text_hash": [_hash(data[a:b]) for a, b in zip(*text_spans, strict=True)],
         }
     )

@@ -6,6 +6,8 @@ has one in every four words or so, German text hardly any English ones.
 """
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 OTHER, OWN, FOREIGN, SPACE = 0, 1, 2, 3
@@ -46,6 +48,8 @@ FUNCTION_WORDS = {
     "fr": "de la le et les des en un une du dans est que pour qui au par sur plus il se pas ne avec ce",
     "es": "de la que el en y a los se del las un por con no una su para es al lo como más o este",
 }
+# Latin letters that are not ASCII, and their accents; without the long s, which is an s in capitals, and so for (?i).
+_ACCENTED = "[\u00c0-\u017e\u0180-\u024f\u0300-\u036f\u1e00-\u1eff]"
 
 
 def script_of(language: str) -> str:
@@ -80,7 +84,23 @@ def byte_classes(language: str) -> NDArray[np.uint8]:
     return table
 
 
-def function_word_pattern(language: str) -> str:
-    """A regular expression for the function words of a language; empty where none are known."""
-    words = FUNCTION_WORDS.get(language, "")
-    return rf"(?i)\b(?:{'|'.join(words.split())})\b" if words else ""
+def knows_function_words(language: str) -> bool:
+    """Whether the function words of a language are known here."""
+    return language in FUNCTION_WORDS
+
+
+def count_function_words(texts: pa.Array, language: str) -> NDArray[np.int64]:
+    """How many function words of a language each text has (texts,); none where they are not known."""
+    if not knows_function_words(language):
+        return np.zeros(len(texts), np.int64)
+    words = f"(?:{'|'.join(FUNCTION_WORDS[language].split())})"
+    found = _count(texts, rf"(?i)\b{words}\b")
+    # For RE2 a word ends at a letter with an accent: of Vietnamese "của", the "a" would be English.
+    accented = np.flatnonzero(~pc.string_is_ascii(texts).to_numpy(zero_copy_only=False))
+    found[accented] -= _count(texts.take(pa.array(accented)), rf"(?i){_ACCENTED}{words}\b|\b{words}{_ACCENTED}")
+    return found
+
+
+def _count(texts: pa.Array, pattern: str) -> NDArray[np.int64]:
+    counts: NDArray[np.int64] = pc.count_substring_regex(texts, pattern).to_numpy(zero_copy_only=False).astype(np.int64)
+    return counts

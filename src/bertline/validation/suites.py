@@ -11,7 +11,7 @@ from bertline.base.config import Documents, Pretrain, Vocab
 from bertline.base.gate_config import GateCorpus, GatePretrain, GateTask, GateTokens
 from bertline.validation.checks import Check, between, matches, none, one_of, rows, unique
 from bertline.validation.corpus import SCHEMA
-from bertline.validation.language import needs_marks, parts_words
+from bertline.validation.language import needs_marks, parts_words, script_of
 from bertline.validation.vocabulary import SPECIAL_TOKENS
 
 _DOCUMENTS = "Run `dvc repro -f documents`; if it comes again, look at the source of the documents"
@@ -72,9 +72,11 @@ def tokens_suite(options: GateTokens, vocab: Vocab, language: str) -> list[Check
     denser = "Raise encode.max_tokens_per_character (a small vocabulary needs more tokens), or clean the corpus"
     smaller = "Choose a smaller vocab.size, or add text"
     larger = "Choose a larger vocab.size, or clean the corpus"
+    unknown = "Look for characters of another script in the corpus, or choose a larger vocab.size"
     if not parts_words(language):
         larger = "Raise gate_tokens.max_tokens_per_word: what stands between two spaces is no word in this language"
-    unknown = "Look for characters of another script in the corpus, or choose a larger vocab.size"
+        if script_of(language) != "east asian":  # in which BERT parts the characters itself
+            unknown += ". Of over 100 letters without a space BERT makes [UNK]: put spaces between words"
     pieces = r"^\S+$"
     if vocab.reuse:
         pieces = r"^[^ \t\r\n]*$"  # bert-base-chinese has an entry U+2028; transformers saves it as an empty one

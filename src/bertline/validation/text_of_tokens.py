@@ -3,7 +3,8 @@
     fault = text_fault(Path("data/documents"), "train", Path("data/vocab/tokenizer.json"), store)
 
 The `tokenizers` library itself does it, not our encoder. A stage that drops documents on its way moves the others up,
-so a document is looked for between its own place and as many places before it as documents are missing.
+so a document is looked for between its own place and as many places before it as documents are missing; and one that
+is not found must have moved all behind it.
 """
 
 from collections.abc import Iterator
@@ -50,9 +51,15 @@ def text_fault(documents: Path, split: str, tokenizer: Path, store: Offsets) -> 
         return f"tokenizer.json cannot be loaded: {reason(error, 80)}"
     missing = max(count - (len(store.documents) - 1), 0)
     starts = store.sentences[store.documents]  # of each document among the ids, and the end
-    lacking = [text for place, text in sample if not _found(_ids(encode, text), place, missing, store.ids, starts)]
+    lacking: list[list[str]] = []
+    dropped = 0  # before this document, at least
+    for place, text in sample:
+        places = range(max(place - missing, 0), place - dropped + 1)
+        found = _last_place(_ids(encode, text), places, store.ids, starts)
+        dropped = dropped + 1 if found is None else place - found
+        lacking += [text] if found is None else []
     allowed = min((_SPARED + missing / count) * len(sample), len(sample) - 1) if missing else 0
-    if len(lacking) <= allowed:
+    if len(lacking) <= allowed and dropped <= missing:
         return ""
     return f"{len(lacking)} of {len(sample)} documents have other ids: {shorten(lacking[0][0])}"
 
@@ -88,13 +95,14 @@ def _ids(tokenizer: Tokenizer, sentences: list[str]) -> NDArray[np.int64]:
     return np.array([token for sentence in encoded for token in sentence.ids], np.int64)
 
 
-def _found(
-    wanted: NDArray[np.int64], place: int, missing: int, ids: NDArray[np.integer], starts: NDArray[np.integer]
-) -> bool:
-    """Whether a document's ids stand at its place, or at one up to `missing` before."""
-    places = range(max(place - missing, 0), min(place + 1, len(starts) - 1))
-    near = np.diff(starts[places.start : places.stop + 1])
-    return any(
-        np.array_equal(ids[starts[candidate] : starts[candidate + 1]], wanted)
-        for candidate in places.start + np.flatnonzero(near == len(wanted))
+def _last_place(
+    wanted: NDArray[np.int64], places: range, ids: NDArray[np.integer], starts: NDArray[np.integer]
+) -> int | None:
+    """The last of some places in the store at which a document's ids stand."""
+    places = range(places.start, min(places.stop, len(starts) - 1))
+    near = np.diff(starts[places.start : max(places.stop, places.start) + 1])
+    candidates = places.start + np.flatnonzero(near == len(wanted))[::-1]
+    return next(
+        (int(at) for at in candidates if np.array_equal(ids[starts[at] : starts[at + 1]], wanted)),
+        None,
     )
