@@ -13,9 +13,12 @@ import argparse
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from bisect import bisect_right
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 
 from bertline.base.artifacts import Artifacts
@@ -23,11 +26,13 @@ from bertline.base.errors import BertlineError, one_line
 from bertline.base.params import load_params, write_params
 from pipelines import registered_by
 from pipelines.git import commit_beside, git
-from pipelines.graph import find_leftovers
+from pipelines.graph import find_leftovers, read_plan_and_changes
 from pipelines.leftovers import remove_leftovers
 from pipelines.settings import CURRENT, Overrides, configured
 
 _PROPOSED = ("params.yaml", "dvc.lock", "data/reports")  # the rest of data/ is DVC's
+_LONGEST = 65_000
+"""Characters of a pull request's text, less its headings: GitHub refuses one of more than 65,536."""
 _BRANCH = re.compile(r"(?=.{1,100}$)[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
 
 
@@ -38,15 +43,18 @@ def configure(root: Path, given: Mapping[str, str]) -> None:
         root: the checkout.
         given: BERTLINE_PRESET (unset or empty: params.yaml as it stands), and BERTLINE_OVERRIDES: KEY=VALUE words,
             quoted where a value has spaces. BRANCH, where the result will be pushed, is looked at here if it is set:
-            a name that is none, or is taken, must not come out after the training. So is BASE, the branch that a pull
-            request is for, where GH_TOKEN says that there will be one.
+            a name that is none, or is taken, must not come out after the training. So are BASE, the branch that a
+            pull request is for, and the program that opens it, where GH_TOKEN says that there will be one.
 
     Raises:
-        BertlineError: no such preset, an unknown option or wrong value, BRANCH cannot name a new branch, or BASE is
-            none.
+        BertlineError: no such preset, an unknown option or wrong value, BRANCH cannot name a new branch, BASE is
+            none, or there is no gh.
     """
     if given.get("GH_TOKEN") and given.get("BASE"):
         _check_base(root, given["BASE"])
+        if not shutil.which("gh"):  # a runner of one's own need not have it
+            fix = "Install it (https://cli.github.com), or unset GH_TOKEN: the branch is pushed all the same"
+            raise BertlineError("no program gh on PATH, which opens the pull request", where="GH_TOKEN", fix=fix)
     if given.get("BRANCH"):
         _check_branch(given["BRANCH"], "BRANCH")
         _refuse(_in_its_way(root, given["BRANCH"])[1], "BRANCH")
@@ -153,33 +161,66 @@ def describe(root: Path, base: str) -> str:
         BertlineError: DVC cannot compare the two.
     """
     scoreboard = Artifacts(root).scoreboard / "scoreboard.md"
-    sections = {
-        "Parameters": _differences(root, "params", base),
-        "Scores": scoreboard.read_text(encoding="utf-8").strip() if scoreboard.is_file() else "",
-        "Registry": _decisions(root),
-        "Metrics": _folded(_differences(root, "metrics", base)),
-    }
-    text = [f"Retrained at {base[:12]}. Merging it makes these parameters and results those of the branch."]
-    text += [f"## {title}\n\n{content or 'Nothing has changed.'}" for title, content in sections.items()]
+    opening = f"Retrained at {base[:12]}. Merging it makes these parameters and results those of the branch."
+    opening += _stale(root)
+    scores = scoreboard.read_text(encoding="utf-8").strip() if scoreboard.is_file() else "There are none."
+    registry = _decisions(root)
+    closing = f"{_page()}{_models(root)}"
+    room = _LONGEST - sum(map(len, (opening, scores, registry, closing)))
+    parameters = _differences(root, "params", base, room // 2)
+    metrics = _folded(_differences(root, "metrics", base, room - len(parameters)))
+    sections = {"Parameters": parameters, "Scores": scores, "Registry": registry, "Metrics": metrics}
+    text = [f"## {title}\n\n{content or 'Nothing has changed.'}" for title, content in sections.items()]
+    return "\n\n".join((opening, *text, closing)) + "\n"
+
+
+def _stale(root: Path) -> str:
+    """The stages that no run has brought up to date, as where BERTLINE_TARGETS stops before the end."""
+    plan, changes = read_plan_and_changes(root, of_what_is_here=True)
+    settled = plan.up_to_date(changes)
+    stale = [f"`{name}`" for name in plan.names if name not in settled]
+    told = "What is told of them is of an earlier run, and `bertline plan --check` refuses dvc.lock."
+    return f"\n\n**Not up to date: {', '.join(stale)}.** {told}" if stale else ""
+
+
+def _page() -> str:
+    """Where the run of a workflow is seen; empty where none runs."""
     run = [os.environ.get(f"GITHUB_{part}", "") for part in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
-    if all(run):
-        address = f"{run[0]}/{run[1]}/actions/runs/{run[2]}"
-        text.append(f"Plots beside those of the base, Data Docs of the gates and the log: [the run]({address}).")
-    text.append("To have the models: `git switch` to this branch, then `dvc pull`.")
-    return "\n\n".join(text) + "\n"
+    address = f"{run[0]}/{run[1]}/actions/runs/{run[2]}"
+    told = f"Plots beside those of the base, Data Docs of the gates and the log: [the run]({address}).\n\n"
+    return told if all(run) else ""
 
 
-def _differences(root: Path, what: str, base: str) -> str:
-    command = [sys.executable, "-m", "dvc", what, "diff", base, "--md"]
+def _models(root: Path) -> str:
+    """How to have the models: of a remote that is a folder, a reviewer elsewhere has nothing."""
+    remote = _dvc(root, "config", "core.remote")
+    address = _dvc(root, "config", f"remote.{remote}.url") if remote else ""
+    if not address:
+        return "There is no DVC remote that has the models: `dvc repro` makes them anew."
+    there = "" if "://" in address else f", on the machine that trained: the DVC remote, `{address}`, is a folder there"
+    return f"To have the models: `git switch` to this branch, then `dvc pull`{there}."
+
+
+def _differences(root: Path, what: str, base: str, most: int) -> str:
+    """DVC's table in so many characters: without what pads its columns, and of its lines the first that fit."""
+    lines = re.sub(" {2,}", " ", _dvc(root, what, "diff", base, "--md")).splitlines(keepends=True)
+    fit = bisect_right(list(accumulate(map(len, lines))), most)
+    rest = f"\n\nAnd {len(lines) - fit:,} more: `dvc {what} diff {base[:12]}`." if fit < len(lines) else ""
+    return "".join(lines[:fit]).rstrip() + rest
+
+
+def _dvc(root: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
         problem = done.stderr.strip().splitlines() or [f"dvc ended with status {done.returncode}"]
-        raise BertlineError(problem[-1].removeprefix("ERROR: ").rstrip("."), where=f"dvc {what} diff", fix="Run it")
+        where = f"dvc {' '.join(arguments[:2])}"
+        raise BertlineError(problem[-1].removeprefix("ERROR: ").rstrip("."), where=where, fix="Run it")
     return done.stdout.strip()
 
 
 def _folded(table: str) -> str:
-    return f"<details><summary>all of them</summary>\n\n{table}\n\n</details>" if table else ""
+    return f"<details><summary>what has changed</summary>\n\n{table}\n\n</details>" if table else ""
 
 
 def _decisions(root: Path) -> str:

@@ -5,14 +5,16 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH="$PWD/.venv/bin:$PATH"
 : "${BRANCH:?name the branch to push, as retrain/mine}" # now: it is used once all is trained
-[ -z "${GH_TOKEN:-}" ] || : "${BASE:?name the branch that the pull request is for, as main}"
+token="${GH_TOKEN:-}"
+unset GH_TOKEN # what trains has no use for a token that may write
+[ -z "$token" ] || : "${BASE:?name the branch that the pull request is for, as main}"
 body="${RUNNER_TEMP:-$(mktemp -d)}/pull-request.md"
 base="$(git rev-parse HEAD)"
 
 with_token() ( # in the environment of one command alone: the checkout was made without credentials, and none go to disk
-  if [ -n "${GH_TOKEN:-}" ]; then
-    export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0="http.https://github.com/.extraheader"
-    GIT_CONFIG_VALUE_0="AUTHORIZATION: basic $(printf 'x-access-token:%s' "$GH_TOKEN" | base64 -w0)"
+  if [ -n "$token" ]; then
+    export GH_TOKEN="$token" GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0="http.https://github.com/.extraheader"
+    GIT_CONFIG_VALUE_0="AUTHORIZATION: basic $(printf 'x-access-token:%s' "$token" | base64 -w0)"
     export GIT_CONFIG_VALUE_0
   fi
   "$@"
@@ -39,6 +41,6 @@ python -m pipelines.flow ${targets[@]:+--targets "${targets[@]}"} || status=$?
 dvc plots diff "$base" || echo "the plots could not be drawn; the run goes on" >&2
 
 with_token python -m pipelines.pull_request propose "$BRANCH" "$body"
-if [ -n "${GH_TOKEN:-}" ] && [ -f "$body" ]; then
+if [ -n "$token" ] && [ -f "$body" ]; then
   with_token gh pr create --base "$BASE" --head "$BRANCH" --title "Retrained models" --body-file "$body"
 fi

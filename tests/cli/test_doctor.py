@@ -239,6 +239,31 @@ def test_a_server_behind_a_password_is_asked_with_it(ready: Path, monkeypatch: p
         assert "Authorization" not in site.headers[-1]
 
 
+@pytest.mark.parametrize(
+    ("known", "sent"),
+    [
+        ({"USERNAME": "me", "PASSWORD": "p@ss"}, "Basic bWU6cEBzcw=="),
+        ({"TOKEN": "secret"}, "Bearer secret"),
+        ({"USERNAME": "me", "PASSWORD": "p@ss", "TOKEN": "secret"}, "Basic bWU6cEBzcw=="),
+        ({"USERNAME": "me"}, None),
+    ],
+)
+def test_a_server_is_asked_as_mlflow_asks_it_where_the_environment_says_who_asks(
+    known: dict[str, str], sent: str | None, ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("USERNAME", "PASSWORD", "TOKEN"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    for name, value in known.items():
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+    with serving(TextHandler) as site:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{site.url}/ok")
+        assert finding(checks.mlflow_store, "MLflow store", ready).level == "ok"
+        assert site.headers[-1].get("Authorization") == sent
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{site.url.replace('//', '//you:@')}/ok")
+        assert finding(checks.mlflow_store, "MLflow store", ready).level == "ok"
+        assert site.headers[-1]["Authorization"] == "Basic eW91Og==", "the address goes first"
+
+
 @pytest.mark.parametrize("scheme", ["http", "https", "postgresql"])
 @pytest.mark.parametrize("address", ["me:geheim@127.0.0.1", "me:ge/heim@127.0.0.1:9", "me:ge[heim@127.0.0.1"])
 def test_no_address_shows_its_password_whether_it_is_one_or_not(

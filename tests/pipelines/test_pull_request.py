@@ -1,6 +1,8 @@
 """Retraining in CI: inputs are checked, and what comes out is a branch that a fresh clone can restore."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -106,6 +108,59 @@ def test_a_run_becomes_a_branch_with_what_has_changed_in_words(checkout: Path, t
     for title in ("Parameters", "Scores", "Registry", "Metrics"):
         assert f"## {title}" in text
     assert "seed" in text.partition("## Metrics")[2]
+
+
+def test_a_description_has_room_at_github_however_much_has_changed(checkout: Path, tmp_path: Path) -> None:
+    metrics = checkout / "data" / "reports" / "metrics.json"
+    configure(checkout, {"BERTLINE_PRESET": "glue-cpu", "BERTLINE_OVERRIDES": "pretrain.seed=7"})
+    assert run_in(checkout, "dvc", "repro").returncode == 0
+    metrics.write_text(json.dumps({f"figure_{place:04}": place for place in range(2000)}))
+    assert run_in(checkout, "dvc", "commit", "--force").returncode == 0
+    assert propose(checkout, "retrain/1-1", tmp_path / "body.md")
+    text = (tmp_path / "body.md").read_text()
+    assert len(text) < 65_536
+    assert "| pretrain.seed |" in text and "figure_0000" in text and "figure_1999" not in text
+    shown = text.count("| data/reports/metrics.json |")
+    left = re.search(r"\n\nAnd ([\d,]+) more: `dvc metrics diff [0-9a-f]{12}`\.\n\n</details>", text)
+    assert left, text[-500:]
+    assert shown + int(left[1].replace(",", "")) == 2000 + 1, "the figures, and the one that is gone"
+
+
+def test_what_was_not_run_is_not_shown_as_a_result(checkout: Path, tmp_path: Path) -> None:
+    with (checkout / "dvc.yaml").open("w") as file:
+        report = {"cmd": "cp data/reports/metrics.json out.json", "deps": ["data/reports/metrics.json"]}
+        YAML().dump({"stages": STAGES | {"report": report | {"outs": ["out.json"]}}}, file)
+    assert run_in(checkout, "dvc", "repro").returncode == 0
+    commit(checkout)
+    configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
+    assert run_in(checkout, "dvc", "repro", "score").returncode == 0
+    assert propose(checkout, "retrain/1-1", tmp_path / "body.md")
+    assert (
+        "**Not up to date: `report`.** What is told of them is of an earlier run" in (tmp_path / "body.md").read_text()
+    )
+    configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=8"})
+    assert run_in(checkout, "dvc", "repro").returncode == 0
+    assert propose(checkout, "retrain/1-2", tmp_path / "body.md")
+    assert "Not up to date" not in (tmp_path / "body.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("remote", "said"),
+    [
+        ("", "There is no DVC remote that has the models"),
+        (
+            "/srv/store",
+            "then `dvc pull`, on the machine that trained: the DVC remote, `/srv/store`, is a folder there.",
+        ),
+        ("s3://bucket/store", "then `dvc pull`."),
+    ],
+)
+def test_a_description_says_where_the_models_can_be_had(remote: str, said: str, checkout: Path, tmp_path: Path) -> None:
+    if remote:
+        assert run_in(checkout, "dvc", "remote", "add", "--default", "store", remote).returncode == 0
+    configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
+    assert propose(checkout, "retrain/1-1", tmp_path / "body.md")
+    assert said in (tmp_path / "body.md").read_text().splitlines()[-1]
 
 
 def test_a_run_that_changed_nothing_proposes_nothing(checkout: Path, tmp_path: Path) -> None:
@@ -289,6 +344,49 @@ def test_where_the_result_goes_is_asked_before_anything_is_trained(
     assert said in done.stderr and done.stderr.count("\n") == 1, done.stderr
     (checkout / ".github").rename(checkout.parent / "scripts")
     assert run_in(checkout, "git", "status", "--porcelain").stdout == before
+
+
+def test_the_program_that_opens_a_pull_request_is_looked_for_before_anything_is_trained(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    git(checkout, "push", "--quiet", "origin", "HEAD:refs/heads/main")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").symlink_to(shutil.which("git") or "")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    given = {"GH_TOKEN": "t", "BASE": "main"}
+    with pytest.raises(BertlineError, match="GH_TOKEN: no program gh on PATH"):
+        configure(checkout, given)
+    (tmp_path / "bin" / "gh").write_text("#!/bin/sh\n")
+    (tmp_path / "bin" / "gh").chmod(0o755)
+    configure(checkout, given)
+    (tmp_path / "bin" / "gh").unlink()
+    configure(checkout, given | {"GH_TOKEN": ""})
+
+
+def test_the_token_is_seen_by_what_pushes_and_opens_the_pull_request_alone(
+    checkout: Path, tmp_path: Path, prefect_server: str
+) -> None:
+    with (checkout / "dvc.yaml").open("w") as file:
+        seen = STAGES["score"] | {"cmd": f"env > {tmp_path / 'stage'}; {STAGES['score']['cmd']}"}
+        YAML().dump({"stages": {"score": seen}}, file)
+    commit(checkout)
+    git(checkout, "push", "--quiet", "origin", "HEAD:refs/heads/main")
+    (tmp_path / "bin").mkdir()
+    gh = tmp_path / "bin" / "gh"
+    gh.write_text(f'#!/bin/sh\nenv > {tmp_path / "gh"}\necho "$@" > {tmp_path / "asked"}\n')
+    gh.chmod(0o755)
+    given = {
+        "BERTLINE_OVERRIDES": "pretrain.seed=7",
+        "GH_TOKEN": "s3cret",
+        "BASE": "main",
+        "RUNNER_TEMP": str(tmp_path),
+    }
+    path = f"{gh.parent}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = retrained(checkout, **given, PREFECT_API_URL=prefect_server, PATH=path)
+    assert done.returncode == 0, done.stderr
+    assert "s3cret" not in (tmp_path / "stage").read_text()
+    assert "GH_TOKEN=s3cret" in (tmp_path / "gh").read_text()
+    assert (tmp_path / "asked").read_text().split()[:6] == ["pr", "create", "--base", "main", "--head", "b"]
 
 
 def retrained(checkout: Path, **given: str) -> subprocess.CompletedProcess[str]:

@@ -73,6 +73,16 @@ def test_a_workflow_has_the_least_rights_and_cannot_run_for_ever(path: Path) -> 
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_secret_is_given_to_the_script_that_needs_it_alone(path: Path) -> None:
+    workflow = read(path.name)
+    for job in workflow["jobs"].values():
+        for step in job["steps"]:
+            if not step.get("run", "").startswith(".github/scripts/"):
+                assert not re.search(r"secrets\.|github\.token", str(step)), step
+        assert not re.search(r"secrets\.|github\.token", str([workflow.get("env"), job.get("env")]))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_no_input_is_part_of_a_command(path: Path) -> None:
     assert not [command for command in commands(path.name) if "${{" in command]
 

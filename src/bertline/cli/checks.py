@@ -215,13 +215,16 @@ def _reach(address: str) -> str:
 
 
 def _health(server: SplitResult) -> Request:
-    """The request that shows whether a server answers; user and password as MLflow sends them."""
+    """The request that shows whether a server answers; user and password, or token, as MLflow sends them."""
     user, at, host = server.netloc.rpartition("@")
     request = Request(server._replace(netloc=host, path=f"{server.path.rstrip('/')}/health").geturl())
+    pair = [os.environ.get(f"MLFLOW_TRACKING_{part}", "") for part in ("USERNAME", "PASSWORD")]
     if at:  # urlopen would take them for a part of the host's name
-        name, _, password = user.partition(":")
-        known = b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
-        request.add_unredirected_header("Authorization", f"Basic {known}")
+        pair = [unquote(part) for part in user.partition(":")[::2]]
+    if at or all(pair):
+        request.add_unredirected_header("Authorization", f"Basic {b64encode(':'.join(pair).encode()).decode()}")
+    elif token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
     return request
 
 

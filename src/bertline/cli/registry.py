@@ -9,7 +9,8 @@ from bertline.cli.console import Debug, Root, find_root, reporting
 
 PANEL = "Registry"
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A task, or a registered model's whole name.", show_default=False)
+    str,
+    typer.Argument(metavar="MODEL", help="A task, encoder, or a registered model's whole name.", show_default=False),
 ]
 
 
