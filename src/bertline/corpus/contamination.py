@@ -1,9 +1,9 @@
 """Decontamination: which documents share an n-gram of 13 words with the evaluation rows of a task.
 
-    write_index(tasks, path)               # of some data/tasks/T: each 13-gram of validation and test rows, hashed
-    Index(path).shared(words)              # places in the index of the 13-grams that a document shares
-    contaminated(shared, alive)            # which documents to drop, and the 13-gram that tells
-    describe(tasks, index, places)         # which task, split and row a 13-gram comes from, and its words
+    write_index(tasks, path)                # of some data/tasks/T: each 13-gram of validation and test rows, hashed
+    Index(path).shared(ngrams(words, N))    # places in the index of the 13-grams that a document shares
+    contaminated(documents, shared, alive, most_common=10)  # which documents to drop, and the 13-gram that tells
+    describe(tasks, hashes, places)         # which task, split and row a 13-gram comes from, and its words
 
 After appendix C of Brown et al. 2020 (GPT-3): N-grams that stand in more than 10 documents are common phrases (of
 licences, of every other docstring), no contamination, and are ignored.
