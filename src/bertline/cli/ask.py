@@ -64,7 +64,7 @@ def fill_mask(
     """
     with reporting(debug):
         directory = find_pretrained(Artifacts(find_root(root)))
-        from bertline.inference.predictor import FillMask  # noqa: PLC0415
+        from bertline.inference.fill_mask import FillMask  # noqa: PLC0415
 
         guesses = FillMask(directory).fill(text, top)
         if as_json:
