@@ -119,7 +119,7 @@ class Learner:
     def gradients(self, parts: Sequence[Batch], step: int, *, clip: bool = True) -> tuple[Tensor, Tensor]:
         """The gradients of a step, clipped, into the parameters; its sums and the norm before clipping.
 
-        Clipped, all are NaN where one is: who asks which one it is, asks for them as they are.
+        Clipping makes all of them NaN where one is; to see which one it was, leave it out.
         """
         self.network.train()
         torch.manual_seed(seed_of(self.config.seed, DROPOUT, step * self.world.size + self.world.rank))
