@@ -60,7 +60,7 @@ class Learner:
 
     def __init__(self, model: BertForPreTraining, config: Pretrain, world: World, device: torch.device) -> None:
         self.config, self.world, self.device = config, world, device
-        self.pairs = config.objective == "mlm+nsp"
+        self.pairs = config.pairs
         self.model = model.to(device)
         if not self.pairs:  # what no loss reaches is not trained: processes would wait for its gradient
             for unused in (self.model.nsp, self.model.bert.pooler):
