@@ -63,7 +63,7 @@ def start_server(port: int, stop: ExitStack) -> str:
 
 def start_pages(port: int, stop: ExitStack) -> str:
     """Serve the Data Docs of all runs on this machine alone; the address. Any free port, where this one is taken."""
-    folder = Artifacts(_CHECKOUT).runs / "pages"
+    folder = Artifacts(_CHECKOUT).pages
     folder.mkdir(parents=True, exist_ok=True)
     handler = functools.partial(_Pages, directory=str(folder))
     server = ThreadingHTTPServer((LOOPBACK, 0 if _taken(port) else port), handler)
