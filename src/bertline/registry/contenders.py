@@ -80,7 +80,7 @@ def _task_contender(task: str, params: Params, artifacts: Artifacts, lineage: Ma
     noise = spread([values[metric] for values in by_seed.values()]).deviation
     own = by_seed[str(figures["kept"]["pretrained"])]
     return Contender(
-        name=f"{params.register.prefix}-{task}",
+        name=params.register.model_name(task),
         stage=f"finetune@{task}",
         kind=info.kind,
         pair=info.pair,
@@ -104,7 +104,7 @@ def _encoder_contender(params: Params, artifacts: Artifacts, lineage: Mapping[st
     content = sha256_directory(directory)
     measured_on = sha256_json([sha256_file(encoded), {name: getattr(params.pretrain, name) for name in _VALIDATION}])
     return Contender(
-        name=f"{params.register.prefix}-{ENCODER}",
+        name=params.register.model_name(ENCODER),
         stage="pretrain",
         kind=FILL_MASK,
         pair=False,
