@@ -19,7 +19,7 @@ from typing import Any
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind, Task
 from bertline.base.errors import BertlineError
-from bertline.tasks.docs import normalised
+from bertline.base.words import normalised
 from bertline.tasks.hashing import stable_hash
 from bertline.tasks.published import Downloads, PublishedFile
 from bertline.tasks.readers import Record, records

@@ -266,12 +266,13 @@ def check_pair(row: Row, where: str, *, pair: bool) -> None:
         raise BertlineError(f"text_pair: {what}", where=where, fix="Give all rows of a task the same columns")
 
 
-def _check_text(value: object, column: str, where: str) -> None:
+def _check_text(value: object, column: str, where: str) -> str:
     if not isinstance(value, str):
         raise BertlineError(f"{column} is {value!r:.60}, not a text", where=where, fix="Write it in quotes")
     if not value.strip():
         raise BertlineError(f"{column} is empty", where=where, fix="Fill it in, or remove the row")
     check_characters(value, column, where)
+    return value
 
 
 def check_characters(value: str, column: str, where: str) -> None:
@@ -289,11 +290,7 @@ def check_characters(value: str, column: str, where: str) -> None:
 
 
 def _check_label(value: object, column: str, labels: frozenset[str] | None, where: str) -> None:
-    if not isinstance(value, str):
-        raise BertlineError(f"{column} is {value!r:.60}, not a text", where=where, fix="Write the label in quotes")
-    if not value.strip():
-        raise BertlineError(f"{column} is empty", where=where, fix="Fill it in, or remove the row")
-    check_characters(value, column, where)
+    value = _check_text(value, column, where)
     if any(unicodedata.category(character) == "Cc" for character in value):
         fix = "Remove it; it may be left of a Windows line end (\\r)"
         raise BertlineError(f"{column} {value!r:.60} holds a control character", where=where, fix=fix)
@@ -322,9 +319,7 @@ def _check_tags(words: object, tags: object, labels: frozenset[str] | None, wher
     for word, tag in zip(words, tags, strict=True):
         _check_text(word, "word", where)
         _check_label(tag, "tag", labels, where)
-        if tag.startswith("I-") and before[:2] not in ("B-", "I-"):
-            raise BertlineError(f"{tag} at {word!r} follows {before}", where=where, fix=f"Begin it with B-{tag[2:]}")
-        if tag.startswith("I-") and before[2:] != tag[2:]:
+        if tag.startswith("I-") and before not in (tag, f"B-{tag[2:]}"):
             raise BertlineError(f"{tag} at {word!r} follows {before}", where=where, fix=f"Begin it with B-{tag[2:]}")
         before = tag
 
