@@ -79,7 +79,7 @@ class _Pages(SimpleHTTPRequestHandler):
         return
 
 
-def serve_flows(limit: int) -> None:
+def _serve_flows(limit: int) -> None:
     """Register the deployments and run what is started, until SIGINT, SIGTERM or SIGHUP."""
     # Prefect reads its settings when it is imported, and they are known only now.
     from prefect import serve  # noqa: PLC0415
@@ -174,7 +174,7 @@ def main() -> int:
             print(
                 f"Prefect: {where}/deployments\nThere: retrain, then Run, Custom run. Ctrl-C here ends it.", flush=True
             )
-            serve_flows(arguments.limit)
+            _serve_flows(arguments.limit)
     except (BertlineError, OSError) as error:
         print(f"serve: error: {one_line(error)}", file=sys.stderr)
         return 1

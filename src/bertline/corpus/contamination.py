@@ -41,7 +41,7 @@ class Origin:
     ngram: str
 
 
-def evaluation_texts(tasks: Sequence[Path]) -> Iterator[tuple[str, str, str, str]]:
+def _evaluation_texts(tasks: Sequence[Path]) -> Iterator[tuple[str, str, str, str]]:
     """Task, split, row id and text, of all texts of the rows of some tasks' directories that are no training rows."""
     for directory in sorted(tasks):
         for path in (path for pattern in _EVALUATION for path in sorted(directory.glob(pattern))):
@@ -71,7 +71,7 @@ def write_index(tasks: Sequence[Path], path: Path) -> int:
     hashes = WordHashes()
     found: list[Hashes] = [np.empty(0, np.uint64)]
     size = 0
-    for form in (form for *_, text in evaluation_texts(tasks) for form in _forms(text)):
+    for form in (form for *_, text in _evaluation_texts(tasks) for form in _forms(text)):
         found.append(ngrams(hashes.of(form), N))
         size += len(found[-1])
         if size > 1 << 20:  # contexts repeat: what is held is what differs
@@ -134,7 +134,7 @@ def describe(tasks: Sequence[Path], hashes: Hashes, places: Sequence[int]) -> di
     wanted = {int(hashes[place]): place for place in places}
     keys = np.array(sorted(wanted), np.uint64)
     found: dict[int, Origin] = {}
-    for task, split, row, text in evaluation_texts(tasks) if wanted else ():
+    for task, split, row, text in _evaluation_texts(tasks) if wanted else ():
         for form in _forms(text):
             grams = ngrams(words.of(form), N)
             for at in np.flatnonzero(np.isin(grams, keys)):

@@ -175,7 +175,7 @@ def write_task(directory: Path, info: TaskInfo, rows: Rows, submission: Rows | N
     """
     unlabelled = {f"{SUBMISSION}/{name}": some for name, some in (submission or {}).items()}
     for name, some in {**rows, **unlabelled}.items():
-        check_rows(some, info, str(directory / f"{name}.jsonl"), labelled=name in rows)
+        _check_rows(some, info, str(directory / f"{name}.jsonl"), labelled=name in rows)
     with atomic_directory(directory) as temporary:
         for name, some in {**rows, **unlabelled}.items():
             write_jsonl(temporary / f"{name}.jsonl", some)
@@ -205,11 +205,11 @@ def _read(directory: Path, split: str, *, labelled: bool) -> list[Row]:
     path = directory / f"{split}.jsonl"
     target = "" if labelled else COLUMNS[info.kind][-1]
     rows = [{key: value for key, value in row.items() if key != target} for row in read_jsonl(path)]
-    check_rows(rows, info, str(path), labelled=labelled)
+    _check_rows(rows, info, str(path), labelled=labelled)
     return rows
 
 
-def check_rows(rows: Iterable[Row], info: TaskInfo, file: str, *, labelled: bool = True) -> None:
+def _check_rows(rows: Iterable[Row], info: TaskInfo, file: str, *, labelled: bool) -> None:
     """Check the rows of one split against a task: each by itself, and that ids are unique."""
     seen: dict[str, str] = {}
     labels = frozenset(info.labels)
