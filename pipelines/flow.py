@@ -35,7 +35,8 @@ from bertline.base.params import load_params
 from pipelines import registered_by, show
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
 from pipelines.forced import Forced
-from pipelines.graph import Node, Plan, read_plan, read_plan_and_changes
+from pipelines.graph import read_plan, read_plan_and_changes
+from pipelines.plan import Node, Plan
 from pipelines.resources import ONE_BY_ONE, Limits, Needs, fits, hold_gpus, needs_of
 from pipelines.server import check_server
 

@@ -22,7 +22,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.files import read_json
 from bertline.base.params import load_params
 from pipelines import curves
-from pipelines.graph import Changes, Plan
+from pipelines.plan import Changes, Plan
 
 PAGES_URL = "BERTLINE_PAGES_URL"
 

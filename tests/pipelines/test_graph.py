@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from bertline.base.errors import BertlineError
 from bertline.base.params import parse_params, read_yaml, write_params
 from checkout import ROOT, run_in
-from pipelines.graph import Plan, find_leftovers, in_order, read_plan, read_plan_and_changes
+from pipelines.graph import find_leftovers, read_plan, read_plan_and_changes
 from pipelines.leftovers import remove_leftovers
+from pipelines.plan import Plan, in_order
 
 Repo = Callable[[dict[str, Any]], Path]
 
