@@ -33,11 +33,6 @@ class Plan:
     def names(self) -> tuple[str, ...]:
         return tuple(node.name for node in self.nodes)
 
-    @property
-    def edges(self) -> frozenset[tuple[str, str]]:
-        """(upstream, stage) pairs."""
-        return frozenset((upstream, node.name) for node in self.nodes for upstream in node.upstreams)
-
     def up_to(self, targets: Iterable[str]) -> "Plan":
         """The part of the plan that leads to `targets`: stages, or groups of them (`finetune`); no target: all of it.
 
@@ -59,11 +54,6 @@ class Plan:
             fix = f"Did you mean {close[0]!r}" if close else f"Choose from: {', '.join(self.names)}"
             raise BertlineError(f"no stage named {target!r}", where="dvc.yaml", fix=fix)
         return found
-
-    def __str__(self) -> str:
-        width = max((len(name) for name in self.names), default=0)
-        lines = (f"{node.name:{width}}  <- {', '.join(node.upstreams)}" for node in self.nodes)
-        return "\n".join(line.removesuffix("<- ").rstrip() for line in lines)
 
     def up_to_date(self, changes: Changes) -> frozenset[str]:
         """The stages that need not even be looked at: unchanged, and so is all that they read from."""
