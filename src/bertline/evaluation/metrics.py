@@ -17,7 +17,8 @@ import numpy.typing as npt
 from bertline.base.config import Kind
 from bertline.evaluation.entities import entity_scores
 from bertline.evaluation.squad import best_thresholds, squad_scores
-from bertline.tasks.schema import COLUMNS, TaskInfo
+from bertline.tasks.rows import COLUMNS
+from bertline.tasks.schema import TaskInfo
 
 Row = Mapping[str, Any]
 Prediction = Mapping[str, Any]

@@ -17,7 +17,8 @@ from typing import Any
 
 from bertline.base.errors import BertlineError
 from bertline.base.words import marked_pattern
-from bertline.tasks.schema import TaskInfo, check_characters
+from bertline.tasks.rows import check_characters
+from bertline.tasks.schema import TaskInfo
 
 Row = dict[str, Any]
 Input = str | Mapping[str, Any]
