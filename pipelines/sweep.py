@@ -175,9 +175,8 @@ def sweep(
         base, shared = saved_run(CHECKOUT, run_name("sweep")) or _make_shared(task, preset, overrides, limits)
         at_signal = signal.getsignal(signal.SIGTERM)
         with runner:  # for the points alone: the stages above share locks and a watchdog with this process
-            signal.signal(
-                signal.SIGTERM, at_signal
-            )  # Ray has put its own there: a cancelled sweep would count as crashed
+            # Ray has put its own there: a cancelled sweep would count as crashed
+            signal.signal(signal.SIGTERM, at_signal)
             points = _run_points(task, search, base, shared, limits, runner)
         return conclude(task, points)
     except StageFailed as error:
