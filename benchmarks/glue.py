@@ -23,7 +23,8 @@ from benchmarks.machine import for_people, write_result
 from bertline.base.artifacts import Artifacts
 from bertline.base.files import read_json
 from bertline.evaluation.scoreboard import BEYOND, COLUMNS, render_spread
-from pipelines.graph import check_lock, read_plan_and_changes
+from pipelines.graph import read_plan_and_changes
+from pipelines.plan import check_lock
 
 _COLORS = {"pretrained": "#0b6e4f", "from_random": "#b0722a"}
 _NAMES = {start: COLUMNS[start] for start in _COLORS}

@@ -192,7 +192,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     mark("pmi")
     embeddings = room.embed(matrix, options.size, options.seed, spectrum=statistics.spectrum)
     mark("embed")
-    bias = room.unigram_log_probabilities(store, len(pieces.ordinary))
+    bias = room.unigram_log_probabilities(store)
     mark("bias")
     return {
         "tokens": len(store.ids),
@@ -276,7 +276,7 @@ def pretrain(trainer: Trainer, variant: Variant | None) -> dict[str, Any]:
     if variant is not None and trainer.history.step == 0:
         size = trainer.model.config.hidden_size
         embeddings = variant.embeddings(trainer.store, trainer.pieces, size, trainer.config.seed)
-        bias = room.unigram_log_probabilities(trainer.store, len(trainer.pieces.ordinary))
+        bias = room.unigram_log_probabilities(trainer.store)
         room.start_from(trainer.model, embeddings, bias)
     prepared = time.perf_counter() - started
     trainer.train()

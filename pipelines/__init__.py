@@ -1,7 +1,7 @@
 """Orchestration: the DAG of dvc.yaml, run as a Prefect flow. `python -m pipelines.flow --help`.
 
-graph.py reads the DAG from DVC into a plan, dvc_stage.py runs one stage, flow.py runs the plan. The library under src/
-knows nothing of DVC or Prefect; they are imported here alone.
+graph.py reads the DAG from DVC into a plan (plan.py), dvc_stage.py runs one stage, flow.py runs the plan. The library
+under src/ knows nothing of DVC or Prefect; they are imported here alone.
 """
 
 import os

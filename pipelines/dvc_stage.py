@@ -138,7 +138,7 @@ class StageRunner:
             process = subprocess.Popen(
                 command,
                 cwd=self._root,
-                env={**stage_environment(), **self._environment, **environment},
+                env={**_stage_environment(), **self._environment, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -161,7 +161,7 @@ def stop_everything() -> None:
         thread.join()
 
 
-def stage_environment() -> dict[str, str]:
+def _stage_environment() -> dict[str, str]:
     """This process's environment, where `python`, as dvc.yaml calls it, is this interpreter, and writes unbuffered."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}

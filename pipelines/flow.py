@@ -35,7 +35,8 @@ from bertline.base.params import load_params
 from pipelines import registered_by, show
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
 from pipelines.forced import Forced
-from pipelines.graph import Node, Plan, read_plan, read_plan_and_changes
+from pipelines.graph import read_plan, read_plan_and_changes
+from pipelines.plan import Node, Plan
 from pipelines.resources import ONE_BY_ONE, Limits, Needs, fits, hold_gpus, needs_of
 from pipelines.server import check_server
 
@@ -163,7 +164,7 @@ def bring_up_to_date(place: Place, *, targets: list[str], force: bool, limits: L
         BertlineError: the plan or params.yaml cannot be read, or a target is no stage: no stage was started.
         OSError: as that.
     """
-    log_without_terminal()
+    _log_without_terminal()
     plan, changes = read_plan_and_changes(place.root, targets)
     params = Artifacts(place.root).params
     needs = needs_of(plan.names, load_params(params) if params.is_file() else None)
@@ -190,7 +191,7 @@ def bring_up_to_date(place: Place, *, targets: list[str], force: bool, limits: L
     return verdict(states)
 
 
-def log_without_terminal() -> None:
+def _log_without_terminal() -> None:
     """Go on when the terminal, or the program that started this one, is gone: Rich ends a program that prints then.
 
     The log goes to the server all the same.

@@ -52,17 +52,17 @@ class Watchdog:
 
 def end_groups(groups: Iterable[int], grace: float) -> None:
     """SIGTERM to every group, up to `grace` seconds of patience until nothing runs in them, SIGKILL."""
-    left = signal_groups(groups, signal.SIGTERM)
+    left = _signal_groups(groups, signal.SIGTERM)
     deadline = time.monotonic() + grace
     try:
         while left and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
             left = _alive(left)
     finally:  # also when a second Ctrl-C says that patience is at its end
-        signal_groups(left, signal.SIGKILL)
+        _signal_groups(left, signal.SIGKILL)
 
 
-def signal_groups(groups: Iterable[int], number: signal.Signals) -> set[int]:
+def _signal_groups(groups: Iterable[int], number: signal.Signals) -> set[int]:
     """Signal the process groups that still run, and return them."""
     alive = _alive(groups)
     for group in alive:

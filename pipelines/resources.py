@@ -56,7 +56,7 @@ def needs_of(stages: Iterable[str], params: Params | None) -> Mapping[str, Needs
 
 def _needs(stage: str, params: Params) -> Needs:
     name, _, task = stage.partition("@")
-    section = params.finetune_for(task) if name in params.tuning_stages(task) else getattr(params, name, None)
+    section = params.finetune_for(task) if name in params.finetuning_stages(task) else getattr(params, name, None)
     processes = getattr(section, "processes", 1)
     if getattr(section, "device", "cpu") == "cuda":
         return Needs(cpu=1, gpu=processes)

@@ -63,7 +63,7 @@ def start_server(port: int, stop: ExitStack) -> str:
 
 def start_pages(port: int, stop: ExitStack) -> str:
     """Serve the Data Docs of all runs on this machine alone; the address. Any free port, where this one is taken."""
-    folder = Artifacts(_CHECKOUT).runs / "pages"
+    folder = Artifacts(_CHECKOUT).pages
     folder.mkdir(parents=True, exist_ok=True)
     handler = functools.partial(_Pages, directory=str(folder))
     server = ThreadingHTTPServer((LOOPBACK, 0 if _taken(port) else port), handler)
@@ -79,7 +79,7 @@ class _Pages(SimpleHTTPRequestHandler):
         return
 
 
-def serve_flows(limit: int) -> None:
+def _serve_flows(limit: int) -> None:
     """Register the deployments and run what is started, until SIGINT, SIGTERM or SIGHUP."""
     # Prefect reads its settings when it is imported, and they are known only now.
     from prefect import serve  # noqa: PLC0415
@@ -174,7 +174,7 @@ def main() -> int:
             print(
                 f"Prefect: {where}/deployments\nThere: retrain, then Run, Custom run. Ctrl-C here ends it.", flush=True
             )
-            serve_flows(arguments.limit)
+            _serve_flows(arguments.limit)
     except (BertlineError, OSError) as error:
         print(f"serve: error: {one_line(error)}", file=sys.stderr)
         return 1

@@ -22,7 +22,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.files import read_json
 from bertline.base.params import load_params
 from pipelines import curves
-from pipelines.graph import Changes, Plan
+from pipelines.plan import Changes, Plan
 
 PAGES_URL = "BERTLINE_PAGES_URL"
 
@@ -164,8 +164,7 @@ def _gate(gate: str, path: Path, artifacts: Artifacts, checkout: Artifacts, run:
 
 def _publish(gate: str, report: Mapping[str, Any], docs: Path, checkout: Artifacts, run: str) -> str:
     """Copy the Data Docs of a gate to where they stay; a link to them, or their path where nothing serves it."""
-    pages = checkout.runs / "pages" / run
-    place = pages / gate / "data_docs"
+    place = checkout.pages / run / gate / "data_docs"
     shutil.rmtree(place, ignore_errors=True)
     written = docs / "report.json"
     if written.is_file() and read_json(written) == report:
@@ -181,7 +180,7 @@ def _publish_report(page: Path, checkout: Artifacts, run: str) -> str:
     """Copy the report to where it stays; a line with a link to it, or nothing where there is none."""
     if not page.is_file():
         return ""
-    place = checkout.runs / "pages" / run / page.name
+    place = checkout.pages / run / page.name
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(page, place)
     return f"\n{_link('The report', place, checkout)}\n"
@@ -192,7 +191,7 @@ def _link(title: str, page: Path, checkout: Artifacts) -> str:
     address = os.environ.get(PAGES_URL)
     if not address:
         return f"{title}: `{page}`"
-    return f"[{title}]({address.rstrip('/')}/{quote(page.relative_to(checkout.runs / 'pages').as_posix())})"
+    return f"[{title}]({address.rstrip('/')}/{quote(page.relative_to(checkout.pages).as_posix())})"
 
 
 def _cell(value: Any) -> str:

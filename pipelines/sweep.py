@@ -114,7 +114,7 @@ def point(
             plan, changes = read_plan_and_changes(tree.path, [f"finetune@{task}"])
             runner = StageRunner(tree.path, environment=tree.environment)
             work = Work(runner, limits, needs_of(plan.names, params), plan.up_to_date(changes), None)
-            with stopped_with_its_flow(runner):
+            with _stopped_with_its_flow(runner):
                 for stage in plan.names:
                     work.run(stage, get_run_logger().info)
             metric = TaskInfo.read(Artifacts(tree.path).task(task)).metric
@@ -128,7 +128,7 @@ def point(
 
 
 @contextmanager
-def stopped_with_its_flow(runner: StageRunner) -> Iterator[None]:
+def _stopped_with_its_flow(runner: StageRunner) -> Iterator[None]:
     """Stop a point's stages once its sweep is over or cancelled: the signal reaches the flow's own process alone."""
     done, flow_run = threading.Event(), runtime.flow_run.id
 
@@ -172,13 +172,12 @@ def sweep(
         runner = fan_out()
         warn_of_edits()
         # Where they were made by an earlier try: its points must not meet parameters or code of later.
-        base, shared = saved_run(CHECKOUT, run_name("sweep")) or make_shared(task, preset, overrides, limits)
+        base, shared = saved_run(CHECKOUT, run_name("sweep")) or _make_shared(task, preset, overrides, limits)
         at_signal = signal.getsignal(signal.SIGTERM)
         with runner:  # for the points alone: the stages above share locks and a watchdog with this process
-            signal.signal(
-                signal.SIGTERM, at_signal
-            )  # Ray has put its own there: a cancelled sweep would count as crashed
-            points = run_points(task, search, base, shared, limits, runner)
+            # Ray has put its own there: a cancelled sweep would count as crashed
+            signal.signal(signal.SIGTERM, at_signal)
+            points = _run_points(task, search, base, shared, limits, runner)
         return conclude(task, points)
     except StageFailed as error:
         return Failed(message=str(error))
@@ -186,7 +185,7 @@ def sweep(
         return Failed(message=one_line(error))
 
 
-def make_shared(task: str, preset: str, overrides: Overrides, limits: Limits) -> tuple[Worktree, str]:
+def _make_shared(task: str, preset: str, overrides: Overrides, limits: Limits) -> tuple[Worktree, str]:
     """Make what all points share, in a run of its own; that run and its commit.
 
     Raises:
@@ -206,7 +205,7 @@ def make_shared(task: str, preset: str, overrides: Overrides, limits: Limits) ->
         return base, base.save(get_run_logger().warning)
 
 
-def run_points(
+def _run_points(
     task: str, search: Search, base: Worktree, shared: str, limits: Limits, runner: TaskRunner[Any]
 ) -> list[Point]:
     """Run the points of a search, some at a time. What Optuna learns does not depend on which one ends first."""

@@ -21,8 +21,8 @@ from bertline.base.config import (
 from bertline.base.download_config import Source
 from bertline.base.gate_config import GateCorpus, GatePretrain, GateTask, GateTokens
 from bertline.base.params import write_params
-from bertline.corpus.parquet import read_sentences
 from bertline.stages import documents, download, encode, pretrain, task, vocab
+from document_shards import read_sentences
 
 TASKS = {
     "topics": Task("classification", TaskData("docs_topic", max_train_rows=600)),

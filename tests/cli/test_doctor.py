@@ -299,7 +299,7 @@ def test_a_prefect_server_that_cannot_be_imported_is_explained(ready: Path, monk
     monkeypatch.setattr(checks.sys, "executable", str(broken))
     found = finding(checks.prefect, "Prefect server", ready)
     assert (found.level, found.detail) == ("fail", "TypeError: Body() got 'min_items'")
-    assert "fastapi below 0.155" in found.fix
+    assert "fastapi below 0.151" in found.fix
 
 
 def test_every_problem_comes_with_something_to_do(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,10 @@ from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_directory, write_json, write_jsonl
 from bertline.corpus import parquet
 from bertline.corpus.documents import build_corpus
-from bertline.corpus.parquet import SPLITS, read_sentences
+from bertline.corpus.parquet import SPLITS
 from bertline.corpus.verdicts import Corpus, Verdicts, decide
 from bertline.tasks.docs import docs_split
+from document_shards import read_sentences
 
 CONFIG = Documents(min_characters=20, validation_fraction=0.2)
 

@@ -13,7 +13,7 @@ def test_a_spread_is_median_least_most_and_sample_deviation() -> None:
     assert spread([0.5, 0.9, 0.7]) == (0.7, 0.5, 0.9, 0.2, 3)
     assert spread([0.25, 0.75]).median == 0.5
     assert spread([0.4]) == (0.4, 0.4, 0.4, 0.0, 1)
-    with pytest.raises(ValueError, match="no seed"):
+    with pytest.raises(ValueError, match="empty"):
         spread([])
 
 

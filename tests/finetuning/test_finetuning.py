@@ -17,7 +17,7 @@ from bertline.finetuning.data import prepare_data
 from bertline.finetuning.losses import batch_loss
 from bertline.finetuning.save import save_finetuned
 from bertline.finetuning.trainer import finetune, step_seed
-from bertline.finetuning.validation import Look
+from bertline.finetuning.validation import Validation
 from bertline.inference.heads import build_model
 from bertline.inference.predictor import Predictor, predict_rows
 from bertline.model.bert import BertConfig, initialize
@@ -190,7 +190,7 @@ def test_looking_at_the_validation_rows_does_not_change_the_training(
 ) -> None:
     data, twice = prepare("classification"), replace(SHORT, epochs=2)
     looked = finetune(data, SHAPE, twice)[1].losses
-    monkeypatch.setattr(trainer, "look", lambda *arguments: Look(0.0, {"accuracy": 0.0}))
+    monkeypatch.setattr(trainer, "validate", lambda *arguments: Validation(0.0, {"accuracy": 0.0}))
     assert finetune(data, SHAPE, twice)[1].losses == looked
 
 

@@ -11,7 +11,7 @@ from bertline.base.errors import BertlineError
 from bertline.finetuning import trainer
 from bertline.finetuning.data import FinetuningData
 from bertline.finetuning.trainer import finetune
-from bertline.finetuning.validation import Look, look
+from bertline.finetuning.validation import Validation, validate
 from bertline.inference.heads import build_model
 from bertline.model.bert import BertWithHead, initialize
 from bertline.model.hf import load_encoder
@@ -79,11 +79,11 @@ def test_training_stops_after_patience_and_keeps_the_best_epoch(
     scores = iter([0.5, 0.7, 0.7, 0.6, 0.9])
     seen: list[dict[str, Tensor]] = []
 
-    def scripted(model: BertWithHead, _: FinetuningData) -> Look:
+    def scripted(model: BertWithHead, _: FinetuningData) -> Validation:
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
-        return Look(1.0, {"accuracy": next(scores)})
+        return Validation(1.0, {"accuracy": next(scores)})
 
-    monkeypatch.setattr(trainer, "look", scripted)
+    monkeypatch.setattr(trainer, "validate", scripted)
     model, history = finetune(prepare("classification"), SHAPE, replace(ONE_STEP, epochs=5, patience=2))
     assert [each["accuracy"] for each in history.validation] == [0.5, 0.7, 0.7, 0.6]
     assert (history.kept_epoch, history.scores["accuracy"], len(history.losses)) == (2, 0.7, 4)
@@ -95,7 +95,7 @@ def test_without_patience_the_last_epoch_is_kept_whatever_its_score(
     prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.9, 0.1, 0.2])
-    monkeypatch.setattr(trainer, "look", lambda *_: Look(1.0, {"accuracy": next(scores)}))
+    monkeypatch.setattr(trainer, "validate", lambda *_: Validation(1.0, {"accuracy": next(scores)}))
     _, history = finetune(prepare("classification"), SHAPE, replace(ONE_STEP, epochs=3))
     assert (history.kept_epoch, history.scores) == (3, {"accuracy": 0.2})
 
@@ -104,7 +104,7 @@ def test_without_patience_the_last_epoch_is_kept_whatever_its_score(
 def test_the_validation_loss_is_that_of_the_model(kind: Kind, prepare: Prepare, pretrained: Path) -> None:
     data = prepare(kind, RECIPE, 320)
     model, history = finetune(data, SHAPE, RECIPE, encoder=pretrained)
-    again = look(model, data)
+    again = validate(model, data)
     assert history.validation_losses[-1] == pytest.approx(again.loss, rel=1e-5)
     assert history.scores == again.scores
     assert history.validation_losses[-1] < 0.5 * history.losses[0]

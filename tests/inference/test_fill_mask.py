@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bertline.base.errors import BertlineError
-from bertline.inference.predictor import FillMask
+from bertline.inference.fill_mask import FillMask
 from bertline.tokens.tokenizer import copy_tokenizer
 from their_bert import as_bert_base, save_model, save_tokenizer
 from toy_tasks import VOCAB

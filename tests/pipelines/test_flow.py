@@ -23,7 +23,7 @@ from bertline.base.params import parse_params, read_yaml, write_params
 from checkout import ROOT, run_in
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
 from pipelines.flow import RETRIES, Work, pipeline, run_name, run_plan
-from pipelines.graph import Node, Plan, in_order
+from pipelines.plan import Node, Plan, in_order
 from pipelines.resources import Limits, Needs, hold_gpus
 from station import tried_again, wait_for
 

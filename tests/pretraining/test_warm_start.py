@@ -124,7 +124,7 @@ def test_embeddings_are_the_singular_value_decomposition_up_to_length_and_rotati
 
 def test_the_output_bias_is_the_frequency_of_each_token(corpus: Corpus) -> None:
     store, pieces = corpus
-    found = unigram_log_probabilities(store, len(pieces.ordinary))
+    found = unigram_log_probabilities(store)
     counts = np.bincount(store.ids, minlength=len(pieces.ordinary)) + 1
     assert np.allclose(np.exp(found), counts / counts.sum(), rtol=1e-5) and np.isclose(np.exp(found).sum(), 1)
 

@@ -8,7 +8,7 @@ import pytest
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.files import write_json, write_text
-from bertline.registry.lineage import dvc_out_md5, gate_reports, lineage_tags, lock_sha256
+from bertline.registry.lineage import dvc_outs, gate_reports, lineage_tags, lock_sha256
 from checkout import commit
 
 LOCK = """schema: '2.0'
@@ -102,7 +102,6 @@ def test_gates_of_tasks_that_are_no_more_are_left_out(artifacts: Artifacts, para
 
 
 def test_the_hash_of_an_out_is_read_from_dvc_lock(artifacts: Artifacts) -> None:
-    assert dvc_out_md5(artifacts, artifacts.finetuned("topic")) == ""
+    assert dvc_outs(artifacts) == {}
     (artifacts.root / "dvc.lock").write_text(LOCK)
-    assert dvc_out_md5(artifacts, artifacts.finetuned("topic")) == "0123456789abcdef.dir"
-    assert dvc_out_md5(artifacts, artifacts.finetuned("qa")) == ""
+    assert dvc_outs(artifacts) == {artifacts.finetuned("topic"): "0123456789abcdef.dir"}

@@ -15,7 +15,8 @@ from mlflow.exceptions import MlflowException
 import bertline
 from bertline.base.artifacts import Artifacts
 from bertline.inference.embedding import embed
-from bertline.inference.predictor import FillMask, Predictor
+from bertline.inference.fill_mask import FillMask
+from bertline.inference.predictor import Predictor
 from bertline.registry.store import open_store
 from bertline.training.device import usable_precision
 from registry.pipeline_state import TEXTS

@@ -18,7 +18,8 @@ import pytest
 
 from bertline.base.artifacts import Artifacts
 from bertline.inference.embedding import embed
-from bertline.inference.predictor import FillMask, Predictor
+from bertline.inference.fill_mask import FillMask
+from bertline.inference.predictor import Predictor
 from bertline.registry.served_model import OUTPUT_COLUMNS
 from bertline.tasks.schema import TaskInfo
 from registry.pipeline_state import TEXTS

@@ -24,7 +24,8 @@ from bertline.evaluation.metrics import score
 from bertline.evaluation.predictions import read_predictions
 from bertline.inference.predictor import Predictor
 from bertline.stages import evaluate, finetune, report
-from bertline.tasks.schema import COLUMNS, METRICS, TaskInfo, read_rows, write_task
+from bertline.tasks.rows import COLUMNS
+from bertline.tasks.schema import METRICS, TaskInfo, read_rows, write_task
 from bertline.training import device
 from stages.finetune_checkout import prepare_checkout
 from toy_tasks import KINDS, RECIPE, VOCAB, Row, toy_task, write_pretrained

@@ -12,9 +12,10 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind, Task, TaskData
 from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_directory
+from bertline.base.words import normalised
 from bertline.tasks import docs_pair, docs_params, docs_qa, docs_topic
 from bertline.tasks.catalog import build_task
-from bertline.tasks.docs import docs_split, normalised, read_docs, without_repeats
+from bertline.tasks.docs import docs_split, read_docs, without_repeats
 from bertline.tasks.docs_params import words
 from bertline.tasks.hashing import sample
 from bertline.tasks.schema import SPLITS, TaskInfo, read_rows
@@ -218,11 +219,6 @@ def test_a_sample_keeps_the_order_and_does_not_depend_on_it() -> None:
 def test_repeats_stay_in_the_first_split() -> None:
     parts = {"test": ["a", "c"], "train": ["a", "a", "b"], "validation": ["b", "d"]}
     assert without_repeats(parts, str) == {"train": ["a", "b"], "validation": ["d"], "test": ["c"]}  # type: ignore[arg-type]
-
-
-def test_texts_are_the_same_whatever_their_case_and_not_whatever_their_marks() -> None:
-    assert normalised("It's GOOD: yes") == normalised("“it’s” good, Yes!") == "it s good yes"
-    assert normalised("दिन में।") != normalised("दीन में।")
 
 
 def test_two_objects_of_one_name_have_ids_of_their_own(tmp_path: Path) -> None:

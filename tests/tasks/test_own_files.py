@@ -16,8 +16,8 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind, Task, TaskData
 from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
+from bertline.base.words import normalised
 from bertline.tasks.catalog import build_task
-from bertline.tasks.docs import normalised
 from bertline.tasks.schema import SPLITS, TaskInfo, read_rows
 from tasks.published_files import no_fetch
 

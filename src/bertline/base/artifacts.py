@@ -85,7 +85,7 @@ class Artifacts:
 
     @property
     def scoreboard(self) -> Path:
-        """scoreboard.json and scoreboard.md."""
+        """scoreboard.json, scoreboard.md and report.html."""
         return self.data / "reports" / "report"
 
     @property
@@ -107,3 +107,12 @@ class Artifacts:
     def runs(self) -> Path:
         """Checkpoints, live logs, locks and stage timings: outside DVC, safe to delete when nothing runs."""
         return self.data / "runs"
+
+    def timing(self, stage: str) -> Path:
+        """How long a stage (`pretrain`, `finetune@rte`) took when it last ran, and its peak memory."""
+        return self.runs / "stages" / f"{stage}.json"
+
+    @property
+    def pages(self) -> Path:
+        """A folder a flow run: its Data Docs and report, as `make ui` serves them."""
+        return self.runs / "pages"

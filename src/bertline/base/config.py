@@ -190,6 +190,11 @@ class Pretrain:
         divides = self.batch_size % self.accumulation == 0
         require(divides, "accumulation", f"must divide batch_size ({self.batch_size})")
 
+    @property
+    def pairs(self) -> bool:
+        """Whether an example is a pair of segments, as next-sentence prediction needs it."""
+        return self.objective == "mlm+nsp"
+
     def _check_shape(self) -> None:
         try:
             shape_of(self.model)
@@ -319,6 +324,6 @@ class Params:
             overrides["tune"] = Tune(**overrides["tune"])
         return replace(self.finetune, **overrides)
 
-    def tuning_stages(self, task: str) -> tuple[str, ...]:
+    def finetuning_stages(self, task: str) -> tuple[str, ...]:
         """The stages that fine-tune a task."""
         return ("finetune", "transfer") if task in self.transfer else ("finetune",)

@@ -147,7 +147,7 @@ def _explain(error: ValidationError, where: str, root: type, prefix: str) -> Ber
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         close = difflib.get_close_matches(path[-1], _options(root, path[:-1]), n=1)
         message = "unknown option"
-        fix = f"Did you mean {close[0]!r}?".rstrip("?") if close else "Remove it, or see `bertline preset show`"
+        fix = f"Did you mean {close[0]!r}" if close else "Remove it, or see `bertline preset show`"
     elif first["type"] == "value_error":
         key, _, reason = str(first["ctx"]["error"]).partition(": ")
         path, message = [*path, key], reason

@@ -29,3 +29,7 @@ class Register:
         named = "must be of a-z, A-Z, 0-9, -, _ and spaces (100 at most), and begin with a letter or digit"
         require(bool(_PREFIX.fullmatch(self.prefix)), "prefix", named)
         not_negative(self, "min_gain_over_majority", "tolerance")
+
+    def model_name(self, task: str) -> str:
+        """The registered model of a task, or of ENCODER."""
+        return f"{self.prefix}-{task}"

@@ -90,6 +90,4 @@ def _fail(title: str, message: str, debug: bool) -> int:
 def _record(artifacts: Artifacts, title: str, seconds: float) -> None:
     """Keep how long the stage took and its peak memory, outside DVC: times are no part of a result."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    write_json(
-        artifacts.runs / "stages" / f"{title}.json", {"stage": title, "seconds": round(seconds, 2), "peak_bytes": peak}
-    )
+    write_json(artifacts.timing(title), {"stage": title, "seconds": round(seconds, 2), "peak_bytes": peak})

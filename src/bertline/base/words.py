@@ -27,6 +27,11 @@ def words_of(text: str) -> list[str]:
     return (_ASCII_WORD if text.isascii() else _word()).findall(text)
 
 
+def normalised(text: str) -> str:
+    """The words of a text with single spaces between: what two copies of it have in common."""
+    return " ".join(words_of(text))
+
+
 def word_pattern(letters: str) -> str:
     """A regular expression for a word of `letters` (a class of characters) and marks."""
     at_the_end = f"(?:(?![{_ACCENTS}])[{_marks()}])++"

@@ -64,7 +64,7 @@ def fill_mask(
     """
     with reporting(debug):
         directory = find_pretrained(Artifacts(find_root(root)))
-        from bertline.inference.predictor import FillMask  # noqa: PLC0415
+        from bertline.inference.fill_mask import FillMask  # noqa: PLC0415
 
         guesses = FillMask(directory).fill(text, top)
         if as_json:
@@ -109,10 +109,8 @@ def scoreboard(as_json: Json = False, root: Root = None, debug: Debug = False) -
 def _tell_of_others(artifacts: Artifacts) -> None:
     """Say that the scoreboard is of other tasks than those of params.yaml, as where a first run of own rows failed."""
     with suppress(BertlineError):  # a params.yaml that is being edited hides no scores
-        shown, wanted = (
-            read_json(artifacts.scoreboard / "scoreboard.json")["tasks"],
-            load_params(artifacts.params).tasks,
-        )
+        shown = read_json(artifacts.scoreboard / "scoreboard.json")["tasks"]
+        wanted = load_params(artifacts.params).tasks
         if shown.keys() != wanted.keys():
             names = [", ".join(sorted(tasks)) or "no task" for tasks in (shown, wanted)]
             typer.echo(f"note: this is of {names[0]}; params.yaml has {names[1]}. `dvc repro` makes it anew.", err=True)

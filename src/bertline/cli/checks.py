@@ -236,7 +236,7 @@ def prefect(_: Path) -> Iterator[Finding]:
         yield Finding("Prefect server", "ok", "imports")
         return
     reason = (result.stderr.strip().splitlines() or ["unknown error"])[-1][:120]
-    yield Finding("Prefect server", "fail", reason, f"Prefect 3.8.8 needs fastapi below 0.155. {_INSTALL}")
+    yield Finding("Prefect server", "fail", reason, f"Prefect 3.8.8 needs fastapi below 0.151. {_INSTALL}")
 
 
 def _params(root: Path) -> Params:

@@ -19,7 +19,7 @@ def doctor(root: Root = None, debug: Debug = False) -> None:
     with reporting(debug):
         checkout = find_root(root)
         with console().status("Checking …"):
-            findings = list(examine(checkout))
+            findings = list(_examine(checkout))
         console().print(_table(findings))
         failed = sum(finding.level == "fail" for finding in findings)
         warned = sum(finding.level == "warn" for finding in findings)
@@ -29,7 +29,7 @@ def doctor(root: Root = None, debug: Debug = False) -> None:
             raise typer.Exit(1)
 
 
-def examine(root: Path) -> Iterator[Finding]:
+def _examine(root: Path) -> Iterator[Finding]:
     """Run every check; one that breaks is a finding itself and does not hide the others."""
     for check in CHECKS:
         try:

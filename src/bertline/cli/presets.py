@@ -40,7 +40,7 @@ class Preset:
         return render_params(self.params, self.heading)
 
 
-def load_presets(root: Path) -> tuple[list[Preset], list[BertlineError]]:
+def _load_presets(root: Path) -> tuple[list[Preset], list[BertlineError]]:
     """All presets of a checkout by name, and what is wrong with those that are not valid."""
     presets, faults = [], []
     for file in sorted((root / "pipelines" / "presets").glob("*.yaml")):
@@ -78,7 +78,7 @@ def show_list(root: Root = None, debug: Debug = False) -> None:
         checkout = find_root(root)
         active = _text(Artifacts(checkout).params)
         table = Table("", "preset", "what it is for", box=None, padding=(0, 1), header_style="bold")
-        presets, faults = load_presets(checkout)
+        presets, faults = _load_presets(checkout)
         for preset in presets:
             table.add_row("*" if preset.render() == active else "", preset.name, preset.description)
         console().print(table)
@@ -109,7 +109,7 @@ def use(
         path = Artifacts(checkout).params
         before = _text(path)
         if before is not None and not force:
-            _refuse_to_lose_edits(path, before, load_presets(checkout)[0])
+            _refuse_to_lose_edits(path, before, _load_presets(checkout)[0])
         write_params(path, preset.params, preset.heading)
         word = "is unchanged" if before == preset.render() else "written"
         typer.echo(f"{path} {word}: {preset.description or preset.name}\nNext: dvc repro")

@@ -104,7 +104,7 @@ def _hub_parts(address: str) -> tuple[str, str, str]:
     return found["repository"], unquote(found["revision"] or "main"), found["path"]
 
 
-def below_mirror(address: str) -> str:
+def _below_mirror(address: str) -> str:
     """Where a mirror has the file: host/path, or the NAME of a mirror: address."""
     if scheme(address) == "mirror":
         return address.partition(":")[2].lstrip("/")
@@ -114,7 +114,7 @@ def below_mirror(address: str) -> str:
 
 def at_mirror(mirror: str, address: str) -> str:
     """Where one mirror has the file: a path in a directory, or a URL, in which `#`, `?` and `%` of names are quoted."""
-    below = below_mirror(address)
+    below = _below_mirror(address)
     return f"{mirror}/{quote(below, safe=_PATH_CHARACTERS) if '://' in mirror else below}"
 
 

@@ -19,7 +19,7 @@ from typing import IO, cast
 
 from bertline.base.errors import BertlineError, reason
 from bertline.corpus.addresses import is_name
-from bertline.corpus.compression import COMPRESSED, DAMAGED, ending, open_compressed
+from bertline.corpus.compression import COMPRESSED, ending, is_damage, open_compressed
 
 RATIO = 100  # an archive may unpack to this many times its size; text is compressed 3 to 20 times
 SMALL = 64 << 20  # bytes that any archive may unpack to
@@ -166,8 +166,8 @@ def _explained(name: str, target: Path, allowed: int, size: int) -> Iterator[Non
             raise BertlineError(what, where=name, fix="Set max_unpacked if it is meant") from None
         if isinstance(error, _Refused | NotImplementedError):  # zipfile's word for a method it does not know
             raise BertlineError(str(error), where=name, fix="Pack it anew, or take another archive") from None
-        wrong = isinstance(error, OSError) and error.errno is None  # what bz2 and gzip say of bad data
-        if wrong or isinstance(error, (*DAMAGED, tarfile.TarError, zipfile.BadZipFile, ValueError, OverflowError)):
+        wrong = isinstance(error, tarfile.TarError | zipfile.BadZipFile | ValueError | OverflowError)
+        if wrong or is_damage(error):
             raise Damaged(f"damaged ({reason(error)})", where=name, fix="Fetch it again") from None
         raise
 

@@ -94,7 +94,7 @@ def blocks(documents: Iterable[Document]) -> Iterator[Block]:
 def process(block: Block, plan: Plan) -> Part:
     """Work on one block, write its part file, and return what is known of it."""
     counts: Counter[str] = Counter()
-    sentences = [clean_sentences(document, plan.config.language_code, counts) for document in block.documents]
+    sentences = [_clean_sentences(document, plan.config.language_code, counts) for document in block.documents]
     kept = _judge(block.documents, sentences, plan.config, counts)
     _write(kept, plan.part(block.number))
     sharing, shared = _shared(kept.words, plan.index)
@@ -109,7 +109,7 @@ def process(block: Block, plan: Plan) -> Part:
     )
 
 
-def clean_sentences(document: Document, language: str, counts: Counter[str]) -> list[str]:
+def _clean_sentences(document: Document, language: str, counts: Counter[str]) -> list[str]:
     """The sentences of a document after cleaning; `counts` counts what the rules took away."""
     sentences: list[str] = []
     for paragraph in document.paragraphs:

@@ -11,7 +11,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
-MAX_SENTENCE = 2000  # characters; what has no end of sentence for so long is a list, a table or a data dump
 MIN_WORDS = 3
 MIN_LETTERS = 0.6  # share of letters and spaces
 
@@ -76,7 +75,6 @@ def _fault(sentence: str) -> str:
     letters = sum(map(str.isalpha, sentence)) + sentence.count(" ")
     rules = {
         "short": sentence.count(" ") < MIN_WORDS - 1,
-        "long": len(sentence) > MAX_SENTENCE,
         "address": bool(_ADDRESS.search(sentence)),
         "formula": bool(_FORMULA.search(sentence)),
         "code": bool(_CODE.search(sentence) or _STAMP.search(sentence)),

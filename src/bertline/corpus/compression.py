@@ -2,7 +2,7 @@
 
 with open_compressed(path, ".zst") as stream: ...
 
-A file that is damaged or cut short raises one of DAMAGED; nothing is decompressed before it is read.
+A file that is damaged or cut short raises what `is_damage` tells; nothing is decompressed before it is read.
 """
 
 import bz2
@@ -16,7 +16,6 @@ from typing import IO, Any, cast
 
 import zstandard
 
-DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile)
 _BLOCK = 4096  # bytes; those of a zstd bomb grow 32,768 times
 _WINDOW = 2**31  # bytes; what `zstd --long=31` needs
 
@@ -72,6 +71,12 @@ COMPRESSED = tuple(_OPENERS)
 def ending(path: PurePath) -> str:
     """The last suffix of a name in small letters, as those of COMPRESSED are; "" where there is none."""
     return path.suffix.lower()
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an exception says that compressed bytes make no sense; what bz2 and gzip raise is an OSError."""
+    known = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
+    return isinstance(error, known) or (isinstance(error, OSError) and error.errno is None)
 
 
 def open_compressed(path: Path, suffix: str = "") -> IO[bytes]:

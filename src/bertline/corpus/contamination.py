@@ -1,9 +1,9 @@
 """Decontamination: which documents share an n-gram of 13 words with the evaluation rows of a task.
 
-    write_index(tasks, path)               # of some data/tasks/T: each 13-gram of validation and test rows, hashed
-    Index(path).shared(words)              # places in the index of the 13-grams that a document shares
-    contaminated(shared, alive)            # which documents to drop, and the 13-gram that tells
-    describe(tasks, index, places)         # which task, split and row a 13-gram comes from, and its words
+    write_index(tasks, path)                # of some data/tasks/T: each 13-gram of validation and test rows, hashed
+    Index(path).shared(ngrams(words, N))    # places in the index of the 13-grams that a document shares
+    contaminated(documents, shared, alive, most_common=10)  # which documents to drop, and the 13-gram that tells
+    describe(tasks, hashes, places)         # which task, split and row a 13-gram comes from, and its words
 
 After appendix C of Brown et al. 2020 (GPT-3): N-grams that stand in more than 10 documents are common phrases (of
 licences, of every other docstring), no contamination, and are ignored.
@@ -41,7 +41,7 @@ class Origin:
     ngram: str
 
 
-def evaluation_texts(tasks: Sequence[Path]) -> Iterator[tuple[str, str, str, str]]:
+def _evaluation_texts(tasks: Sequence[Path]) -> Iterator[tuple[str, str, str, str]]:
     """Task, split, row id and text, of all texts of the rows of some tasks' directories that are no training rows."""
     for directory in sorted(tasks):
         for path in (path for pattern in _EVALUATION for path in sorted(directory.glob(pattern))):
@@ -71,7 +71,7 @@ def write_index(tasks: Sequence[Path], path: Path) -> int:
     hashes = WordHashes()
     found: list[Hashes] = [np.empty(0, np.uint64)]
     size = 0
-    for form in (form for *_, text in evaluation_texts(tasks) for form in _forms(text)):
+    for form in (form for *_, text in _evaluation_texts(tasks) for form in _forms(text)):
         found.append(ngrams(hashes.of(form), N))
         size += len(found[-1])
         if size > 1 << 20:  # contexts repeat: what is held is what differs
@@ -134,7 +134,7 @@ def describe(tasks: Sequence[Path], hashes: Hashes, places: Sequence[int]) -> di
     wanted = {int(hashes[place]): place for place in places}
     keys = np.array(sorted(wanted), np.uint64)
     found: dict[int, Origin] = {}
-    for task, split, row, text in evaluation_texts(tasks) if wanted else ():
+    for task, split, row, text in _evaluation_texts(tasks) if wanted else ():
         for form in _forms(text):
             grams = ngrams(words.of(form), N)
             for at in np.flatnonzero(np.isin(grams, keys)):

@@ -3,7 +3,7 @@
     key = content_key(words)                              # the same for texts that differ in case or punctuation alone
     is_validation(key, fraction=0.05)                     # a document's split never changes when the corpus grows
     first_of_same(keys)                                   # exact: document -> the first with its key
-    matrix = signatures(shingles, offsets)                # MinHash, (documents, 128)
+    matrix = signatures(documents)                        # MinHash, (documents, 128), from the words of each
     near_duplicates(matrix, threshold=0.8, alive=alive)   # document -> an earlier one that is nearly the same, or -1
 
 MinHash (Broder 1997) is rensa's, in Rust: the share of equal places of two signatures estimates the Jaccard similarity

@@ -121,5 +121,10 @@ def link(origin: Path, path: Path) -> None:
     try:
         os.link(origin, path)
     except OSError:
-        with atomic_file(path) as temporary:
-            shutil.copyfile(origin, temporary)
+        copy(origin, path)
+
+
+def copy(origin: Path, path: Path) -> None:
+    """Copy a file; the copy is whole or absent."""
+    with atomic_file(path) as temporary:
+        shutil.copyfile(origin, temporary)

@@ -119,16 +119,6 @@ def _column(group: RowGroup, name: str) -> pa.Array:
         return file.read_row_group(group.number, [name], use_threads=False).column(0).combine_chunks()
 
 
-def read_sentences(directory: Path, split: str) -> Iterator[list[list[str]]]:
-    """The sentences of each document of a split, a row group of documents at a time.
-
-    Raises:
-        BertlineError: the split has no file, or a file is damaged.
-    """
-    for group in row_groups(directory, split):
-        yield read_row_group(group).to_pylist()
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:

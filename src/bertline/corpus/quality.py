@@ -84,12 +84,12 @@ def document_fault(characters: Characters, words: Hashes, config: Documents) -> 
         return "digits"
     if int(characters.uppercase[0]) > config.max_uppercase_share * letters:
         return "uppercase"
-    if len(words) >= _MIN_WORDS and repeated_share(words) > config.max_repeated_share:
+    if len(words) >= _MIN_WORDS and _repeated_share(words) > config.max_repeated_share:
         return "repetitive"
     return ""
 
 
-def repeated_share(words: Hashes) -> float:
+def _repeated_share(words: Hashes) -> float:
     """The share of a text's n-grams of REPEATED words that stood in it before."""
     grams = np.sort(ngrams(words, REPEATED))
     return float((grams[1:] == grams[:-1]).mean()) if len(grams) > 1 else 0.0

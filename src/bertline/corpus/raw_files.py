@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from bertline.base.errors import BertlineError, not_utf8, reason
-from bertline.corpus.compression import COMPRESSED, DAMAGED, ending, open_compressed
+from bertline.corpus.compression import COMPRESSED, ending, is_damage, open_compressed
 from bertline.tasks.docs import RAW_FILE
 
 BY_NAME = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
@@ -34,10 +34,8 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
             yield stream
     except FileNotFoundError:
         raise BertlineError("file not found", where=str(path), fix="Run `dvc repro download`") from None
-    except DAMAGED as error:
-        raise BertlineError(f"damaged ({reason(error)})", where=str(path), fix="Fetch the file again") from None
-    except OSError as error:
-        if error.errno is not None or ending(path) != ".bz2":
+    except Exception as error:
+        if not is_damage(error):
             raise
         raise BertlineError(f"damaged ({reason(error)})", where=str(path), fix="Fetch the file again") from None
 

@@ -13,23 +13,24 @@ if the source has a sha256 or a size, has these; a mirror is held to them like t
 folders (corpus/archives.py).
 """
 
+import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bertline.base.artifacts import Artifacts
 from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
-from bertline.base.files import atomic_file, sha256_directory, sha256_file, write_jsonl
+from bertline.base.files import sha256_directory, sha256_file, write_jsonl
 from bertline.base.messages import say
 from bertline.corpus.addresses import at_mirror, expand, is_fixed, is_name, local_name, scheme, url, where
 from bertline.corpus.archives import Damaged, archive_stem, decompress, unpack
 from bertline.corpus.compression import COMPRESSED, ending
 from bertline.corpus.http import Unavailable, download, shown
-from bertline.corpus.kept import Expected, Kept, keep, link
+from bertline.corpus.kept import Expected, Kept, copy, keep, link
 from bertline.corpus.python_docs import package_versions, parse_selection, read_docstrings
 from bertline.corpus.raw_files import BY_NAME
 from bertline.corpus.readers import MANIFEST
@@ -54,6 +55,12 @@ class Places:
     root: Path
     kept: Path
     mirrors: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, artifacts: Artifacts) -> "Places":
+        """Those of a checkout, and the mirrors that BERTLINE_MIRROR names."""
+        mirrors = parse_mirrors(os.environ.get(MIRROR_VARIABLE, ""))
+        return cls(artifacts.root, artifacts.runs / "download", mirrors)
 
 
 @dataclass(frozen=True)
@@ -194,7 +201,7 @@ def _put(source: Source, found: _Found, directory: Path, name: PurePosixPath) ->
     if found.kept:
         link(found.path, path)
     else:
-        _copy(found.path, path)
+        copy(found.path, path)
     return row
 
 
@@ -223,11 +230,6 @@ def _copy_folder(source: Source, origin: Path, directory: Path) -> Entry:
     _check(source, found, size)
     row = _row(source, path.relative_to(directory), found, size)
     return row | {"files": len(texts), "left_out": len(files) - len(texts)}
-
-
-def _copy(origin: Path, path: Path) -> None:
-    with atomic_file(path) as temporary:
-        shutil.copyfile(origin, temporary)
 
 
 @contextmanager

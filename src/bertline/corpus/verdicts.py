@@ -25,7 +25,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Corpus:
-    """The fingerprints of all documents; arrays are (documents,) but for the last three."""
+    """The fingerprints of all documents; arrays are (documents,) where nothing else is said."""
 
     keys: NDArray[np.void]
     characters: Places

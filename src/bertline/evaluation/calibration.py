@@ -12,17 +12,18 @@ import numpy as np
 
 Row = Mapping[str, Any]
 
-BINS = 10
+_BINS = 10
 _DIGITS = 6
 
 
-def calibration(rows: Sequence[Row], predictions: Sequence[Row], bins: int = BINS) -> dict[str, Any]:
+def calibration(rows: Sequence[Row], predictions: Sequence[Row]) -> dict[str, Any]:
     """Expected calibration error, and the bins it is the weighted mean of.
+
+    The bins are of equal width over the probability of the predicted label; a bin holds its upper edge.
 
     Args:
         rows: with their label.
         predictions: one a row, with `label` and `scores` {label: probability}.
-        bins: of equal width over the probability of the predicted label; a bin holds its upper edge.
 
     Returns:
         {"expected_calibration_error": mean of |accuracy - confidence| over the rows' bins, "bins": [{"low", "high",
@@ -33,7 +34,7 @@ def calibration(rows: Sequence[Row], predictions: Sequence[Row], bins: int = BIN
     """
     confidence = np.array([some["scores"][some["label"]] for some in predictions], dtype=np.float64)
     right = np.array([row["label"] == some["label"] for row, some in zip(rows, predictions, strict=True)], dtype=float)
-    places = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    places = np.clip(np.ceil(confidence * _BINS).astype(np.int64) - 1, 0, _BINS - 1)
     found, error = [], 0.0
     for place in np.unique(places).tolist():
         inside = places == place
@@ -41,8 +42,8 @@ def calibration(rows: Sequence[Row], predictions: Sequence[Row], bins: int = BIN
         error += inside.sum() / len(rows) * abs(accuracy - sure)
         found.append(
             {
-                "low": round(place / bins, _DIGITS),
-                "high": round((place + 1) / bins, _DIGITS),
+                "low": round(place / _BINS, _DIGITS),
+                "high": round((place + 1) / _BINS, _DIGITS),
                 "rows": int(inside.sum()),
                 "confidence": round(sure, _DIGITS),
                 "accuracy": round(accuracy, _DIGITS),

@@ -24,7 +24,7 @@ def entities(tags: Sequence[str]) -> Iterator[Entity]:
     """The entities of a tag sequence, from left to right."""
     start, inside = 0, ""  # inside: type of the entity that is open, "" for none
     for place, tag in enumerate(tags):
-        prefix, kind = split_tag(tag)
+        prefix, kind = _split_tag(tag)
         if inside and not (prefix == "I" and kind == inside):
             yield Entity(start, place, inside)
             inside = ""
@@ -38,7 +38,7 @@ def entities(tags: Sequence[str]) -> Iterator[Entity]:
         yield Entity(start, len(tags), inside)
 
 
-def split_tag(tag: str) -> tuple[str, str]:
+def _split_tag(tag: str) -> tuple[str, str]:
     """(prefix, type): ("B", "PER") of B-PER, ("O", "") of O, ("", "NNP") of a tag that is not BIO."""
     if tag == OUTSIDE:
         return OUTSIDE, ""

@@ -3,7 +3,7 @@
     intervals(task, rows, predictions)   # {"accuracy": (0.89, 0.93), "f1_macro": (0.88, 0.92)}
 
 Rows are drawn again with replacement, as many as there are; between the 2.5th and the 97.5th percentile of a metric lie
-95 % of the draws. The draws are a function of the seed. What a metric needs of a row is computed once, and a draw is a
+95 % of the draws. The same rows give the same draws. What a metric needs of a row is computed once, and a draw is a
 product with it: a thousand draws of ten thousand questions take a second.
 """
 
@@ -28,40 +28,32 @@ Places = npt.NDArray[np.int64]
 Draws = dict[str, Floats]
 
 DRAWS = 1000
+_EDGES = (0.025, 0.975)
 _CHUNK = 100  # draws at once, and
 _VALUES = 1_000_000  # rows times draws at once: memory stays small
 _DIGITS = 6
 
 
 def intervals(
-    task: TaskInfo,
-    rows: Sequence[Row],
-    predictions: Sequence[Row],
-    *,
-    draws: int = DRAWS,
-    level: float = 0.95,
-    seed: int = 0,
+    task: TaskInfo, rows: Sequence[Row], predictions: Sequence[Row], *, draws: int = DRAWS
 ) -> dict[str, tuple[float, float]]:
-    """The interval of every metric of a task that is a function of the rows alone.
+    """The 95 % interval of every metric of a task that is a function of the rows alone.
 
     Args:
         task: gives the kind and the names of the metrics.
         rows: with their labels, tags or answers; one at least.
         predictions: one a row.
         draws: how often the rows are drawn.
-        level: share of the draws that lie inside.
-        seed: of the draws.
     """
     gold = [gold_value(task.kind, row) for row in rows]
     guess = [predicted_value(task.kind, prediction) for prediction in predictions]
-    random = np.random.Generator(np.random.Philox(key=seed))
+    random = np.random.Generator(np.random.Philox(key=0))
     found = _DRAWS_OF[task.kind](task, gold, guess, draws, random)
-    edges = ((1 - level) / 2, (1 + level) / 2)
     return {
         name: (round(float(low), _DIGITS), round(float(high), _DIGITS))
         for name in task.metrics
         if name in found
-        for low, high in [np.quantile(found[name], edges)]
+        for low, high in [np.quantile(found[name], _EDGES)]
     }
 
 

@@ -17,7 +17,7 @@ from bertline.evaluation.predictions import rounded
 from bertline.tasks.schema import TaskInfo
 
 Row = Mapping[str, Any]
-Predictor = Callable[[Any], list[dict[str, Any]]]
+Predict = Callable[[Any], list[dict[str, Any]]]
 
 STRENGTHS = (0.1, 1.0, 10.0)
 """Of the fit over the regularisation: C of the logistic regression, 1 / alpha of the ridge."""
@@ -34,7 +34,7 @@ class Fit(NamedTuple):
         score: its primary metric on the validation rows.
     """
 
-    predict: Predictor
+    predict: Predict
     strength: float
     score: float
 
@@ -60,7 +60,7 @@ def fit_linear(
     return best
 
 
-def _on_one_thread(predict: Predictor) -> Predictor:
+def _on_one_thread(predict: Predict) -> Predict:
     def limited(features: Any) -> list[dict[str, Any]]:
         with threadpool_limits(1):
             return predict(features)
@@ -68,7 +68,7 @@ def _on_one_thread(predict: Predictor) -> Predictor:
     return limited
 
 
-def _fit(task: TaskInfo, features: Any, labels: Sequence[Any], strength: float) -> Predictor:
+def _fit(task: TaskInfo, features: Any, labels: Sequence[Any], strength: float) -> Predict:
     from sklearn.linear_model import LogisticRegression, Ridge  # noqa: PLC0415  (2 s; half the kinds have no use for it)
 
     if task.kind == "regression":

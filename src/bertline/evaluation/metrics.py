@@ -17,6 +17,7 @@ import numpy.typing as npt
 from bertline.base.config import Kind
 from bertline.evaluation.entities import entity_scores
 from bertline.evaluation.squad import best_thresholds, squad_scores
+from bertline.tasks.rows import COLUMNS
 from bertline.tasks.schema import TaskInfo
 
 Row = Mapping[str, Any]
@@ -25,13 +26,7 @@ Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.int64]
 
 _DIGITS = 6
-GOLD_COLUMNS: Mapping[Kind, str] = {
-    "classification": "label",
-    "pair": "label",
-    "regression": "label",
-    "tagging": "tags",
-    "span": "answers",
-}
+GOLD_COLUMNS: Mapping[Kind, str] = {kind: columns[-1] for kind, columns in COLUMNS.items()}
 """Where the right answer of a row stands."""
 _PREDICTED: Mapping[Kind, str] = {
     "classification": "label",

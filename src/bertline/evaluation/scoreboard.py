@@ -145,7 +145,7 @@ def _render_tasks(tasks: Mapping[str, Figures]) -> str:
     if not tasks:
         return ""
     scores = ("## Tasks, on their test rows", _table(*score_table(tasks)), *remarks(tasks), LEGEND)
-    return "\n\n".join((*scores, "## The models that are kept", _table(*kept_table(tasks)), KEPT))
+    return "\n\n".join((*scores, "## The models that are kept", _table(*_kept_table(tasks)), KEPT))
 
 
 def score_table(tasks: Mapping[str, Figures]) -> tuple[list[str], list[list[str]]]:
@@ -158,7 +158,7 @@ def score_table(tasks: Mapping[str, Figures]) -> tuple[list[str], list[list[str]
     return heading, [_render_row(name, row, shown) for name, row in _rows(tasks)]
 
 
-def kept_table(tasks: Mapping[str, Figures]) -> tuple[list[str], list[list[str]]]:
+def _kept_table(tasks: Mapping[str, Figures]) -> tuple[list[str], list[list[str]]]:
     """Heading and rows of the kept models' scores with their intervals."""
     rows = []
     for name, row in _rows(tasks):

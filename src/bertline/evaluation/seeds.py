@@ -34,8 +34,6 @@ def spread(values: Sequence[float]) -> Spread:
     Raises:
         ValueError: there is no value.
     """
-    if not values:
-        raise ValueError("no seed, no spread")
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     median, least, most, deviation = (
         round(float(figure), _DIGITS) for figure in (statistics.median(values), min(values), max(values), deviation)
@@ -49,8 +47,6 @@ def middle_seed(scores: Mapping[int, float]) -> int:
     Raises:
         ValueError: there is no seed.
     """
-    if not scores:
-        raise ValueError("no seed, no middle one")
     median = statistics.median_low(scores.values())
     return min(seed for seed, score in scores.items() if score == median)
 

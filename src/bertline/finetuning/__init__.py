@@ -1,1 +1,1 @@
-"""One trainer for the four kinds of head."""
+"""From an encoder to the model of a task: one trainer for every kind of head, several seeds."""

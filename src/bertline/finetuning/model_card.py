@@ -89,7 +89,7 @@ def finetuned_card(starts: Sequence[Start], config: Finetune, builder: str) -> s
         seeds=_seeds(sorted(kept.runs), kept.kept_seed),
         heading=" | ".join(COLUMNS[start.name] for start in starts),
         columns="|---" * len(starts),
-        scores="\n".join(_score_rows(starts, info)),
+        scores="\n".join(_score_rows(starts)),
         reading=reading(info.kind, config.max_length),
     )
 
@@ -114,7 +114,7 @@ def _recipe(config: Finetune) -> Iterator[tuple[str, object]]:
             yield name.replace("_", " "), value
 
 
-def _score_rows(starts: Sequence[Start], info: TaskInfo) -> Iterator[str]:
+def _score_rows(starts: Sequence[Start]) -> Iterator[str]:
     for metric in starts[0].kept.history.scores:
         cells = [f"{starts[0].kept.history.scores[metric]:.3f}"]
         for start in starts:

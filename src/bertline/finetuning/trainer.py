@@ -27,7 +27,7 @@ from bertline.finetuning.losses import batch_loss
 from bertline.finetuning.progress import Progress
 from bertline.finetuning.stopping import EarlyStopping
 from bertline.finetuning.used_tokens import UsedTokens
-from bertline.finetuning.validation import Look, look
+from bertline.finetuning.validation import Validation, validate
 from bertline.inference.heads import build_model
 from bertline.model.bert import BertConfig, BertForSequenceClassification, BertWithHead, initialize
 from bertline.model.hf import load_encoder
@@ -121,7 +121,7 @@ def _train(
     progress.begin(steps)
     losses: list[Tensor] = []
     rates: list[float] = []
-    looks: list[Look] = []
+    validations: list[Validation] = []
     model.train()
     for step, batch in enumerate(_batches(data, config)):
         # The first step already learns, and the last one still does: neither has rate 0.
@@ -135,8 +135,8 @@ def _train(
             progress.advance(done, _finite(losses, data, done))
         if done % per_epoch == 0:
             with used.whole():
-                looks.append(look(model, data))
-                value = looks[-1].scores[data.task.metric]
+                validations.append(validate(model, data))
+                value = validations[-1].scores[data.task.metric]
                 stop = stopping.after_epoch(value, model)
             progress.epoch(done // per_epoch, config.epochs, data.task.metric, value)
             if stop:
@@ -144,7 +144,7 @@ def _train(
     used.finish()
     kept = stopping.restore(model)
     values = torch.stack(losses).double().tolist()
-    scores, validation_losses = tuple(each.scores for each in looks), tuple(each.loss for each in looks)
+    scores, validation_losses = tuple(each.scores for each in validations), tuple(each.loss for each in validations)
     return History(tuple(values), tuple(rates), per_epoch, scores, validation_losses, kept)
 
 

@@ -1,4 +1,4 @@
-"""A look at the validation rows: loss and scores in one pass over them."""
+"""Validation: loss and scores of a model in training, in one pass over the validation rows."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from bertline.inference.predictor import outputs_of
 from bertline.model.bert import BertWithHead
 
 
-class Look(NamedTuple):
+class Validation(NamedTuple):
     """What the validation rows said.
 
     Attributes:
@@ -22,7 +22,7 @@ class Look(NamedTuple):
     scores: dict[str, float]
 
 
-def look(model: BertWithHead, data: FinetuningData) -> Look:
+def validate(model: BertWithHead, data: FinetuningData) -> Validation:
     """Predict the validation rows of a task with a model in training; it is left as it was."""
     total, examples = 0.0, 0
     decoder = make_decoder(data.task, data.validation, data.validation_rows, data.settings)
@@ -30,4 +30,4 @@ def look(model: BertWithHead, data: FinetuningData) -> Look:
         decoder.add(batch, outputs)
         total += float(batch_loss(data.task.kind, outputs, batch)) * len(batch.rows)
         examples += len(batch.rows)
-    return Look(total / max(examples, 1), score(data.task, data.validation_rows, decoder.finish()))
+    return Validation(total / max(examples, 1), score(data.task, data.validation_rows, decoder.finish()))

@@ -102,7 +102,7 @@ class LabelDecoder:
 class ValueDecoder:
     """Regression: the output itself."""
 
-    def __init__(self, rows: Sequence[Row], decimals: int | None = None) -> None:
+    def __init__(self, rows: Sequence[Row], decimals: int | None) -> None:
         self._values = np.zeros(len(rows))
         self._decimals = decimals
 

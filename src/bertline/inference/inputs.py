@@ -17,7 +17,8 @@ from typing import Any
 
 from bertline.base.errors import BertlineError
 from bertline.base.words import marked_pattern
-from bertline.tasks.schema import TaskInfo, check_characters
+from bertline.tasks.rows import check_characters
+from bertline.tasks.schema import TaskInfo
 
 Row = dict[str, Any]
 Input = str | Mapping[str, Any]
@@ -62,7 +63,7 @@ def as_rows(task: TaskInfo, inputs: Sequence[Input], *, punctuation_words: bool 
 
 
 def _row(task: TaskInfo, value: object, where: str, punctuation_words: bool) -> Row:
-    expected = describe_input(task)
+    expected = _describe_input(task)
     columns = input_columns(task.kind, task.pair)
     if isinstance(value, str) and task.kind != "span" and not task.pair:
         value = {"text": value}
@@ -78,8 +79,8 @@ def _row(task: TaskInfo, value: object, where: str, punctuation_words: bool) -> 
     return {column: _text(value[column], column, where, expected) for column in columns}
 
 
-def describe_input(task: TaskInfo) -> str:
-    """What an input of the task looks like, in words, for help and errors."""
+def _describe_input(task: TaskInfo) -> str:
+    """What an input of the task looks like, in words, for errors."""
     if task.kind == "tagging":
         return f'a text, or {{"words": [a list of words]}} (task {task.name}, tagging)'
     columns = input_columns(task.kind, task.pair)

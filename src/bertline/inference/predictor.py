@@ -22,7 +22,6 @@ from tokenizers import Tokenizer
 
 from bertline.base.config import Device, Precision
 from bertline.inference.decode import Prediction, make_decoder
-from bertline.inference.fill_mask import FillMask
 from bertline.inference.heads import HEADS
 from bertline.inference.inputs import Input, as_rows
 from bertline.inference.settings import InferenceSettings
@@ -34,9 +33,6 @@ from bertline.tasks.features import encode_rows
 from bertline.tasks.schema import TaskInfo
 from bertline.tokens.tokenizer import load_tokenizer
 from bertline.training.device import autocast, find_device
-
-__all__ = ["FillMask", "Predictor", "outputs_of", "predict_features", "predict_rows"]
-
 
 _EXACT = 1e-4  # of the length of a regression head's weights; batches change values by a thousandth of that
 

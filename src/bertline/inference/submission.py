@@ -8,7 +8,7 @@ numbers from 0 to 5 for STS-B. A zip that lacks one is refused: tasks without a 
 
 import io
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from bertline.base.errors import BertlineError
@@ -75,7 +75,7 @@ def server_value(file: str, prediction: Prediction) -> str:
     return SERVER_LABELS[file][prediction["label"]]
 
 
-def _table(lines: Iterator[tuple[str, str]] | Sequence[tuple[str, str]]) -> str:
+def _table(lines: Iterable[tuple[str, str]]) -> str:
     text = io.StringIO()
     text.write("index\tprediction\n")
     text.writelines(f"{index}\t{value}\n" for index, value in lines)

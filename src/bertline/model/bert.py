@@ -74,9 +74,7 @@ class BertConfig:
             raise ValueError(f"sinusoidal positions need an even hidden_size, not {self.hidden_size}")
 
     @classmethod
-    def named(
-        cls, name: str, *, vocab_size: int, dropout: float = 0.0, positions: str = "learned", max_positions: int = 512
-    ) -> "BertConfig":
+    def named(cls, name: str, *, vocab_size: int, dropout: float = 0.0, positions: str = "learned") -> "BertConfig":
         """A published size by name, or any other as LAYERS/WIDTH: shapes.py.
 
         Raises:
@@ -89,7 +87,6 @@ class BertConfig:
             layers=layers,
             heads=hidden_size // HEAD_SIZE,
             intermediate_size=4 * hidden_size,
-            max_positions=max_positions,
             dropout=dropout,
             positions=positions,
         )

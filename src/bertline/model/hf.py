@@ -144,20 +144,21 @@ def _bert_config(file: Path, found: Mapping[str, Any]) -> BertConfig:
         raise BertlineError(f"not a possible BERT ({error})", where=str(file), fix=_CHOOSE) from None
 
 
-def load_model(kind: type[M], directory: Path, *, dropout: float = 0.0) -> M:
+def load_model(kind: type[M], directory: Path) -> M:
     """Read a whole model, encoder and head, as our library or transformers wrote it; fp16 and bf16 become fp32.
+
+    It is for prediction: its dropout is 0.
 
     Args:
         kind: one of our classes, the one that was written.
         directory: of config.json and safetensors weights.
-        dropout: for further training.
 
     Raises:
         BertlineError: the directory holds no BERT or another kind of model, or a weight is missing, of another shape,
             or one too many.
     """
     found = _read_hugging_face_config(directory)
-    config = replace(_bert_config(directory / CONFIG_FILE, found), dropout=dropout)
+    config = replace(_bert_config(directory / CONFIG_FILE, found), dropout=0.0)
     written = found.get("architectures") or [kind.hugging_face_class]
     if kind.hugging_face_class not in written:
         what = f"holds a {', '.join(map(str, written))}, not a {kind.hugging_face_class}"

@@ -15,9 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-_GRAINS = (
-    64  # tokens are rounded up to a multiple of 1/64 of the batch: a hundredth more work, and few shapes to compile
-)
+_GRAINS = 64  # tokens are rounded up to 1/64 of the batch: a hundredth more work, and few shapes to compile
 _LEAST_GRAIN = 64  # tokens
 _LARGEST_HEAD = 256  # of the kernel, which also asks for a multiple of 8
 

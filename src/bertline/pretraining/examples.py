@@ -131,7 +131,7 @@ class ExampleSource:
     ) -> None:
         self.store, self.pieces, self.config, self.plan = store, pieces, config, plan
         self.seed, self.stream = seed, stream
-        self.pairs = config.objective == "mlm+nsp"
+        self.pairs = config.pairs
         text = self._text()
         rooms = {stage.sequence_length: self.room(stage.sequence_length) for stage in plan.stages}
         self.texts = {length: text.in_units(room - room // LEAST_SHARE) for length, room in rooms.items()}

@@ -1,7 +1,6 @@
 """What a run has done so far, as each checkpoint saves it: its step, its curves, and the sums for their next point."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from bertline.base.files import JsonRow
 from bertline.pretraining.measure import Intervals, Measured
@@ -49,10 +48,3 @@ class History:
     def add_evaluation(self, result: Measured) -> None:
         self.validation_curve.append({"step": self.step, **result.means})
         self.intervals = result.intervals
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "History":
-        return cls(**values)

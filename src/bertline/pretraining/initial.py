@@ -104,6 +104,6 @@ def _check_room(directory: Path, config: Pretrain, shape: BertConfig) -> None:
         if length > shape.max_positions:
             what = f"it has {shape.max_positions} positions, and pretrain.{key} is {length}"
             raise BertlineError(what, where=str(directory), fix=f"Lower pretrain.{key} to {shape.max_positions}")
-    if config.objective == "mlm+nsp" and shape.segments < 2:
+    if config.pairs and shape.segments < 2:
         what = "it has one segment embedding, and pairs of sentences need two"
         raise BertlineError(what, where=str(directory), fix="Set pretrain.objective to mlm")

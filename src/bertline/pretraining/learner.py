@@ -60,7 +60,7 @@ class Learner:
 
     def __init__(self, model: BertForPreTraining, config: Pretrain, world: World, device: torch.device) -> None:
         self.config, self.world, self.device = config, world, device
-        self.pairs = config.objective == "mlm+nsp"
+        self.pairs = config.pairs
         self.model = model.to(device)
         if not self.pairs:  # what no loss reaches is not trained: processes would wait for its gradient
             for unused in (self.model.nsp, self.model.bert.pooler):
@@ -119,7 +119,7 @@ class Learner:
     def gradients(self, parts: Sequence[Batch], step: int, *, clip: bool = True) -> tuple[Tensor, Tensor]:
         """The gradients of a step, clipped, into the parameters; its sums and the norm before clipping.
 
-        Clipped, all are NaN where one is: who asks which one it is, asks for them as they are.
+        Clipping makes all of them NaN where one is; to see which one it was, leave it out.
         """
         self.network.train()
         torch.manual_seed(seed_of(self.config.seed, DROPOUT, step * self.world.size + self.world.rank))

@@ -1,8 +1,8 @@
 """What pre-training minimises, as sums over a batch that add up over micro-batches, processes and steps.
 
-sums = objective_sums(model, batch, pairs=True)     # tensor (6,), in the order of SUMS
-loss = total_loss(sums, predictions=640, sequences=64)
-means(sums.tolist(), pairs=True)                    # {"mlm_loss": …, "mlm_accuracy": …, "nsp_loss": …, …}
+sums = objective_sums(model, batch, "bf16")     # tensor (6,), in the order of SUMS
+loss = total_loss(sums, predictions=640, sequences=64, pairs=True)
+means(sums.tolist(), pairs=True)                # {"mlm_loss": …, "mlm_accuracy": …, "nsp_loss": …, …}
 """
 
 from collections.abc import Callable, Sequence

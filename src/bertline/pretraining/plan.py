@@ -50,9 +50,8 @@ class Plan:
     @classmethod
     def of(cls, config: Pretrain) -> "Plan":
         """The plan that the options make: each stage gets its share of the budget, at least one step."""
-        main = (config.batch_size, config.sequence_length)
         if config.budget_unit == "minutes":
-            return cls((Stage(0, *main),), None)
+            return cls.constant(config)
         made, until, stages, step, sequences, tokens = 0.0, 0.0, [], 0, 0, 0
         for share, (batch_size, length) in _shares(config):
             until += share * config.budget
@@ -67,7 +66,7 @@ class Plan:
 
     @classmethod
     def constant(cls, config: Pretrain) -> "Plan":
-        """Batches of the main part for ever: what a model is measured with."""
+        """Batches of the main part for ever: what a budget in minutes gives, and what a model is measured with."""
         return cls((Stage(0, config.batch_size, config.sequence_length),), None)
 
     def check_processes(self, processes: int) -> None:
@@ -87,7 +86,7 @@ class Plan:
         return self.stages[bisect_right(self.stages, step, key=lambda stage: stage.first) - 1]
 
     def lengthened(self, step: int) -> int:
-        """Where longer sequences begin than any before, the length of those; at every other step 0."""
+        """At the first step whose sequences are longer than all before: the length of the longest before; else 0."""
         before = [stage.sequence_length for stage in self.stages if stage.first < step]
         stage = self.stage(step)
         return max(before) if step == stage.first and before and max(before) < stage.sequence_length else 0

@@ -145,7 +145,7 @@ class Trainer:
         groups = found.tensors if found else {}
         names = self.world.share(sorted(groups), self.device)
         self.learner.restore({name: self.world.share_tensors(groups.get(name, {}), self.device) for name in names})
-        self.history = History.from_json(self.world.share(found.state if found else None, self.device))
+        self.history = History(**self.world.share(found.state if found else None, self.device))
         self._saved_step = self.history.step
         self._say(f"pretrain: going on from step {self.history.step:,} ({self.directory.name})")
 
@@ -304,7 +304,7 @@ class Trainer:
             BertlineError: the disk is full; earlier checkpoints are intact.
         """
         if self._saved_step != self.history.step and self.world.main:
-            state = self.history.to_json() | {"recipe": self.recipe}
+            state = asdict(self.history) | {"recipe": self.recipe}
             checkpoint.save(self.directory, self.history.step, self.learner.tensors(), state)
         self._saved_step = self.history.step
 

@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from bertline.model.bert import INITIAL_DEVIATION, BertForPreTraining
 from bertline.pretraining.masking import Pieces
 from bertline.tokens.store import TokenStore
+from bertline.tokens.usage import token_counts
 
 _CELLS = 1 << 27  # of the matrix, at most: 512 MB
 _CHUNK = 1 << 16  # tokens read together; their keys stay in the cache
@@ -65,7 +66,7 @@ def warm_start(model: BertForPreTraining, store: TokenStore, pieces: Pieces, see
     Special tokens and tokens without company in the corpus keep their random embeddings.
     """
     embeddings = ppmi_embeddings(store, pieces, model.config.hidden_size, seed)
-    start_from(model, embeddings, unigram_log_probabilities(store, len(pieces.ordinary)))
+    start_from(model, embeddings, unigram_log_probabilities(store))
 
 
 @torch.no_grad()
@@ -77,23 +78,21 @@ def start_from(model: BertForPreTraining, embeddings: Matrix, bias: Matrix) -> N
     model.mlm_bias.copy_(torch.from_numpy(bias))
 
 
-def unigram_log_probabilities(store: TokenStore, vocab_size: int) -> Matrix:
-    """Natural logarithms of the tokens' frequencies, with one added to each count: (vocab_size,)."""
-    counts = _unigram_counts(store, vocab_size) + 1
+def unigram_log_probabilities(store: TokenStore) -> Matrix:
+    """Natural logarithms of the tokens' frequencies, with one added to each count: (vocabulary,)."""
+    counts = token_counts(store) + 1
     logarithms: Matrix = np.log(counts / counts.sum()).astype(np.float32)
     return logarithms
 
 
-def ppmi_embeddings(
-    store: TokenStore, pieces: Pieces, size: int, seed: int, statistics: Statistics = DEFAULT
-) -> Matrix:
+def ppmi_embeddings(store: TokenStore, pieces: Pieces, size: int, seed: int) -> Matrix:
     """Embeddings with which tokens of similar company are near each other: (vocabulary, size).
 
     Special tokens and tokens without company have rows of zeros.
     """
-    matrix = count_pairs(store, pieces, statistics)
-    positive_pmi(matrix, smoothing=statistics.smoothing, shift=statistics.shift)
-    return embed(matrix, size, seed, spectrum=statistics.spectrum)
+    matrix = count_pairs(store, pieces)
+    positive_pmi(matrix, smoothing=DEFAULT.smoothing, shift=DEFAULT.shift)
+    return embed(matrix, size, seed, spectrum=DEFAULT.spectrum)
 
 
 def count_pairs(store: TokenStore, pieces: Pieces, statistics: Statistics = DEFAULT) -> Matrix:
@@ -172,20 +171,13 @@ def embed(matrix: Matrix, size: int, seed: int, *, spectrum: float) -> Matrix:
 def _columns(store: TokenStore, pieces: Pieces, statistics: Statistics) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The column of each token where it stands before another, and where it stands after it: (vocabulary,) each."""
     sides = 2 if statistics.sided else 1
-    counts = _unigram_counts(store, len(pieces.ordinary))[pieces.replacements]
+    counts = token_counts(store)[pieces.replacements]
     contexts = min(statistics.contexts, _CELLS // len(pieces.ordinary) // sides, len(counts))
     commonest = np.argsort(-counts, kind="stable")[:contexts]
     before, after = np.full((2, len(pieces.ordinary)), sides * contexts)
     before[np.sort(pieces.replacements[commonest])] = np.arange(contexts)
     after[np.sort(pieces.replacements[commonest])] = np.arange((sides - 1) * contexts, sides * contexts)
     return before, after
-
-
-def _unigram_counts(store: TokenStore, vocab_size: int) -> NDArray[np.int64]:
-    counts = np.zeros(vocab_size, dtype=np.int64)
-    for begin in range(0, len(store.ids), _CHUNK):
-        counts += np.bincount(store.ids[begin : begin + _CHUNK], minlength=vocab_size)
-    return counts
 
 
 def _chunks(store: TokenStore, window: int, padding: int) -> Iterator[tuple[NDArray[np.int64], int]]:

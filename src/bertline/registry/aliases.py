@@ -51,7 +51,7 @@ class Change:
 
     def _described(self, version: str) -> str:
         scores = self.scores.get(version)
-        return f"{version} ({scores.metric} {scores.primary:.4f})" if scores else version
+        return f"{version} ({scores})" if scores else version
 
 
 def move(artifacts: Artifacts, model: str, how: Callable[[Store, str], Change]) -> Change:
@@ -67,7 +67,7 @@ def move(artifacts: Artifacts, model: str, how: Callable[[Store, str], Change]) 
     """
     params = load_params(artifacts.params)
     with open_store(artifacts, make=False) as store:
-        return how(store, model_name(params, model))
+        return how(store, _model_name(params, model))
 
 
 def promote(store: Store, name: str, version: str = "") -> Change:
@@ -103,9 +103,9 @@ def rollback(store: Store, name: str) -> Change:
         return _change(store, name, chosen)
 
 
-def model_name(params: Params, model: str) -> str:
+def _model_name(params: Params, model: str) -> str:
     """The registered model that a person means: by its task, as `encoder`, or by its whole name."""
-    return f"{params.register.prefix}-{model}" if model in (*params.tasks, ENCODER) else model
+    return params.register.model_name(model) if model in (*params.tasks, ENCODER) else model
 
 
 def make_champion(client: MlflowClient, name: str, version: str) -> str | None:

@@ -23,7 +23,7 @@ def carbon(stage: str, config: Pretrain | Finetune, artifacts: Artifacts) -> str
         config: its options: device, processes and threads.
         artifacts: where the times of the stages lie.
     """
-    timing = artifacts.runs / "stages" / f"{stage}.json"
+    timing = artifacts.timing(stage)
     power, drawn = _power(config)
     assumed = f"Assumed, not measured: {drawn}, {GRAMS_A_KWH:.0f} g of CO2 equivalent a kWh (the world's mean in 2023)."
     if not timing.is_file():

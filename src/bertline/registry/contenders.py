@@ -12,7 +12,7 @@ from bertline.base.files import read_json, read_jsonl, sha256_directory, sha256_
 from bertline.base.register_config import ENCODER
 from bertline.evaluation.metrics import GOLD_COLUMNS
 from bertline.evaluation.seeds import spread
-from bertline.registry.lineage import dvc_out_md5
+from bertline.registry.lineage import dvc_outs
 from bertline.registry.model_card import encoder_card, task_card
 from bertline.registry.promotion import Scores
 from bertline.tasks.schema import TaskInfo
@@ -65,12 +65,15 @@ def contenders(params: Params, artifacts: Artifacts, lineage: Mapping[str, str])
     Raises:
         BertlineError: a model or one of its reports is missing.
     """
+    outs = dvc_outs(artifacts)
     for task in params.tasks:
-        yield _task_contender(task, params, artifacts, lineage)
-    yield _encoder_contender(params, artifacts, lineage)
+        yield _task_contender(task, params, artifacts, lineage, outs)
+    yield _encoder_contender(params, artifacts, lineage, outs)
 
 
-def _task_contender(task: str, params: Params, artifacts: Artifacts, lineage: Mapping[str, str]) -> Contender:
+def _task_contender(
+    task: str, params: Params, artifacts: Artifacts, lineage: Mapping[str, str], outs: Mapping[Path, str]
+) -> Contender:
     directory = artifacts.finetuned(task)
     info = TaskInfo.read(directory)
     figures = read_json(artifacts.metrics("evaluate", task))
@@ -80,7 +83,7 @@ def _task_contender(task: str, params: Params, artifacts: Artifacts, lineage: Ma
     noise = spread([values[metric] for values in by_seed.values()]).deviation
     own = by_seed[str(figures["kept"]["pretrained"])]
     return Contender(
-        name=f"{params.register.prefix}-{task}",
+        name=params.register.model_name(task),
         stage=f"finetune@{task}",
         kind=info.kind,
         pair=info.pair,
@@ -89,11 +92,13 @@ def _task_contender(task: str, params: Params, artifacts: Artifacts, lineage: Ma
         scores=Scores(metric, own, _sha256_of_gold(rows, info.kind), noise),
         majority=figures["majority"],
         card=task_card(info, figures, params, artifacts, {**lineage, "content sha256": content}),
-        tags=_version_tags(content, artifacts, directory) | {"bertline.task": task, "bertline.kind": info.kind},
+        tags=_version_tags(content, outs.get(directory)) | {"bertline.task": task, "bertline.kind": info.kind},
     )
 
 
-def _encoder_contender(params: Params, artifacts: Artifacts, lineage: Mapping[str, str]) -> Contender:
+def _encoder_contender(
+    params: Params, artifacts: Artifacts, lineage: Mapping[str, str], outs: Mapping[Path, str]
+) -> Contender:
     """The pre-trained model; its majority baseline is the unigram distribution, its score the gain over it in nats."""
     directory = artifacts.pretrained
     figures = read_json(artifacts.metrics("pretrain"))
@@ -104,7 +109,7 @@ def _encoder_contender(params: Params, artifacts: Artifacts, lineage: Mapping[st
     content = sha256_directory(directory)
     measured_on = sha256_json([sha256_file(encoded), {name: getattr(params.pretrain, name) for name in _VALIDATION}])
     return Contender(
-        name=f"{params.register.prefix}-{ENCODER}",
+        name=params.register.model_name(ENCODER),
         stage="pretrain",
         kind=FILL_MASK,
         pair=False,
@@ -113,12 +118,11 @@ def _encoder_contender(params: Params, artifacts: Artifacts, lineage: Mapping[st
         scores=Scores("gain_over_unigram", {"gain_over_unigram": gain, **accuracies}, measured_on),
         majority={"gain_over_unigram": 0.0},
         card=encoder_card(figures, gain, params, artifacts, {**lineage, "content sha256": content}),
-        tags=_version_tags(content, artifacts, directory) | {"bertline.kind": FILL_MASK},
+        tags=_version_tags(content, outs.get(directory)) | {"bertline.kind": FILL_MASK},
     )
 
 
-def _version_tags(content: str, artifacts: Artifacts, directory: Path) -> dict[str, str]:
-    md5 = dvc_out_md5(artifacts, directory)
+def _version_tags(content: str, md5: str | None) -> dict[str, str]:
     return {"bertline.content.sha256": content} | ({"dvc.out.md5": md5} if md5 else {})
 
 

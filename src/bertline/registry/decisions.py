@@ -29,7 +29,7 @@ def describe(artifacts: Artifacts, config: Register, flow_run: str) -> str:
     with open_store(artifacts, config.experiment if flow_run else "") as store:
         found = dict(_verdicts(store, flow_run)) if flow_run else {}
         lines = ["| model | champion | challenger | previous champion | this run |", "|---|---|---|---|---|"]
-        start = f"{config.prefix}-"
+        start = config.model_name("")  # of every name
         near = store.client.search_registered_models(f"name LIKE '{start}%'")  # _ of a prefix stands for any sign
         for model in [model for model in near if model.name.startswith(start)]:
             serving = [_version(store.client, model.name, alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)]
@@ -55,7 +55,7 @@ def _verdicts(store: Store, flow_run: str) -> Iterator[tuple[str, Mapping[str, A
 def _version(client: MlflowClient, name: str, alias: str) -> str:
     version = version_with(client, name, alias)
     scores = scores_of(client, name, version)
-    return f"{version} ({scores.metric} {scores.primary:.4f})" if scores else version or ""
+    return f"{version} ({scores})" if scores else version or ""
 
 
 def _decision(verdict: Mapping[str, Any] | None) -> str:

@@ -55,18 +55,12 @@ def gate_reports(params: Params, artifacts: Artifacts) -> list[Path]:
     return sorted(path for path in found if path.parent.parent != of_tasks or path.parent.name in params.tasks)
 
 
-def dvc_out_md5(artifacts: Artifacts, out: Path) -> str:
-    """The hash under which DVC's cache keeps `out`, by dvc.lock; empty where dvc.lock does not know it."""
+def dvc_outs(artifacts: Artifacts) -> dict[Path, str]:
+    """Every output that dvc.lock knows, with the hash under which DVC's cache keeps it."""
     lock = artifacts.root / "dvc.lock"
-    if not lock.is_file():
-        return ""
-    wanted = out.relative_to(artifacts.root).as_posix()
-    stages: dict[str, Any] = read_yaml(lock).get("stages", {})
-    for stage in stages.values():
-        for entry in stage.get("outs", []):
-            if entry.get("path") == wanted:
-                return str(entry.get("md5", ""))
-    return ""
+    stages: dict[str, Any] = read_yaml(lock).get("stages", {}) if lock.is_file() else {}
+    outs = (out for stage in stages.values() for out in stage.get("outs", []))
+    return {artifacts.root / out["path"]: str(out.get("md5", "")) for out in outs}
 
 
 def _git_tags(root: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params, Pretrain
 from bertline.base.files import read_json
+from bertline.base.register_config import ENCODER
 from bertline.evaluation.scoreboard import COLUMNS
 from bertline.inference.heads import PIPELINE_TAGS, USES, reading
 from bertline.registry.carbon import carbon
@@ -52,7 +53,7 @@ def task_card(
     over += " Interval: bootstrap over the test rows; it knows nothing of the seeds."
     table = _table(info.metrics, scores) + over
     return _card(
-        title=f"{params.register.prefix}-{info.name}",
+        title=params.register.model_name(info.name),
         pipeline_tag=PIPELINE_TAGS[info.kind],
         params=params,
         sections={
@@ -112,11 +113,11 @@ def encoder_card(
     recipe = params.pretrain
     use = f"A BERT ({_shape(params)}) pre-trained with {recipe.objective}: fills [MASK], or is fine-tuned."
     return _card(
-        title=f"{params.register.prefix}-encoder",
+        title=params.register.model_name(ENCODER),
         pipeline_tag="fill-mask",
         params=params,
         sections={
-            "Use": f"{use}\n\n{_serving(params, 'encoder')}",
+            "Use": f"{use}\n\n{_serving(params, ENCODER)}",
             "Data": _sources(artifacts),
             "Recipe": _recipe(f"Pre-trained {_start(params)}", asdict(recipe) | {"precision": figures["precision"]}),
             "Scores on the validation documents": _table(tuple(scores["this model"]), scores) + _ONE_RUN,
@@ -173,8 +174,8 @@ def shortened(card: str, most: int) -> str:
 _ORIGIN = "\n## Carbon\n"
 
 
-def _serving(params: Params, key: str) -> str:
-    uri = f"models:/{params.register.prefix}-{key}@champion"
+def _serving(params: Params, task: str) -> str:
+    uri = f"models:/{params.register.model_name(task)}@champion"
     return f'```bash\nmlflow models serve -m "{uri}" --env-manager local --port 5001\n```'
 
 

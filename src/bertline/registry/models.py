@@ -230,7 +230,7 @@ def _save_model(scratch: Path, contender: Contender, logged: LoggedModel) -> Pat
             python_model=str(code.entry),
             artifacts={"hf": str(contender.directory.resolve()), "model_card": str(card)},
             code_paths=[str(code.package)],
-            signature=signature_of(contender.kind, contender.pair),
+            signature=_signature_of(contender.kind, contender.pair),
             input_example=example,
             pip_requirements=list(code.requirements),
             model_config=DEFAULTS,
@@ -244,7 +244,7 @@ def _save_model(scratch: Path, contender: Contender, logged: LoggedModel) -> Pat
     return path
 
 
-def signature_of(kind: str, pair: bool) -> ModelSignature:
+def _signature_of(kind: str, pair: bool) -> ModelSignature:
     """Columns in and out of a kind of model, with types."""
     text, number, score = DataType.string, DataType.long, DataType.double
     entity = {"text": text, "type": text, "start": number, "end": number}

@@ -41,6 +41,9 @@ class Scores:
     def primary(self) -> float:
         return self.values.get(self.metric, math.nan)
 
+    def __str__(self) -> str:
+        return f"{self.metric} {self.primary:.4f}"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -85,7 +88,7 @@ def decide(
     base = majority.get(metric, math.nan)
     above = beats_floor(challenger, majority, config)
     reasons = [
-        f"{metric} {score:.4f} is {score - base:+.4f} from the majority baseline {base:.4f}; "
+        f"{challenger} is {score - base:+.4f} from the majority baseline {base:.4f}; "
         f"the floor asks {config.min_gain_over_majority:+.4f}: {'passed' if above else 'failed'}"
     ]
     kept, reason = _compare(challenger, champion, champion_version, config)

@@ -86,7 +86,7 @@ def _read_stage(
             metrics.update(flatten_numbers(value, prefix))
         elif isinstance(value, list):
             curves.extend(_points(value, path.stem))
-    timing = artifacts.runs / "stages" / f"{title}.json"
+    timing = artifacts.timing(title)
     ran = read_json(timing) if timing.is_file() else {}
     return StageRecord(
         title=title,

@@ -68,7 +68,7 @@ def _open_run(
     name: str,
     tags: Mapping[str, str],
     *,
-    found: Run | None = None,
+    found: Run | None,
     start: float | None = None,
     end: float | None = None,
 ) -> Iterator[Run]:

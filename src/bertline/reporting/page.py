@@ -1,6 +1,6 @@
 """The report as one page of HTML: scoreboard, curves, confusion, calibration, slices and the worst mistakes.
 
-    render_page(scoreboard, Curves(training, validation), [TaskReport("rte", metrics, analysis, curve, pairs)])
+    render_page(scoreboard, training, validation, [TaskReport("rte", metrics, analysis, curve, confusion)])
 
 Whole in itself: no script, no font, no picture is fetched. What stands in the data is text, never markup. The same
 inputs give the same bytes.

@@ -1,6 +1,5 @@
 """Stage download: the sources of section `download`, fetched into data/raw with a manifest of what they are."""
 
-import os
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
@@ -8,13 +7,12 @@ from bertline.base.config import Params
 from bertline.base.files import atomic_directory, write_json
 from bertline.base.stage import main
 from bertline.corpus.readers import MANIFEST
-from bertline.corpus.sources import MIRROR_VARIABLE, Places, check_apart, fetch, parse_mirrors
+from bertline.corpus.sources import Places, check_apart, fetch
 
 
 def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:
     """Fetch every source, check it, and write data/raw with its manifest.json."""
-    mirrors = parse_mirrors(os.environ.get(MIRROR_VARIABLE, ""))
-    places = Places(artifacts.root, artifacts.runs / "download", mirrors)
+    places = Places.of(artifacts)
     with atomic_directory(artifacts.raw) as directory:
         sources = [row for source in params.download.sources for row in fetch(source, directory, places)]
         check_apart(sources)

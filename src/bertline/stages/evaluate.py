@@ -32,7 +32,7 @@ def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
     """Score a task's models on its test rows, beside the baselines."""
     source, report = artifacts.task(task), artifacts.report("evaluate", task)
     info = TaskInfo.read(source)
-    predictions = [artifacts.predictions(task, stage) for stage in params.tuning_stages(task)]
+    predictions = [artifacts.predictions(task, stage) for stage in params.finetuning_stages(task)]
     seeds = read_kept_seeds(predictions)
     train, validation = read_rows(source, "train"), read_rows(source, "validation")
     rule, tfidf = majority_rule(info, train), tfidf_baseline(info, train, validation)

@@ -34,7 +34,7 @@ def run(params: Params, artifacts: Artifacts) -> Mapping[str, Any]:
 
 def _task(task: str, params: Params, artifacts: Artifacts, metrics: Mapping[str, Any]) -> TaskReport:
     folder = artifacts.report("evaluate", task)
-    curve = [row for stage in params.tuning_stages(task) for row in read_json(artifacts.curve(stage, task))]
+    curve = [row for stage in params.finetuning_stages(task) for row in read_json(artifacts.curve(stage, task))]
     analysis, confusion = read_json(folder / "analysis.json"), read_confusion(folder / "confusion.csv")
     return TaskReport(task, metrics, analysis, curve, confusion)
 

@@ -1,6 +1,5 @@
 """Stage task@T: the rows of one downstream task, a benchmark's, the raw corpus's or the user's, into data/tasks/T/."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +9,14 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.download_config import Source
 from bertline.base.stage import main
-from bertline.corpus.sources import MIRROR_VARIABLE, Places, fetch, parse_mirrors
+from bertline.corpus.sources import Places, fetch
 from bertline.tasks.catalog import build_task
 from bertline.tasks.schema import SPLITS
 
 
 def run(params: Params, artifacts: Artifacts, task: str) -> Mapping[str, Any]:
     """Build the train, validation and test rows of one task; a benchmark's files are fetched."""
-    mirrors = parse_mirrors(os.environ.get(MIRROR_VARIABLE, ""))
-    places = Places(artifacts.root, artifacts.runs / "download", mirrors)
+    places = Places.of(artifacts)
 
     def fetch_into(source: Source, directory: Path) -> None:
         fetch(replace(source, unpack="nothing"), directory, places)  # readers of benchmarks look into archives

@@ -14,8 +14,8 @@ from dataclasses import replace
 from bertline.base.builders import FILES
 from bertline.base.errors import BertlineError
 from bertline.base.messages import say
+from bertline.base.words import normalised
 from bertline.tasks.conll import CONLL
-from bertline.tasks.docs import normalised
 from bertline.tasks.glue import GLUE
 from bertline.tasks.hashing import stable_hash
 from bertline.tasks.published import Benchmark, Downloads, Parts

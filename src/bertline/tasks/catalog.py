@@ -15,7 +15,8 @@ from bertline.tasks.benchmarks import BENCHMARKS, benchmark_rows
 from bertline.tasks.docs import RAW_FILE, Doc, Split, read_docs
 from bertline.tasks.hashing import stable_hash
 from bertline.tasks.published import Downloads, Fetch
-from bertline.tasks.schema import SPLITS, Row, Rows, TaskInfo, check_several_labels, targets, write_task
+from bertline.tasks.rows import check_several_labels, targets
+from bertline.tasks.schema import SPLITS, Row, Rows, TaskInfo, write_task
 
 DOCS: Mapping[str, Callable[[Sequence[Doc]], dict[Split, list[Row]]]] = {
     "docs_topic": docs_topic.build,

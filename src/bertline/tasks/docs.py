@@ -13,7 +13,6 @@ from typing import Literal, TypeVar
 
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_jsonl
-from bertline.base.words import words_of
 from bertline.tasks.hashing import stable_hash
 
 T = TypeVar("T")
@@ -66,11 +65,6 @@ def read_docs(raw: Path) -> list[Doc]:
         unique = key if seen[key] == 1 else f"{key}#{seen[key]}"
         docs.append(Doc(unique, row["package"], row["module"], row["name"], row["text"]))
     return docs
-
-
-def normalised(text: str) -> str:
-    """Letters and digits in lower case, single spaces between: what two copies of a text have in common."""
-    return " ".join(words_of(text))
 
 
 def by_split(items: Iterable[T], split: Callable[[T], Split]) -> dict[Split, list[T]]:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bertline.tasks.docs import DOCS_SPLITS, Doc, Split, by_split, normalised, shorten, without_repeats
+from bertline.base.words import normalised
+from bertline.tasks.docs import DOCS_SPLITS, Doc, Split, by_split, shorten, without_repeats
 from bertline.tasks.docstrings import summary_and_description
 from bertline.tasks.hashing import sample, stable_hash
 from bertline.tasks.schema import Row

@@ -11,7 +11,8 @@ at the end of sentences, and the capital a description begins with.
 
 from collections.abc import Iterator, Sequence
 
-from bertline.tasks.docs import DOCS_SPLITS, Doc, Split, by_split, normalised, without_repeats
+from bertline.base.words import normalised
+from bertline.tasks.docs import DOCS_SPLITS, Doc, Split, by_split, without_repeats
 from bertline.tasks.docstrings import Parameter, documented_parameters, split_sentence, summary_and_description
 from bertline.tasks.hashing import sample
 from bertline.tasks.schema import Row

@@ -6,7 +6,8 @@ of the parameter that the question names, at its offset in characters.
 
 from collections.abc import Sequence
 
-from bertline.tasks.docs import DOCS_SPLITS, Doc, Split, by_split, normalised, shorten, without_repeats
+from bertline.base.words import normalised
+from bertline.tasks.docs import DOCS_SPLITS, Doc, Split, by_split, shorten, without_repeats
 from bertline.tasks.docstrings import Parameter, documented_parameters, split_sentence
 from bertline.tasks.hashing import sample, stable_hash
 from bertline.tasks.schema import Row

@@ -7,7 +7,8 @@ alone and inside longer names, so that the answer has to come from what the text
 import re
 from collections.abc import Iterable, Sequence
 
-from bertline.tasks.docs import DOCS_SPLITS, Doc, Split, by_split, normalised, shorten, without_repeats
+from bertline.base.words import normalised
+from bertline.tasks.docs import DOCS_SPLITS, Doc, Split, by_split, shorten, without_repeats
 from bertline.tasks.docstrings import summary_and_description
 from bertline.tasks.hashing import sample
 from bertline.tasks.schema import Row

@@ -19,11 +19,12 @@ from typing import Any
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind, Task
 from bertline.base.errors import BertlineError
-from bertline.tasks.docs import normalised
+from bertline.base.words import normalised
 from bertline.tasks.hashing import stable_hash
 from bertline.tasks.published import Downloads, PublishedFile
 from bertline.tasks.readers import Record, records
-from bertline.tasks.schema import COLUMNS, SPLITS, Row, check_pair, check_row, check_several_labels, targets
+from bertline.tasks.rows import COLUMNS, check_pair, check_row, check_several_labels, targets
+from bertline.tasks.schema import SPLITS, Row
 from bertline.tasks.squad import our_answers
 from bertline.tasks.tag_schemes import scheme_of, to_bio2
 

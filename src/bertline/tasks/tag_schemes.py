@@ -64,7 +64,7 @@ def to_bio2(tags: Sequence[str], scheme: Scheme = "typed") -> list[str]:
     tags = [_BIO.get(tag[0], tag[0]) + tag[1:] if _typed(tag) else tag for tag in tags]
     before = ["O", *tags]
     return [
-        f"B-{tag[2:]}" if tag.startswith("I-") and (last[:2] not in ("B-", "I-") or last[2:] != tag[2:]) else tag
+        f"B-{tag[2:]}" if tag.startswith("I-") and last not in (tag, f"B-{tag[2:]}") else tag
         for last, tag in zip(before, tags, strict=False)
     ]
 

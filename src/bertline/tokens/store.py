@@ -81,16 +81,6 @@ class TokenStore:
                 )
         return np.repeat([upsample.get(name, 1) for name in names], [count for _, count in self.meta["sources"]])
 
-    def verify(self) -> None:
-        """Read every file and compare its sha256 with meta.json.
-
-        Raises:
-            BertlineError: a file differs from what was written.
-        """
-        for name in FILES:
-            if sha256_file(self.directory / name) != self.meta["sha256"].get(name):
-                raise BertlineError(f"sha256 differs from {META}", where=str(self.directory / name), fix=_REMAKE)
-
 
 def _map(path: Path) -> NDArray[Any]:
     try:

@@ -32,7 +32,7 @@ MAX_ALPHABET = 0.5  # share of the vocabulary that single characters may take
 _WORD_START = "\u2581"  # how sentencepiece marks the beginning of a word
 
 
-def rounded_size(size: int) -> int:
+def _rounded_size(size: int) -> int:
     """`size`, rounded up to a multiple of MULTIPLE."""
     return -(-size // MULTIPLE) * MULTIPLE
 
@@ -52,7 +52,7 @@ def train_vocab(counts: WordCounts, *, size: int) -> list[str]:
     Raises:
         BertlineError: there are no words.
     """
-    size = rounded_size(size)
+    size = _rounded_size(size)
     short = pc.less_equal(pc.utf8_length(counts.words), MAX_WORD)
     usable = _only(counts, pc.and_not(short, pc.match_substring(counts.words, _WORD_START)))
     if not len(usable.words):

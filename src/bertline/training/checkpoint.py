@@ -43,10 +43,8 @@ class Checkpoint:
     state: dict[str, Any]
 
 
-def save(
-    directory: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], keep: int = KEPT
-) -> Path:
-    """Write the checkpoint of a step and remove all but the last `keep`; return its folder.
+def save(directory: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> Path:
+    """Write the checkpoint of a step and remove all but the last KEPT; return its folder.
 
     Raises:
         BertlineError: the disk is full or refuses; what was saved before is still there.
@@ -64,7 +62,7 @@ def save(
         what = f"the checkpoint cannot be written ({getattr(error, 'strerror', None) or error})"
         fix = "Free some space and run again: it goes on from the last good checkpoint"
         raise BertlineError(what, where=str(path), fix=fix) from error
-    prune(directory, step, keep)
+    prune(directory, step)
     return path
 
 
@@ -108,13 +106,13 @@ def remove_unfinished(directory: Path) -> None:
         shutil.rmtree(path)
 
 
-def prune(directory: Path, step: int, keep: int = KEPT) -> None:
-    """Remove all but the last `keep` checkpoints up to `step`, the one just written or gone on from.
+def prune(directory: Path, step: int) -> None:
+    """Remove all but the last KEPT checkpoints up to `step`, the one just written or gone on from.
 
     What claims to be later is damaged, and was passed over: left in place, it would count among those kept one day.
     """
     found = sorted(_found(directory))
-    kept = [path for at, path in found if at <= step][-keep:]
+    kept = [path for at, path in found if at <= step][-KEPT:]
     for _, path in found:
         if path not in kept:
             shutil.rmtree(path)

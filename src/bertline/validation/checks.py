@@ -42,18 +42,10 @@ class Check:
     def column(self) -> str | None:
         return self.at.partition(".")[2] or None
 
-    @property
-    def title(self) -> str:
-        """The name as words."""
-        words = self.name.replace("_", " ")
-        return words[:1].upper() + words[1:]
 
-
-def unique(name: str, at: str, fix: str, *, mostly: float = 1.0, severity: Severity = "critical") -> Check:
-    """No value occurs twice; `mostly` is the share of rows for which that must hold."""
-    arguments = {"mostly": mostly}
-    expected = "unique" + _most(mostly)
-    return Check(name, at, "expect_column_values_to_be_unique", expected, fix, severity, arguments)
+def unique(name: str, at: str, fix: str) -> Check:
+    """No value occurs twice."""
+    return Check(name, at, "expect_column_values_to_be_unique", "unique", fix)
 
 
 def between(
@@ -66,7 +58,10 @@ def between(
     mostly: float = 1.0,
     severity: Severity = "critical",
 ) -> Check:
-    """Every value is a number from `low` to `high`, both included; None: no bound."""
+    """Every value is a number from `low` to `high`, both included; None: no bound.
+
+    `mostly` is the share of rows for which that must hold, here and below.
+    """
     expected = _bounds(low, high) + _most(mostly)
     arguments = {"min_value": low, "max_value": high, "mostly": mostly}
     return Check(name, at, "expect_column_values_to_be_between", expected, fix, severity, arguments)
@@ -75,7 +70,7 @@ def between(
 def one_of(
     name: str, at: str, values: Sequence[Any], fix: str, *, mostly: float = 1.0, severity: Severity = "critical"
 ) -> Check:
-    """Every value is one of `values`; `mostly` is the share of rows for which that must hold."""
+    """Every value is one of `values`."""
     shown = ", ".join(str(value) for value in values[:6]) + (", …" if len(values) > 6 else "")
     expected = (shown if len(values) == 1 else f"one of {shown}") + _most(mostly)
     arguments = {"value_set": list(values), "mostly": mostly}
@@ -88,16 +83,17 @@ def none(name: str, at: str, fix: str, *, mostly: float = 1.0, severity: Severit
     return replace(check, expected="none" + _most(mostly))
 
 
-def matches(name: str, at: str, regex: str, fix: str, *, severity: Severity = "critical") -> Check:
+def matches(name: str, at: str, regex: str, fix: str) -> Check:
     """Every value matches a regular expression."""
     arguments = {"regex": regex}
-    return Check(name, at, "expect_column_values_to_match_regex", f"like {regex}", fix, severity, arguments)
+    return Check(name, at, "expect_column_values_to_match_regex", f"like {regex}", fix, arguments=arguments)
 
 
-def rows(name: str, at: str, low: int, fix: str, *, severity: Severity = "critical") -> Check:
+def rows(name: str, at: str, low: int, fix: str) -> Check:
     """The table has at least `low` rows."""
     arguments = {"min_value": low}
-    return Check(name, at, "expect_table_row_count_to_be_between", f"at least {low:,} rows", fix, severity, arguments)
+    expected = f"at least {low:,} rows"
+    return Check(name, at, "expect_table_row_count_to_be_between", expected, fix, arguments=arguments)
 
 
 def _most(mostly: float) -> str:

@@ -57,9 +57,7 @@ def corpus_frames(directory: Path, language: str, metrics: Mapping[str, Any]) ->
     }
 
 
-def _read_shard(
-    path: Path, language: str, totals: Totals
-) -> tuple[dict[str, Any], list[tuple[pd.DataFrame, Sketches]]]:
+def _read_shard(path: Path, language: str, totals: Totals) -> tuple[dict[str, Any], list[_Described]]:
     """One row of frame shards, and what describe() says of its documents if it has the right schema."""
     split = path.name.partition("-")[0]
     shard: dict[str, Any] = {"file": path.name, "split": split, "rows": 0, "columns": "", "fault": ""}

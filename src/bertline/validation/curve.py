@@ -28,8 +28,7 @@ def pretrain_frames(
         curve: a row a point, with `missing`: the figures that are absent, NaN or infinite.
         pretraining: one row: losses at both ends, scores, gain over the unigram entropy, steps.
     """
-    nsp = recipe.objective != "mlm"
-    columns = _CURVE + (_NSP_CURVE if nsp else ())
+    columns = _CURVE + (_NSP_CURVE if recipe.pairs else ())
     points = [{name: _number(point.get(name)) for name in columns} for point in curve if isinstance(point, Mapping)]
     table = pd.DataFrame(points, columns=list(columns), dtype="float64")
     table["missing"] = pd.Series(
@@ -66,7 +65,6 @@ def _scores(
     one (its sequences are others, and so is its loss); overfit: validation minus training loss; steps_unlogged: after
     the last point.
     """
-    nsp = recipe.objective != "mlm"
     tenth = max(len(table) // 10, 1)
     losses, late = _means(table, tenth), _means(_last_phase(table, recipe), tenth)
     begin, end = (losses[0], losses[-1]) if losses else (None, None)
@@ -91,7 +89,7 @@ def _scores(
         "gain_over_unigram": _difference(entropy, loss),
         "accuracy_over_unigram": _difference(accuracy, commonest),
     }
-    if nsp:
+    if recipe.pairs:
         scores["validation_nsp_loss"] = _number(validation.get("nsp_loss"))
         scores["validation_nsp_accuracy"] = _number(validation.get("nsp_accuracy"))
     return scores

@@ -94,8 +94,7 @@ def _configuration(check: Check) -> dict[str, Any]:
         "type": check.expectation,
         "kwargs": {**column, **check.arguments},
         "severity": check.severity,
-        "description": f"{check.title}: {check.expected} ({check.severity}). If not: {check.fix}.",
-        "meta": {"check": check.name, "fix": check.fix},
+        "meta": {"check": check.name},
     }
 
 

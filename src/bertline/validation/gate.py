@@ -10,6 +10,7 @@ browser; data/gates/index.html leads to those of all gates.
 The severity of an expectation decides, as in Great Expectations: critical stops the pipeline, warning is printed.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from bertline.base.messages import say
 from bertline.validation.checks import Check
 from bertline.validation.data_docs import Values, write_data_docs, write_overview
 from bertline.validation.expectations import Outcome, validate
-from bertline.validation.frames import Frame, shorten
+from bertline.validation.frames import EXAMPLES, Frame, shorten
 
 Report = dict[str, Any]
 _PATIENCE = 60.0  # seconds to wait for other gates; writing takes a fraction of one
@@ -141,12 +142,12 @@ def _examples(check: Check, frame: Frame, outcome: Outcome) -> list[str]:
         value = int(value) if isinstance(value, float) and value.is_integer() else value
         named = isinstance(value, str) and value.startswith('"')  # the name of another row: quoted as it is
         found.setdefault(name if str(value) in name else f"{name}: {value if named else shorten(value)}")
-    return list(found)[:3]
+    return list(found)[:EXAMPLES]
 
 
 def _plain(value: Any) -> Any:
     """A cell as JSON: NumPy scalars as Python's, floats to 6 places, no NaN."""
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, float):
-        return round(value, 6) if value - value == 0 else str(value)
+        return round(value, 6) if math.isfinite(value) else str(value)
     return value

@@ -121,7 +121,6 @@ def tokens_suite(options: GateTokens, vocab: Vocab, language: str) -> list[Check
 
 def pretrain_suite(options: GatePretrain, recipe: Pretrain) -> list[Check]:
     """gate_pretrain: between pretrain and finetune."""
-    nsp = recipe.objective != "mlm"
     lower = "Lower pretrain.learning_rate, or raise pretrain.warmup"
     longer = "Raise pretrain.budget, or lower the threshold in gate_pretrain"
     gain, above = options.min_gain_over_unigram, options.min_accuracy_over_unigram
@@ -154,7 +153,7 @@ def pretrain_suite(options: GatePretrain, recipe: Pretrain) -> list[Check]:
         checks.append(between("budget_was_used", "pretraining.steps", int(recipe.budget), None, _PRETRAIN))
     if recipe.budget_unit == "tokens":
         checks.append(between("budget_was_used", "pretraining.tokens", int(recipe.budget * 0.99), None, _PRETRAIN))
-    if nsp:
+    if recipe.pairs:
         least = options.min_nsp_accuracy
         checks += [
             between("nsp_beats_chance", "pretraining.validation_nsp_accuracy", least, 1, longer),
