@@ -15,6 +15,7 @@ folders (corpus/archives.py).
 
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace

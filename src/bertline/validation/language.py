@@ -52,7 +52,7 @@ FUNCTION_WORDS = {
 _ACCENTED = "[\u00c0-\u017e\u0180-\u024f\u0300-\u036f\u1e00-\u1eff]"
 
 
-def _script_of(language: str) -> str:
+def script_of(language: str) -> str:
     """The script of an ISO 639 language; empty, if the language is none of those above."""
     return next((script for script, known in _LANGUAGES.items() if language in known.split()), "")
 
@@ -64,7 +64,7 @@ def parts_words(language: str) -> bool:
 
 def needs_marks(language: str) -> bool:
     """Whether marks that lower-casing takes away tell words apart: vowels in Hindi and Thai, voicing in Japanese."""
-    return _script_of(language) == "indic" or language in _ALSO_MARKED.split()
+    return script_of(language) == "indic" or language in _ALSO_MARKED.split()
 
 
 def byte_classes(language: str) -> NDArray[np.uint8]:
@@ -73,7 +73,7 @@ def byte_classes(language: str) -> NDArray[np.uint8]:
     A language that is not known is not judged by its script: all letters are its own.
     """
     table = np.full(256, OTHER, np.uint8)
-    own = _script_of(language)
+    own = script_of(language)
     for script, first_bytes in _SCRIPTS.items():
         table[list(first_bytes)] = OTHER if script in _UNJUDGED else FOREIGN
     for script in [own, *(["latin"] if language in _ALSO_LATIN else [])] if own else _SCRIPTS:
