@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import Params, Pretrain
+from bertline.base.config import Params
 from bertline.base.files import read_json
 from bertline.base.register_config import ENCODER
 from bertline.evaluation.scoreboard import COLUMNS
 from bertline.inference.heads import PIPELINE_TAGS, USES, reading
+from bertline.model.hf import read_config
 from bertline.registry.carbon import carbon
 from bertline.tasks.benchmarks import licence_of_rows
 from bertline.tasks.schema import SPLITS, TaskInfo
+from bertline.tokens.tokenizer import read_max_length
 
 Figures = Mapping[str, Any]
 
@@ -121,7 +123,7 @@ def encoder_card(
             "Data": _sources(artifacts),
             "Recipe": _recipe(f"Pre-trained {_start(params)}", asdict(recipe) | {"precision": figures["precision"]}),
             "Scores on the validation documents": _table(tuple(scores["this model"]), scores) + _ONE_RUN,
-            "Limits": f"- Sequences of {_longest(recipe)} tokens were seen, none longer.\n{_LIMITS}",
+            "Limits": f"- Sequences of {_longest(artifacts.pretrained)} tokens were seen, none longer.\n{_LIMITS}",
             "Licence": _licences(artifacts),
             "Carbon": carbon("pretrain", recipe, artifacts),
             "Lineage": _lineage(lineage),
@@ -134,9 +136,9 @@ _ONE_RUN = (
 )
 
 
-def _longest(recipe: Pretrain) -> int:
-    phase = recipe.second_phase
-    return max(recipe.sequence_length, phase.sequence_length if phase.share else 0)
+def _longest(model: Path) -> int:
+    """Of the sequences that a model has learned from, in tokens; what `init_from` names may have seen longer ones."""
+    return read_max_length(model, read_config(model).max_positions)
 
 
 def _shape(params: Params) -> str:
