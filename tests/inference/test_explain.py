@@ -90,6 +90,12 @@ def test_words_beyond_what_the_model_reads_are_left_out(model_directory: Directo
     assert all(word.word == "red" for word in explanation.words)
 
 
+def test_of_two_texts_those_words_are_weighed_that_the_model_reads_of_both(model_directory: Directory) -> None:
+    predictor = Predictor(model_directory("pair"))  # reads 24 tokens, three of them special
+    explanation = explain(predictor, {"text": "red " * 60, "text_pair": "some dog"})
+    assert [word.column for word in explanation.words] == ["text"] * 19 + ["text_pair"] * 2
+
+
 @pytest.mark.parametrize("kind", ["tagging", "span"])
 def test_kinds_without_one_answer_a_text_are_refused(kind: Kind, model_directory: Directory) -> None:
     with pytest.raises(BertlineError, match="are not explained"):

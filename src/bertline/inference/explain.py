@@ -16,7 +16,7 @@ from bertline.base.errors import BertlineError
 from bertline.inference.fill_mask import MASK
 from bertline.inference.inputs import Input, Row, as_rows, input_columns, word_spans
 from bertline.inference.predictor import Predictor, outputs_of
-from bertline.tasks.features import encode_rows
+from bertline.tasks.features import encode_rows, truncate_pair
 from bertline.tasks.schema import TaskInfo
 
 _DIGITS = 6  # beyond them a row's neighbours in its batch show
@@ -72,7 +72,7 @@ def explain(predictor: Predictor, given: Input) -> Explanation:
     task = predictor.task
     check_explained(task)
     [row] = as_rows(task, [given])
-    places = [place for column in input_columns(task.kind, task.pair) for place in _words(predictor, row, column)]
+    places = list(_words(predictor, row))
     variants = [row, *({**row, column: _masked(row[column], span)} for column, span in places)]
     outputs = _outputs(predictor, variants)
     answer = None if task.kind == "regression" else int(outputs[0].argmax())
@@ -93,14 +93,19 @@ def check_explained(task: TaskInfo) -> None:
         raise BertlineError(f"answers of kind {task.kind} are not explained", where=f"task {task.name}", fix=fix)
 
 
-def _words(predictor: Predictor, row: Row, column: str) -> Iterator[tuple[str, tuple[int, int]]]:
-    """The words of a text whose first piece is among those that an example has room for."""
-    pieces = predictor.tokenizer.encode(row[column], add_special_tokens=False).offsets
-    read = pieces[: predictor.settings.max_length - 2]
-    last = max((end for _, end in read), default=0)
-    for start, end in word_spans(row[column], punctuation_words=False):
-        if start < last:
-            yield column, (start, end)
+def _words(predictor: Predictor, row: Row) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The words of each text whose first piece is among those that the example has room for."""
+    columns = input_columns(predictor.task.kind, predictor.task.pair)
+    ends = [
+        [end for _, end in predictor.tokenizer.encode(row[column], add_special_tokens=False).offsets]
+        for column in columns
+    ]
+    room = predictor.settings.max_length - 1 - len(columns)  # beside [CLS], and a [SEP] behind each text
+    read = truncate_pair(ends[0], ends[1], room) if len(ends) == 2 else (ends[0][:room],)
+    for column, some in zip(columns, read, strict=True):
+        for start, end in word_spans(row[column], punctuation_words=False):
+            if start < max(some, default=0):
+                yield column, (start, end)
 
 
 def _masked(text: str, span: tuple[int, int]) -> str:
