@@ -154,17 +154,17 @@ def _changes(stage: Any, absent: Mapping[str, Any]) -> Iterator[str]:
     """What DVC finds changed of a stage: `in modified`, `pretrain.seed modified`, `changed command`.
 
     Args:
-        stage: the stage.
         absent: outputs that are not looked for; a folder that holds one cannot be compared either.
     """
-    for dep in stage.deps:
-        if absent.get(str(dep), dep.hash_info) != dep.hash_info:
-            yield f"{dep} modified"
     try:
         status = stage.status(check_updates=True)  # {addressing: [{"changed deps": {path: what}}, "changed command"]}
     except LockError:
         yield "another run is writing its files"
         return
+    if status and not any(item.hash_info for item in (*stage.deps, *stage.outs)):
+        yield "not in dvc.lock yet"  # where DVC calls all modified that it reads, code too
+        return
+    yield from (f"{dep} modified" for dep in stage.deps if absent.get(str(dep), dep.hash_info) != dep.hash_info)
     for entry in (entry for entries in status.values() for entry in entries):
         if isinstance(entry, str):
             yield entry
