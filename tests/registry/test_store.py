@@ -83,6 +83,42 @@ def test_a_checkout_has_its_own_store_whatever_signs_its_path_has(
         assert (again.uri, again.lock) == (uri, root.resolve() / "mlflow.db.lock")
 
 
+@pytest.mark.parametrize("stays", [False, True], ids=["moved", "copied"])
+def test_a_store_that_was_moved_with_its_checkout_finds_its_files_and_writes_where_it_is(
+    stays: bool, artifacts: Artifacts, tmp_path: Path
+) -> None:
+    with open_store(artifacts, "mine") as store:
+        run = store.client.create_run(store.experiment_id).info.run_id
+        store.client.log_text(run, "old", "old.txt")
+        model = store.client.create_logged_model(store.experiment_id, "model", run)
+        store.client.log_model_artifacts(model.model_id, str(model_folder(tmp_path)))
+    new = tmp_path / "other place"
+    shutil.copytree(artifacts.root, new)
+    if not stays:
+        shutil.rmtree(artifacts.root)
+    before = sorted(artifacts.root.rglob("*"))
+    with open_store(Artifacts(new), make=False) as store:
+        assert Path(store.client.download_artifacts(run, "old.txt")).read_text() == "old"
+        assert Path(mlflow.artifacts.download_artifacts(f"models:/{model.model_id}")).is_dir()
+    with open_store(Artifacts(new), "mine") as store:
+        again = store.client.create_run(store.experiment_id).info.run_id
+        store.client.log_text(again, "new", "new.txt")
+    assert len(list(new.glob("mlruns/*/artifacts/*.txt"))) == 2
+    assert sorted(artifacts.root.rglob("*")) == before
+
+
+def test_files_that_lie_elsewhere_by_a_persons_choice_stay_there(artifacts: Artifacts, tmp_path: Path) -> None:
+    chosen = (tmp_path / "disk").as_uri()
+    with open_store(artifacts) as store:
+        experiment = store.client.create_experiment("mine", artifact_location=chosen)
+        model = store.client.create_logged_model(experiment, "model")
+        store.client.log_model_artifacts(model.model_id, str(model_folder(tmp_path)))
+    (artifacts.root / "mlruns").mkdir(exist_ok=True)
+    with open_store(artifacts, "mine") as store:
+        assert store.client.get_experiment(experiment).artifact_location == chosen
+        assert store.client.get_logged_model(model.model_id).artifact_location.startswith(f"{chosen}/")
+
+
 def model_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()

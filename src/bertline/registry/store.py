@@ -9,8 +9,9 @@ the store through `open_store`, which also says in one line what is wrong with i
 import hashlib
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,13 +28,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError, masked
 from bertline.base.files import exclusive_lock, machine_lock
+from bertline.base.messages import say
 from bertline.registry.address import sqlite_file, store_uri
 
 PATIENCE = 600.0
 """Seconds to wait for another process that sets up the store, or registers a model there."""
-STORE_FAULTS = (MlflowException, SQLAlchemyError, requests.RequestException)
+STORE_FAULTS = (MlflowException, SQLAlchemyError, sqlite3.Error, requests.RequestException)
 """What a store that is away, or refuses, makes its client raise."""
 _ANSWER_SECONDS = 10  # for a server's first answer: it is there, or it is not
+# Where MLflow notes, as an absolute address, where the files of a thing lie: table, column.
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
 _REASON = re.compile(r"\[Errno -?\d+\] ([\w ]+)|((?:read|connect) timeout|timed out|Remote end closed connection)")
 
 
@@ -89,6 +98,8 @@ def open_store(artifacts: Artifacts, experiment: str = "", *, make: bool = True)
                 experiment_id = _experiment(client, experiment, _artifact_location(artifacts, uri), masked(uri))
             else:
                 client.search_registered_models(max_results=1)  # any use, for the schema
+            if database is not None:
+                _follow_files(database)
         yield Store(client, uri, experiment_id, lock)
 
 
@@ -121,6 +132,32 @@ def _artifact_location(artifacts: Artifacts, uri: str) -> str | None:
         return None
     database = _sqlite_file(uri)
     return ((database.parent if database else artifacts.root.resolve()) / "mlruns").as_uri()
+
+
+def _follow_files(database: Path) -> None:
+    """Set the addresses in a SQLite store right that was moved or copied together with its files.
+
+    As they are, they lead to the folder that was left: no model loads, and what is new is written there.
+    """
+    folder = database.parent / "mlruns"
+    here = folder.as_uri()
+    with closing(sqlite3.connect(database, timeout=PATIENCE)) as connection, connection:
+        models = connection.execute(
+            "SELECT e.artifact_location, substr(m.artifact_location, length(e.artifact_location) + 2)"
+            " FROM experiments e JOIN logged_models m USING (experiment_id)"
+            " WHERE e.artifact_location != ?"
+            " AND substr(m.artifact_location, 1, length(e.artifact_location) + 1) = e.artifact_location || '/'",
+            (here,),
+        )
+        left = {there for there, model in models if (folder / model).is_dir()}
+        for there in sorted(left):
+            for table, column in _PLACES:
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
+                    f" WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                    (here, len(there) + 1, there, len(there) + 1, f"{there}/"),
+                )
+            say(f"MLflow store {database}: its files lie in {here}, and no more in {there}: set right")
 
 
 def _lock(uri: str) -> Path:
