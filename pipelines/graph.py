@@ -85,7 +85,7 @@ def _opened(root: Path) -> Iterator[Repo]:
             fix = f"Write `{section}: {{}}` there, or its entries"
             raise BertlineError(f"no section {section!r}", where=str(root / "params.yaml"), fix=fix) from None
         fix = what_to_do(problem)
-        where = str(root / (".dvc" if fix else "dvc.yaml"))
+        where = str(root / ("dvc.lock" if "dvc.lock'" in problem else ".dvc" if fix else "dvc.yaml"))
         raise BertlineError(problem, where=where, fix=fix or "Correct it; `dvc dag` checks it") from None
 
 

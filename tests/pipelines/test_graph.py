@@ -135,6 +135,15 @@ def test_a_broken_dvc_yaml_is_one_line(repo: Repo) -> None:
     assert "\n" not in str(raised.value)
 
 
+def test_of_a_dvc_lock_that_git_could_not_merge_it_is_said_how_to_go_on(repo: Repo) -> None:
+    folder = repo({"a": {"cmd": "echo > a", "outs": ["a"]}})
+    assert run_in(folder, "dvc", "repro").returncode == 0
+    lock = (folder / "dvc.lock").read_text()
+    (folder / "dvc.lock").write_text(f"<<<<<<< HEAD\n{lock}=======\n{lock}>>>>>>> other\n")
+    with pytest.raises(BertlineError, match=r"dvc\.lock: .*corrupted\. In a merge take one side, `git checkout --ours"):
+        read_plan(folder)
+
+
 def test_a_section_that_params_yaml_lacks_and_dvc_yaml_goes_through_is_named_with_what_to_write(repo: Repo) -> None:
     folder = repo({})
     (folder / "dvc.yaml").write_text("stages:\n  transfer:\n    foreach: ${transfer}\n    do: {cmd: 'true'}\n")
