@@ -94,3 +94,6 @@ def test_batches_that_cannot_be_shared_out_are_refused_before_training() -> None
     plan.check_processes(3)
     with pytest.raises(BertlineError, match="3 sequences a step cannot be shared out among 2 processes"):
         plan.check_processes(2)
+    phase = SecondPhase(share=0.1, batch_size=9)
+    with pytest.raises(BertlineError, match="9 sequences a step cannot be shared out among 2 processes"):
+        Plan.of(Pretrain(batch_size=12, second_phase=phase)).check_processes(2)
