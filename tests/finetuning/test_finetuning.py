@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bertline.base.config import Kind
 from bertline.base.errors import BertlineError
@@ -72,13 +73,13 @@ def test_global_random_numbers_are_left_as_they_were(prepare: Prepare) -> None:
 def test_both_starts_share_head_order_and_dropout(
     prepare: Prepare, pretrained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[list[tuple[list[int], list[float]]]] = []
+    seen: list[list[tuple[list[int], tuple[float, ...]]]] = []
     heads: list[Tensor] = []
 
     def spy(kind: Kind, outputs: Tensor, batch: Batch) -> Tensor:
         if not seen[-1]:
             heads.append(models[-1].classifier.weight.detach().clone())
-        seen[-1].append((batch.examples.tolist(), torch.rand(2).tolist()))
+        seen[-1].append((batch.examples.tolist(), tuple(torch.rand(2).tolist())))
         return batch_loss(kind, outputs, batch)
 
     models: list = []
@@ -92,6 +93,12 @@ def test_both_starts_share_head_order_and_dropout(
     assert seen[0] == seen[1]
     assert torch.equal(*heads)
     assert losses[0] != losses[1]
+    seen.append([])
+    finetune(prepare("classification"), SHAPE, replace(SHORT, seed=1), encoder=pretrained)
+    orders = [[rows for rows, _ in run] for run in seen]
+    assert orders[0] != orders[2], "another seed, another order"
+    dropout = [numbers for run in (seen[0], seen[2]) for _, numbers in run]
+    assert len(set(dropout)) == len(dropout), "no step draws what another does"
 
 
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"dropout": 0.3}, {"learning_rate": 1e-3}, {"precision": "fp32"}])
@@ -111,7 +118,7 @@ def test_the_learning_rate_warms_up_and_decays(prepare: Prepare) -> None:
 
 
 def test_a_run_is_the_recipe_written_out(prepare: Prepare) -> None:
-    config = replace(SHORT, epochs=3, dropout=0.0, precision="fp32", clip=0.2, warmup=0.25, learning_rate=1e-2)
+    config = replace(SHORT, epochs=3, dropout=0.0, precision="fp32", clip=0.2, warmup=0.25, learning_rate=1e-2, seed=1)
     data = prepare("classification", config)
     model, _ = finetune(data, SHAPE, config)
     expected = build_model(data.task, SHAPE)
@@ -232,7 +239,8 @@ def test_a_batch_without_a_word_that_counts_has_loss_zero(prepare: Prepare) -> N
     nothing = replace(batch, labels=np.full_like(batch.labels, -100))
     outputs = torch.randn(*batch.ids.shape, len(data.task.labels), requires_grad=True)
     assert batch_loss("tagging", outputs, nothing).item() == 0
-    assert batch_loss("tagging", outputs, batch).item() > 0
+    expected = functional.cross_entropy(outputs.flatten(0, 1), torch.from_numpy(batch.labels).flatten())
+    torch.testing.assert_close(batch_loss("tagging", outputs, batch), expected)
 
 
 def test_a_batch_without_targets_is_refused(prepare: Prepare) -> None:
