@@ -1,5 +1,7 @@
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +16,38 @@ from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_directory
 from bertline.evaluation.metrics import score
 from bertline.finetuning import trainer
-from bertline.finetuning.data import prepare_data
+from bertline.finetuning.data import FinetuningData, prepare_data
 from bertline.finetuning.losses import batch_loss
 from bertline.finetuning.save import save_finetuned
-from bertline.finetuning.trainer import finetune, step_seed
-from bertline.finetuning.validation import Look
+from bertline.finetuning.trainer import History, finetune, step_seed
+from bertline.finetuning.validation import Look, look
 from bertline.inference.heads import build_model
 from bertline.inference.predictor import Predictor, predict_rows
-from bertline.model.bert import BertConfig, initialize
+from bertline.model.bert import BertConfig, BertWithHead, initialize
 from bertline.tasks.batches import Batch
 from bertline.tokens.tokenizer import load_tokenizer
 from bertline.training import device
 from toy_tasks import KINDS, RECIPE, SHAPE, SHORT, Prepare, toy_task
 
+Learned = Callable[[Kind], tuple[FinetuningData, BertWithHead, History]]
+
+
+@pytest.fixture(scope="module")
+def learned(prepare: Prepare, pretrained: Path) -> Learned:
+    """A model that was trained on all rows of a kind's toy task; made once."""
+
+    @cache
+    def make(kind: Kind) -> tuple[FinetuningData, BertWithHead, History]:
+        data = prepare(kind, RECIPE, 320)
+        return data, *finetune(data, SHAPE, RECIPE, encoder=pretrained)
+
+    return make
+
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_head_learns_its_toy_task(kind: Kind, prepare: Prepare, pretrained: Path) -> None:
+def test_every_kind_of_head_learns_its_toy_task(kind: Kind, learned: Learned, pretrained: Path) -> None:
     info, rows = toy_task(kind)
-    data = prepare(kind, RECIPE, 320)
-    model, history = finetune(data, SHAPE, RECIPE, encoder=pretrained)
+    data, model, history = learned(kind)
     predictions = predict_rows(model, load_tokenizer(pretrained), info, rows["test"], data.settings)
     assert score(info, rows["test"], predictions)[info.metric] > 0.95
     assert history.validation[-1][info.metric] > 0.95
@@ -40,13 +55,26 @@ def test_every_kind_of_head_learns_its_toy_task(kind: Kind, prepare: Prepare, pr
     assert history.train_loss < 0.3 * history.losses[0]
 
 
-def test_numbers_come_out_in_the_unit_of_the_labels(prepare: Prepare, pretrained: Path) -> None:
+def test_numbers_come_out_in_the_unit_of_the_labels(learned: Learned, pretrained: Path) -> None:
     info, rows = toy_task("regression")
-    data = prepare("regression", RECIPE, 320)
-    model, _ = finetune(data, SHAPE, RECIPE, encoder=pretrained)
+    data, model, _ = learned("regression")
     predictions = predict_rows(model, load_tokenizer(pretrained), info, rows["test"], data.settings)
     errors = [abs(row["label"] - guess["value"]) for row, guess in zip(rows["test"], predictions, strict=True)]
     assert max(errors) < 5  # labels are 100, 110, 120, 130
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "regression"])
+def test_the_validation_loss_is_that_of_the_model(kind: Kind, learned: Learned) -> None:
+    data, model, history = learned(kind)
+    again = look(model, data)
+    assert history.validation_losses[-1] == pytest.approx(again.loss, rel=1e-5)
+    assert history.scores == again.scores
+    assert history.validation_losses[-1] < 0.5 * history.losses[0]
+
+
+def test_the_validation_loss_of_numbers_is_in_the_unit_of_the_training_loss(learned: Learned) -> None:
+    _, _, history = learned("regression")
+    assert history.validation_losses[-1] < 0.1  # labels are 100 to 130; standardised, guessing the mean gives 1
 
 
 @pytest.mark.parametrize("start", ["pretrained", "random"])
