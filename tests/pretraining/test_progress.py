@@ -93,5 +93,5 @@ def test_in_a_log_file_progress_is_plain_lines_now_and_then(
 def test_on_a_terminal_progress_is_a_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    report(tmp_path / "log.jsonl", ROW, 0.5)
-    assert " 50%|" in terminal.getvalue() and "MLM 5.250" in terminal.getvalue()
+    report(tmp_path / "log.jsonl", ROW, 0.25)
+    assert " 25%|" in terminal.getvalue() and "MLM 5.250" in terminal.getvalue()

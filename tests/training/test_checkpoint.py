@@ -138,9 +138,10 @@ def test_removing_takes_checkpoints_and_leftovers_and_nothing_else(tmp_path: Pat
     (tmp_path / ".step-00000002.abc_12.tmp").mkdir()
     (tmp_path / ".curve.jsonl.abc_12.tmp").touch()
     (tmp_path / "log.jsonl").touch()
+    (tmp_path / ".gitignore").touch()
     (tmp_path / "step-by-step").mkdir()
     remove_all(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "step-by-step"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".gitignore", "log.jsonl", "step-by-step"]
 
 
 def test_an_optimizer_goes_on_as_if_nothing_had_happened() -> None:
