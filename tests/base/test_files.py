@@ -253,6 +253,20 @@ def test_json_rows_stand_one_a_line_and_read_back(tmp_path: Path) -> None:
     assert list(read_jsonl(tmp_path / "rows.jsonl")) == rows, "empty lines are no rows"
 
 
+def test_a_file_is_flushed_before_it_gets_its_name_and_its_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, flush, flushed = tmp_path / "a.json", os.fsync, list[tuple[bool, bool]]()
+
+    def fsync(descriptor: int) -> None:
+        flushed.append((Path(f"/proc/self/fd/{descriptor}").readlink() == tmp_path, path.exists()))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_json(path, {})
+    assert flushed == [(False, False), (True, True)]
+
+
 def test_what_is_written_may_be_read_by_others(tmp_path: Path) -> None:
     """Not as temporary files are made: for their owner alone."""
     write_json(tmp_path / "file", {})
