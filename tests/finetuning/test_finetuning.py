@@ -51,7 +51,7 @@ def test_every_kind_of_head_learns_its_toy_task(kind: Kind, learned: Learned, pr
     predictions = predict_rows(model, load_tokenizer(pretrained), info, rows["test"], data.settings)
     assert score(info, rows["test"], predictions)[info.metric] > 0.95
     assert history.validation[-1][info.metric] > 0.95
-    assert len(history.validation) == RECIPE.epochs
+    assert len(history.validation) == RECIPE.epochs and not model.training
     assert history.train_loss < 0.3 * history.losses[0]
 
 
@@ -147,6 +147,7 @@ def test_the_learning_rate_warms_up_and_decays(prepare: Prepare) -> None:
 
 def test_a_run_is_the_recipe_written_out(prepare: Prepare) -> None:
     config = replace(SHORT, epochs=3, dropout=0.0, precision="fp32", clip=0.2, warmup=0.25, learning_rate=1e-2, seed=1)
+    config = replace(config, weight_decay=0.3)
     data = prepare("classification", config)
     model, _ = finetune(data, SHAPE, config)
     expected = build_model(data.task, SHAPE)
@@ -287,6 +288,9 @@ def test_question_and_padding_cannot_be_the_answer(prepare: Prepare) -> None:
     tempting[:, 0] = 0.0
     loss = batch_loss("span", (start, start), batch)
     assert torch.equal(loss, batch_loss("span", (tempting, tempting), batch))
+    first, last = torch.randn(2, *batch.ids.shape)
+    both = [batch_loss("span", (logits, logits), batch) for logits in (first, last)]  # answers here are of one token
+    torch.testing.assert_close(batch_loss("span", (first, last), batch), (both[0] + both[1]) / 2)
     possible = 1 + (batch.offsets[:, 1:, 0] >= 0).sum(axis=1)  # [CLS] is no answer; each is as likely here
     torch.testing.assert_close(loss, torch.from_numpy(np.log(possible)).mean().float())
 

@@ -137,6 +137,14 @@ def test_positions_of_longer_sequences_begin_as_copies_of_the_known_ones(stores:
     assert not torch.equal(end[16:31], end[1:16]) and torch.equal(end[496:511], end[481:496])
 
 
+def test_a_model_that_was_given_keeps_the_positions_that_it_knows(stores: Path) -> None:
+    trainer = open_run(stores, stores / "unused", PHASES)
+    given = Learner(trainer.model, replace(PHASES, init_from="data/initial/some"), ALONE, trainer.device)
+    before = trainer.model.bert.position_embeddings.detach().clone()
+    given.lengthen(16)
+    assert torch.equal(trainer.model.bert.position_embeddings, before)
+
+
 @pytest.mark.parametrize("at", [pytest.param(11, marks=pytest.mark.slow), 12, pytest.param(13, marks=pytest.mark.slow)])
 def test_a_run_interrupted_where_its_sequences_grow_ends_as_if_undisturbed(
     stores: Path, tmp_path: Path, at: int
