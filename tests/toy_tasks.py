@@ -32,7 +32,7 @@ VOCAB = [
 ]
 SHAPE = BertConfig(len(VOCAB), hidden_size=32, layers=2, heads=2, intermediate_size=64, max_positions=64)
 RECIPE = Finetune(
-    epochs=6,
+    epochs=4,
     batch_size=16,
     learning_rate=5e-3,
     dropout=0.0,

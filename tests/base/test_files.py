@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import math
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from bertline.base.files import (
     read_json,
     read_jsonl,
     sha256_directory,
+    sha256_json,
     write_json,
     write_json_rows,
     write_jsonl,
@@ -36,8 +38,9 @@ def python(code: str, *arguments: object, **options: object) -> subprocess.Popen
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json(path, {"old": 1})
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(path, {"new": float("nan")})
+    for write, value in ((write_json, {"new": math.nan}), (write_jsonl, [{"new": math.nan}])):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write(path, value)
     with pytest.raises(RuntimeError), atomic_file(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
@@ -235,6 +238,7 @@ def test_the_same_value_is_the_same_bytes(tmp_path: Path) -> None:
     write_json(tmp_path / "a", {"b": 1, "a": [1.5, "é"]})
     write_json(tmp_path / "b", {"a": [1.5, "é"], "b": 1})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert sha256_json({"b": 1, "a": 2}) == sha256_json({"a": 2, "b": 1}) != sha256_json({"a": 1, "b": 2})
 
 
 def test_json_rows_stand_one_a_line_and_read_back(tmp_path: Path) -> None:
@@ -242,6 +246,33 @@ def test_json_rows_stand_one_a_line_and_read_back(tmp_path: Path) -> None:
     write_json_rows(tmp_path / "curve.json", rows)
     assert read_json(tmp_path / "curve.json") == rows
     assert len((tmp_path / "curve.json").read_text().splitlines()) == 4
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json_rows(tmp_path / "curve.json", [{"loss": math.nan}])
+    assert write_jsonl(tmp_path / "rows.jsonl", rows) == 2
+    (tmp_path / "rows.jsonl").write_text((tmp_path / "rows.jsonl").read_text().replace("\n", "\n\n \n"))
+    assert list(read_jsonl(tmp_path / "rows.jsonl")) == rows, "empty lines are no rows"
+
+
+def test_a_file_is_flushed_before_it_gets_its_name_and_its_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, flush, flushed = tmp_path / "a.json", os.fsync, list[tuple[bool, bool]]()
+
+    def fsync(descriptor: int) -> None:
+        flushed.append((Path(f"/proc/self/fd/{descriptor}").readlink() == tmp_path, path.exists()))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_json(path, {})
+    assert flushed == [(False, False), (True, True)]
+
+
+def test_what_is_written_may_be_read_by_others(tmp_path: Path) -> None:
+    """Not as temporary files are made: for their owner alone."""
+    write_json(tmp_path / "file", {})
+    with atomic_directory(tmp_path / "folder"):
+        pass
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("file", "folder")] == [0o644, 0o755]
 
 
 @pytest.mark.parametrize(
@@ -276,15 +307,19 @@ def test_missing_json_is_named(tmp_path: Path) -> None:
         read_json(tmp_path / "nothing.json")
 
 
-def test_the_hash_of_a_directory_follows_names_and_contents(tmp_path: Path) -> None:
+def test_the_hash_of_a_directory_follows_names_and_contents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    for number, (name, text) in enumerate([("a", "1"), ("a", "1"), ("b", "1"), ("a", "2")]):
+    for number, (name, text) in enumerate([("a", "1"), ("a", "1"), ("b", "1"), ("a", "2"), ("inner/a", "1")]):
         folder = tmp_path / str(number)
-        folder.mkdir()
+        (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text(text)
+        (folder / "z").touch()
         made.append(sha256_directory(folder))
     assert made[0] == made[1]
-    assert len(set(made)) == 3
+    assert len(set(made)) == 4
+    listed = Path.rglob  # in an order that is the file system's own
+    monkeypatch.setattr(Path, "rglob", lambda *arguments: sorted(listed(*arguments), reverse=True))
+    assert [sha256_directory(tmp_path / str(number)) for number in range(5)] == made
 
 
 HOLD = """
@@ -310,7 +345,7 @@ def test_a_second_holder_is_refused_by_name_and_a_dead_one_leaves_no_lock(tmp_pa
     holder.send_signal(signal.SIGKILL)
     holder.communicate()
     with exclusive_lock(path, "pre-training"):
-        pass
+        assert path.read_text().split(" on ")[0] == f"process {os.getpid()}"
 
 
 def test_a_machine_s_locks_are_the_same_whatever_the_folder_for_temporary_files_is(

@@ -37,6 +37,8 @@ def test_the_calibration_error_is_the_gap_of_each_bin_weighted_by_its_rows() -> 
     # Three rows at a mean of 0.95, two of them right; one at 0.6, wrong: 0.6 is in the bin up to 0.6.
     assert found["expected_calibration_error"] == pytest.approx(3 / 4 * (0.95 - 2 / 3) + 1 / 4 * 0.6, abs=1e-6)
     assert [(some["low"], some["high"], some["rows"]) for some in found["bins"]] == [(0.5, 0.6, 1), (0.9, 1.0, 3)]
+    modest = calibration(rows[:2], [said("yes", 0.75)] * 2)
+    assert modest["expected_calibration_error"] == 0.25, "too little sureness is an error too"
 
 
 def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error() -> None:
@@ -59,11 +61,12 @@ def test_lengths_are_cut_into_quarters_that_hold_every_row_once() -> None:
     ]
 
 
-def test_rows_of_one_length_are_one_slice() -> None:
+def test_rows_of_one_length_are_one_slice_and_two_texts_have_that_of_both() -> None:
     rows, predictions = labelled(8)
-    same = [{**row, "text": "xxx"} for row in rows]
-    (part,) = slices(info("classification"), same, predictions)[0]["slices"]
-    assert (part["slice"], part["rows"]) == ("3", 8)
+    for kind, second, length in (("classification", {}, "3"), ("pair", {"text_pair": "yyyy"}, "7")):
+        same = [{**row, "text": "xxx", **second} for row in rows]
+        (part,) = slices(info(kind), same, predictions)[0]["slices"]
+        assert (part["slice"], part["rows"]) == (length, 8)
 
 
 def test_labels_have_the_precision_recall_and_f1_of_scikit_learn() -> None:

@@ -72,6 +72,8 @@ def test_an_example_worked_by_hand_comes_out() -> None:
         ("B-PER I-LOC", [(0, 1, "PER"), (1, 2, "LOC")]),
         ("B-PER O I-PER", [(0, 1, "PER"), (2, 3, "PER")]),
         ("NN VB", [(0, 1, "NN"), (1, 2, "VB")]),
+        ("S-PER I-PER", [(0, 1, "S-PER"), (1, 2, "PER")]),
+        ("B- I-", [(0, 1, "B-"), (1, 2, "I-")]),
         ("B-a-b I-a-b", [(0, 2, "a-b")]),
     ],
 )

@@ -86,6 +86,15 @@ def test_every_metric_has_an_interval_that_its_seed_repeats(kind: Any, count: in
     assert all(-1 <= low <= high <= 1 for low, high in found.values())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_draws_are_the_same_however_many_are_made_at_once(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of(kind, 30)
+    task, predictions = task_of(kind, rows), guesses(kind, rows, 1)
+    whole = intervals(task, rows, predictions, draws=50)
+    monkeypatch.setattr(module, "_CHUNK", 7)
+    assert intervals(task, rows, predictions, draws=50) == whole
+
+
 def test_the_interval_of_an_accuracy_is_that_of_scipy() -> None:
     rows = [{"id": str(n), "text": "x", "label": "ab"[n % 2]} for n in range(400)]
     predictions = [{"label": "a"} if n % 3 else {"label": row["label"]} for n, row in enumerate(rows)]

@@ -1,5 +1,7 @@
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -7,45 +9,72 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bertline.base.config import Kind
 from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_directory
 from bertline.evaluation.metrics import score
 from bertline.finetuning import trainer
-from bertline.finetuning.data import prepare_data
+from bertline.finetuning.data import FinetuningData, prepare_data
 from bertline.finetuning.losses import batch_loss
 from bertline.finetuning.save import save_finetuned
-from bertline.finetuning.trainer import finetune, step_seed
-from bertline.finetuning.validation import Validation
+from bertline.finetuning.trainer import History, finetune, step_seed
+from bertline.finetuning.validation import Validation, validate
 from bertline.inference.heads import build_model
 from bertline.inference.predictor import Predictor, predict_rows
-from bertline.model.bert import BertConfig, initialize
+from bertline.model.bert import BertConfig, BertWithHead, initialize
 from bertline.tasks.batches import Batch
 from bertline.tokens.tokenizer import load_tokenizer
 from bertline.training import device
 from toy_tasks import KINDS, RECIPE, SHAPE, SHORT, Prepare, toy_task
 
+Learned = Callable[[Kind], tuple[FinetuningData, BertWithHead, History]]
+
+
+@pytest.fixture(scope="module")
+def learned(prepare: Prepare, pretrained: Path) -> Learned:
+    """A model that was trained on all rows of a kind's toy task; made once."""
+
+    @cache
+    def make(kind: Kind) -> tuple[FinetuningData, BertWithHead, History]:
+        data = prepare(kind, RECIPE, 320)
+        return data, *finetune(data, SHAPE, RECIPE, encoder=pretrained)
+
+    return make
+
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_head_learns_its_toy_task(kind: Kind, prepare: Prepare, pretrained: Path) -> None:
+def test_every_kind_of_head_learns_its_toy_task(kind: Kind, learned: Learned, pretrained: Path) -> None:
     info, rows = toy_task(kind)
-    data = prepare(kind, RECIPE, 320)
-    model, history = finetune(data, SHAPE, RECIPE, encoder=pretrained)
+    data, model, history = learned(kind)
     predictions = predict_rows(model, load_tokenizer(pretrained), info, rows["test"], data.settings)
     assert score(info, rows["test"], predictions)[info.metric] > 0.95
     assert history.validation[-1][info.metric] > 0.95
-    assert len(history.validation) == RECIPE.epochs
+    assert len(history.validation) == RECIPE.epochs and not model.training
     assert history.train_loss < 0.3 * history.losses[0]
 
 
-def test_numbers_come_out_in_the_unit_of_the_labels(prepare: Prepare, pretrained: Path) -> None:
+def test_numbers_come_out_in_the_unit_of_the_labels(learned: Learned, pretrained: Path) -> None:
     info, rows = toy_task("regression")
-    data = prepare("regression", RECIPE, 320)
-    model, _ = finetune(data, SHAPE, RECIPE, encoder=pretrained)
+    data, model, _ = learned("regression")
     predictions = predict_rows(model, load_tokenizer(pretrained), info, rows["test"], data.settings)
     errors = [abs(row["label"] - guess["value"]) for row, guess in zip(rows["test"], predictions, strict=True)]
     assert max(errors) < 5  # labels are 100, 110, 120, 130
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "regression"])
+def test_the_validation_loss_is_that_of_the_model(kind: Kind, learned: Learned) -> None:
+    data, model, history = learned(kind)
+    again = validate(model, data)
+    assert history.validation_losses[-1] == pytest.approx(again.loss, rel=1e-5)
+    assert history.scores == again.scores
+    assert history.validation_losses[-1] < 0.5 * history.losses[0]
+
+
+def test_the_validation_loss_of_numbers_is_in_the_unit_of_the_training_loss(learned: Learned) -> None:
+    _, _, history = learned("regression")
+    assert history.validation_losses[-1] < 0.1  # labels are 100 to 130; standardised, guessing the mean gives 1
 
 
 @pytest.mark.parametrize("start", ["pretrained", "random"])
@@ -72,13 +101,13 @@ def test_global_random_numbers_are_left_as_they_were(prepare: Prepare) -> None:
 def test_both_starts_share_head_order_and_dropout(
     prepare: Prepare, pretrained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[list[tuple[list[int], list[float]]]] = []
+    seen: list[list[tuple[list[int], tuple[float, ...]]]] = []
     heads: list[Tensor] = []
 
     def spy(kind: Kind, outputs: Tensor, batch: Batch) -> Tensor:
         if not seen[-1]:
             heads.append(models[-1].classifier.weight.detach().clone())
-        seen[-1].append((batch.examples.tolist(), torch.rand(2).tolist()))
+        seen[-1].append((batch.examples.tolist(), tuple(torch.rand(2).tolist())))
         return batch_loss(kind, outputs, batch)
 
     models: list = []
@@ -92,6 +121,12 @@ def test_both_starts_share_head_order_and_dropout(
     assert seen[0] == seen[1]
     assert torch.equal(*heads)
     assert losses[0] != losses[1]
+    seen.append([])
+    finetune(prepare("classification"), SHAPE, replace(SHORT, seed=1), encoder=pretrained)
+    orders = [[rows for rows, _ in run] for run in seen]
+    assert orders[0] != orders[2], "another seed, another order"
+    dropout = [numbers for run in (seen[0], seen[2]) for _, numbers in run]
+    assert len(set(dropout)) == len(dropout), "no step draws what another does"
 
 
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"dropout": 0.3}, {"learning_rate": 1e-3}, {"precision": "fp32"}])
@@ -111,7 +146,8 @@ def test_the_learning_rate_warms_up_and_decays(prepare: Prepare) -> None:
 
 
 def test_a_run_is_the_recipe_written_out(prepare: Prepare) -> None:
-    config = replace(SHORT, epochs=3, dropout=0.0, precision="fp32", clip=0.2, warmup=0.25, learning_rate=1e-2)
+    config = replace(SHORT, epochs=3, dropout=0.0, precision="fp32", clip=0.2, warmup=0.25, learning_rate=1e-2, seed=1)
+    config = replace(config, weight_decay=0.3)
     data = prepare("classification", config)
     model, _ = finetune(data, SHAPE, config)
     expected = build_model(data.task, SHAPE)
@@ -232,7 +268,8 @@ def test_a_batch_without_a_word_that_counts_has_loss_zero(prepare: Prepare) -> N
     nothing = replace(batch, labels=np.full_like(batch.labels, -100))
     outputs = torch.randn(*batch.ids.shape, len(data.task.labels), requires_grad=True)
     assert batch_loss("tagging", outputs, nothing).item() == 0
-    assert batch_loss("tagging", outputs, batch).item() > 0
+    expected = functional.cross_entropy(outputs.flatten(0, 1), torch.from_numpy(batch.labels).flatten())
+    torch.testing.assert_close(batch_loss("tagging", outputs, batch), expected)
 
 
 def test_a_batch_without_targets_is_refused(prepare: Prepare) -> None:
@@ -251,6 +288,9 @@ def test_question_and_padding_cannot_be_the_answer(prepare: Prepare) -> None:
     tempting[:, 0] = 0.0
     loss = batch_loss("span", (start, start), batch)
     assert torch.equal(loss, batch_loss("span", (tempting, tempting), batch))
+    first, last = torch.randn(2, *batch.ids.shape)
+    both = [batch_loss("span", (logits, logits), batch) for logits in (first, last)]  # answers here are of one token
+    torch.testing.assert_close(batch_loss("span", (first, last), batch), (both[0] + both[1]) / 2)
     possible = 1 + (batch.offsets[:, 1:, 0] >= 0).sum(axis=1)  # [CLS] is no answer; each is as likely here
     torch.testing.assert_close(loss, torch.from_numpy(np.log(possible)).mean().float())
 

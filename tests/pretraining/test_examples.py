@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bertline.base.config import Pretrain, SecondPhase
 from bertline.base.errors import BertlineError
+from bertline.pretraining import segments
 from bertline.pretraining.examples import Batch, ExampleSource, Prefetcher
 from bertline.pretraining.masking import Pieces
 from bertline.pretraining.plan import Plan
@@ -121,13 +122,14 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(corpus: Corpus) -> None:
 
 def test_micro_batches_are_the_rows_in_order(corpus: Corpus) -> None:
     batch = source_of(corpus).batch(0)
-    parts = list(batch.micro_batches(batch.ids.numel() / 4))
-    assert [len(part.ids) for part in parts] == [8] * 4
-    assert torch.equal(torch.cat([part.targets for part in parts]), batch.targets)
+    for share in (4, 3):  # in three equal parts 32 rows cannot be
+        parts = list(batch.micro_batches(batch.ids.numel() / share))
+        assert [len(part.ids) for part in parts] == [8] * 4
+        assert torch.equal(torch.cat([part.targets for part in parts]), batch.targets)
 
 
-def test_half_of_the_second_segments_are_random(pairs: list[tuple[int, np.ndarray, np.ndarray]]) -> None:
-    labels = np.array([label for label, _, _ in pairs])
+def test_half_of_the_second_segments_are_random(corpus: Corpus) -> None:
+    labels = source_of(corpus, replace(CONFIG, batch_size=8192)).batch(0).labels.numpy()
     assert abs(labels.mean() - 0.5) < 4 * 0.5 / np.sqrt(len(labels))
 
 
@@ -217,6 +219,49 @@ def test_full_sequences_are_filled_and_a_tenth_is_shorter(tmp_path: Path) -> Non
     assert shorter.min() < 12 and shorter.min() >= 5
 
 
+def test_short_sequences_are_of_any_length_and_as_often_of_either_label(tmp_path: Path) -> None:
+    corpus = place_store(tmp_path, [[7, 15, 11] * 5] * 20, inside=0.0)
+    batch = source_of(corpus, replace(CONFIG, short_rate=0.5, batch_size=2048)).batch(0)
+    lengths = batch.mask.sum(dim=1).numpy() - 3
+    short = lengths < 40  # and not almost full
+    assert abs(batch.labels.numpy()[short].mean() - 0.5) < 4 * 0.5 / np.sqrt(short.sum())
+    quarters = np.histogram(lengths[short], bins=4, range=(8, 40))[0] / short.sum()
+    assert np.abs(quarters - 0.25).max() < 0.06, quarters
+
+
+def test_neither_segment_of_a_pair_is_the_longer_one_by_rule(tmp_path: Path) -> None:
+    corpus = place_store(tmp_path, [[3, 5, 4] * 40] * 20, inside=0.0)
+    batch = source_of(corpus, replace(CONFIG, short_rate=0.0, batch_size=512)).batch(0)
+    second = batch.segments.sum(dim=1) - 1
+    first = batch.mask.sum(dim=1) - 3 - second
+    assert abs((first - second).double().mean()) < 5 < (first - second).double().std()
+
+
+def test_a_random_segment_may_be_from_any_place_of_any_other_document(tmp_path: Path) -> None:
+    source = source_of(place_store(tmp_path, [[7, 15, 11] * 5] * 20), replace(CONFIG, short_rate=0.0))
+    begins = np.array(
+        [
+            segments_of(batch, row)[1][0]
+            for batch in map(source.batch, range(60))
+            for row in np.flatnonzero(batch.labels.numpy())
+        ]
+    )
+    later = begins[begins % 165 >= 33] % 165 // 33 - 1  # a second segment never begins with its document
+    for place, parts in ((begins // 165, 20), (later, 4)):
+        counts, expected = np.bincount(place, minlength=parts), len(place) / parts
+        assert ((counts - expected) ** 2 / expected).sum() < 3 * parts, counts
+
+
+def test_random_tokens_are_any_of_the_vocabulary(corpus: Corpus) -> None:
+    """Which token stands in is drawn apart from whether one does."""
+    source, drawn = source_of(corpus), []
+    for batch in map(source.batch, range(40)):
+        seen = batch.ids.gather(1, batch.positions)
+        random = (batch.weights > 0) & (seen != SPECIAL.mask) & (seen != batch.targets)
+        drawn += ((seen[random] - SPECIALS) / len(source.pieces.replacements)).tolist()
+    assert np.abs(np.histogram(drawn, bins=4, range=(0, 1))[0] / len(drawn) - 0.25).max() < 0.07
+
+
 def test_what_is_known_of_the_documents_is_held_once_for_all_lengths(corpus: Corpus) -> None:
     phase = SecondPhase(share=0.25, sequence_length=80, batch_size=8)
     texts = source_of(corpus, replace(CONFIG, budget=10, second_phase=phase)).texts
@@ -283,6 +328,8 @@ def test_epochs_differ_in_order_and_in_where_their_sequences_begin(corpus: Corpu
     first, second = (places_of(text, epoch * slots + np.arange(slots), room, 0) for epoch in (0, 1))
     assert not np.array_equal(np.argsort(first), np.argsort(second))
     assert not set(first.tolist()) & set(second.tolist())  # nor do they begin at the same tokens
+    other_seed = places_of(text, np.arange(slots), room, 1)
+    assert not np.array_equal(np.argsort(first), np.argsort(other_seed))
     assert permute(np.arange(slots), slots, 1).shape == (slots,)
 
 
@@ -329,7 +376,11 @@ def test_long_sentences_are_reached_in_all_their_length(tmp_path: Path) -> None:
     assert seen.mean() > 0.99
 
 
-def test_sentences_without_tokens_and_one_sentence_documents_do_no_harm(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunk", [1, 3, 1 << 22])
+def test_sentences_without_tokens_and_one_sentence_documents_do_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr(segments, "_CHUNK", chunk)
     lengths = [[3, 0, 9], [0, 4], [7], [0], [6, 5, 0], [30, 0, 0, 30]]
     corpus = place_store(tmp_path, lengths)
     source = source_of(corpus)
@@ -347,8 +398,13 @@ def test_next_sentence_prediction_needs_two_documents_and_says_so(tmp_path: Path
     with pytest.raises(BertlineError, match=r"two documents.*objective to mlm"):
         source_of(corpus)
     source_of(corpus, replace(CONFIG, objective="mlm")).batch(0)
+    twice = place_store(tmp_path / "twice", [[5, 5, 5]], sources=[("few", 1)])
+    with pytest.raises(BertlineError, match=r"two documents"):
+        source_of(twice, replace(CONFIG, upsample={"few": 2}))
+    single = place_store(tmp_path / "single", [[5], [6]])
     with pytest.raises(BertlineError, match="2 or more sentences"):
-        source_of(place_store(tmp_path / "single", [[5], [6]]))
+        source_of(single)
+    assert source_of(single, replace(CONFIG, objective="mlm")).texts[48].documents == 2
 
 
 def test_the_mlm_objective_gives_one_segment(corpus: Corpus) -> None:

@@ -96,10 +96,14 @@ def test_random_tokens_are_ordinary_and_evenly_drawn(many: Sequences, vocabulary
     assert ((counts - expected) ** 2 / expected).sum() < 2 * (WORDS + INSIDE)  # chi-squared, far in its tail
 
 
-def test_every_place_is_as_likely_to_be_chosen(many: Sequences, pieces: Pieces) -> None:
+@pytest.mark.parametrize("whole_word", [False, True])
+def test_every_place_is_as_likely_to_be_chosen(many: Sequences, pieces: Pieces, whole_word: bool) -> None:
     ids, masked = many
+    if whole_word:
+        masked = mask(pieces, ids, np.full(len(ids), 64), whole_word=True)
     chosen = np.zeros(ids.shape, dtype=bool)
-    np.put_along_axis(chosen, masked.positions, True, axis=1)
+    rows, columns = np.nonzero(masked.weights)
+    chosen[rows, masked.positions[rows, columns]] = True
     shares = chosen[:, 1:32].sum(axis=0) / (ids[:, 1:32] != pieces.special.unk).sum(axis=0)
     assert np.abs(shares - shares.mean()).max() < 0.03
 

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import statistics
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import torch
 from bertline.base.config import Pretrain
 from bertline.pretraining.examples import ExampleSource
 from bertline.pretraining.measure import Measured, measure
+from bertline.pretraining.objective import objective_sums
 from bertline.pretraining.plan import Plan
 from bertline.pretraining.randomness import VALIDATION
 from bertline.pretraining.trainer import Trainer
@@ -62,6 +64,11 @@ def test_four_times_the_batches_halve_the_interval_and_the_mean_lies_inside(trai
         (low, high), wide = many.intervals[name], few.intervals[name]
         assert 1.4 < (wide[1] - wide[0]) / (high - low) < 2.8, name
         assert low < (many.means[name] or 0.0) < high, name
+    source, model = source_of(trainer, 0, CONFIG), trainer.model.eval()
+    with torch.no_grad():
+        losses = [float(objective_sums(model, source.batch(step), CONFIG.precision)[3]) / 8 for step in range(100)]
+    low, high = many.intervals["nsp_loss"]
+    assert high - low == pytest.approx(2 * 1.96 * statistics.stdev(losses) / 10, rel=0.1)  # that of a normal mean
 
 
 def test_it_is_the_same_each_time_and_has_no_figure_that_the_objective_lacks(trainer: Trainer) -> None:

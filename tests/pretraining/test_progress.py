@@ -1,8 +1,10 @@
 """Progress for people and for programs."""
 
 import io
+import itertools
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,9 +42,25 @@ def test_the_operations_of_a_sequence_are_those_that_torch_counts() -> None:
     assert 2 * flops_of_sequence(config, 64, 10) == pytest.approx(counter.get_total_flops(), rel=0.1)
 
 
-def test_the_peak_of_this_machine_is_plausible(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_peak_is_that_of_the_fastest_product(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "_PEAK_SIZE", {"cpu": 256})
     assert 1e8 < measure_peak(torch.device("cpu"), "bf16") < 1e15
+    ends = itertools.accumulate((1.0, 0.02, 1.0, 0.03, 1.0, 0.04) * 8)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ends))
+    assert measure_peak(torch.device("cpu"), "fp32") == pytest.approx(2 * 256**3 / 0.02)
+
+
+def test_the_time_left_is_reckoned_from_what_this_sitting_has_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter((100.0, 220.0, 280.0, 285.0, 400.0))
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    with Progress(tmp_path / "log.jsonl", peak=1e12, done=0.5) as progress:  # begun at 100 s, half of it done before
+        for done in (0.6, 0.75, 0.76, 1.0):
+            progress.step(seconds=0.01, waited=0.001, tokens=4096, flops=1e9)
+            progress.point(dict(ROW), done)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(", ")[2] for line in lines] == ["8:00 left", "3:00 left", "0:00 left"]  # one came too soon
 
 
 def test_each_point_is_a_line_of_the_log(tmp_path: Path) -> None:
@@ -75,5 +93,5 @@ def test_in_a_log_file_progress_is_plain_lines_now_and_then(
 def test_on_a_terminal_progress_is_a_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    report(tmp_path / "log.jsonl", ROW, 0.5)
-    assert " 50%|" in terminal.getvalue() and "MLM 5.250" in terminal.getvalue()
+    report(tmp_path / "log.jsonl", ROW, 0.25)
+    assert " 25%|" in terminal.getvalue() and "MLM 5.250" in terminal.getvalue()

@@ -9,6 +9,7 @@ import torch
 
 from bertline.base.errors import BertlineError
 from bertline.pretraining.examples import Batch
+from bertline.pretraining.objective import objective_sums
 from bertline.pretraining.replay import describe, replay
 from bertline.pretraining.trainer import Trainer
 from bertline.tokens.tokenizer import SPECIAL_TOKENS
@@ -73,6 +74,16 @@ def test_its_figures_are_those_of_the_run(stores: Path, tmp_path: Path) -> None:
     assert replayed.mlm_loss == pytest.approx(curve[21]["mlm_loss"], abs=1e-6)
     assert replayed.nsp_loss == pytest.approx(curve[21]["nsp_loss"], abs=1e-6)
     assert replayed.gradient_norm > 0 and not replayed.not_finite
+
+
+def test_the_loss_of_each_sequence_is_its_own_and_without_dropout(stores: Path, tmp_path: Path) -> None:
+    trainer = open_run(stores, tmp_path, replace(RECIPE, precision="fp32", short_rate=0.5, mask_rate=0.3))
+    replayed, model = replay(trainer, 1), trainer.model.eval()
+    assert len(set(replayed.batch.weights.sum(dim=1).tolist())) > 1, "short ones are asked for less"
+    for row, loss in enumerate(replayed.losses.tolist()):
+        with torch.no_grad():
+            loss_sum, _, asked, *_ = objective_sums(model, replayed.batch.rows(slice(row, row + 1)), "fp32").tolist()
+        assert loss == pytest.approx(loss_sum / asked, rel=1e-5)
 
 
 def test_without_a_checkpoint_it_starts_at_the_beginning(stores: Path, tmp_path: Path) -> None:

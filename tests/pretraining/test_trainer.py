@@ -1,5 +1,6 @@
 """The trainer: it learns, it can be interrupted, and it stops when it must."""
 
+import copy
 import json
 import os
 import signal
@@ -15,12 +16,15 @@ import torch
 
 from bertline.base.config import Pretrain, SecondPhase
 from bertline.base.errors import BertlineError
+from bertline.pretraining import learner
 from bertline.pretraining import trainer as room
 from bertline.pretraining.examples import Batch
+from bertline.pretraining.learner import Learner
 from bertline.pretraining.measure import Measured
 from bertline.pretraining.plan import Plan
 from bertline.pretraining.trainer import Trainer, fingerprint
 from bertline.training.checkpoint import optimizer_tensors
+from bertline.training.distributed import World
 from pretraining.interrupted_run import CONFIG, open_run, struck_at
 from pretraining.tiny_corpus import place_store, random_lengths, topic_store
 
@@ -133,6 +137,14 @@ def test_positions_of_longer_sequences_begin_as_copies_of_the_known_ones(stores:
     assert not torch.equal(end[16:31], end[1:16]) and torch.equal(end[496:511], end[481:496])
 
 
+def test_a_model_that_was_given_keeps_the_positions_that_it_knows(stores: Path) -> None:
+    trainer = open_run(stores, stores / "unused", PHASES)
+    given = Learner(trainer.model, replace(PHASES, init_from="data/initial/some"), ALONE, trainer.device)
+    before = trainer.model.bert.position_embeddings.detach().clone()
+    given.lengthen(16)
+    assert torch.equal(trainer.model.bert.position_embeddings, before)
+
+
 @pytest.mark.parametrize("at", [pytest.param(11, marks=pytest.mark.slow), 12, pytest.param(13, marks=pytest.mark.slow)])
 def test_a_run_interrupted_where_its_sequences_grow_ends_as_if_undisturbed(
     stores: Path, tmp_path: Path, at: int
@@ -165,11 +177,46 @@ def test_a_run_with_lamb_interrupted_in_its_ramp_or_its_average_ends_as_if_undis
     assert identical(finish(stores, tmp_path, COMBINED), combined)
 
 
-def test_the_average_ends_with_the_weights_of_the_last_step(stores: Path, tmp_path: Path) -> None:
+def test_a_run_ends_with_the_mean_of_weights_to_those_of_the_last_step(stores: Path, tmp_path: Path) -> None:
+    snapshots: dict[int, Any] = {}
+
+    class Watched(Trainer):
+        def advance(self, parts: Any, learning_rate: float) -> None:
+            super().advance(parts, learning_rate)
+            snapshots[self.history.step] = {name: value.clone() for name, value in self.model.state_dict().items()}
+
     config = replace(CONFIG, average_share=0.5, average_every=5, embedding_init="normal")
-    with open_run(stores, tmp_path, config) as trainer:
+    with open_run(stores, tmp_path, config, Watched) as trainer:
         trainer.train()
-    assert trainer.learner.average.count == 3  # of steps 15, 20 and 24
+    assert trainer.learner.average.count == 3
+    for name, value in trainer.model.state_dict().items():
+        expected = torch.stack([snapshots[step][name] for step in (15, 20, 24)]).mean(dim=0)
+        torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7)
+
+
+class OneOfTwo(World):
+    """One of two processes, without the other."""
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor
+
+
+ALONE = World()
+
+
+def test_dropout_is_another_in_each_step_seed_and_process(stores: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learner, "DistributedDataParallel", lambda model: model)
+    trainer = open_run(stores, stores / "unused")
+    parts = [trainer.source.batch(0)]
+
+    def loss(step: int = 3, seed: int = 0, world: World = ALONE) -> float:
+        config = replace(CONFIG, seed=seed, precision="fp32")
+        sums, _ = Learner(copy.deepcopy(trainer.model), config, world, trainer.device).gradients(parts, step)
+        return float(sums[0])
+
+    assert loss() == loss()
+    first, second = (OneOfTwo(rank=rank, size=2) for rank in (0, 1))
+    assert len({loss(), loss(step=4), loss(seed=1), loss(world=first), loss(world=second)}) == 5
 
 
 def test_the_average_of_a_run_in_minutes_has_the_weights_of_the_last_step_too(stores: Path, tmp_path: Path) -> None:
@@ -353,16 +400,18 @@ def test_the_fingerprint_follows_what_the_result_depends_on(stores: Path, tmp_pa
         assert name() not in (fingerprint(CONFIG, altered, trainer.store), fingerprint(CONFIG, trainer.store, altered))
 
 
-def test_a_run_is_measured_on_every_document_once_whatever_it_is_trained_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", [{"upsample": {"few": 5}}, {"seed": 1}, {"ramp_from": 2, "ramp_share": 0.5}])
+def test_a_run_is_measured_on_every_document_once_whatever_it_is_trained_on(
+    tmp_path: Path, changed: dict[str, Any]
+) -> None:
     for seed, split in enumerate(("train", "validation")):
         place_store(tmp_path / split, random_lengths(30, seed=seed), sources=[("few", 3), ("many", 27)])
-    plain, often = (
-        open_run(tmp_path, tmp_path / "run", replace(CONFIG, upsample=upsample)) for upsample in ({}, {"few": 5})
-    )
+    plain, other = (open_run(tmp_path, tmp_path / "run", replace(CONFIG, **options)) for options in ({}, changed))
     for name, source in plain.measured.items():
-        batches = (source.batch(0), often.measured[name].batch(0))
+        batches = (source.batch(0), other.measured[name].batch(0))
         assert all(torch.equal(*(getattr(batch, item.name) for batch in batches)) for item in fields(Batch)), name
-    assert not torch.equal(plain.source.batch(0).ids, often.source.batch(0).ids)
+    assert not torch.equal(plain.source.batch(0).ids, other.source.batch(0).ids)
+    assert not torch.equal(plain.source.batch(0).ids, plain.measured["train"].batch(0).ids)  # nor on what it has seen
 
 
 def test_a_gpu_that_is_not_there_is_asked_for_in_vain(stores: Path, tmp_path: Path) -> None:

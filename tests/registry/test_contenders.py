@@ -7,6 +7,7 @@ import pytest
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
+from bertline.base.files import write_json
 from bertline.registry.contenders import contenders
 from registry.pipeline_state import write_scores
 
@@ -25,14 +26,32 @@ def test_one_seed_has_no_noise(artifacts: Artifacts, params: Params) -> None:
     assert topic.scores.noise == 0
 
 
-def test_scores_on_other_rows_do_not_compare_though_the_right_answers_are_the_same(
-    artifacts: Artifacts, params: Params
+@pytest.mark.parametrize(
+    ("old", "new", "compare"),
+    [
+        ('"id": "topic-', '"id": "other-', False),  # though the right answers are the same
+        ('"label": "a"', '"label": "b"', False),
+        ('"pretrained": "a"', '"pretrained": "b"', True),
+    ],
+)
+def test_scores_compare_where_rows_and_right_answers_are_the_same(
+    old: str, new: str, compare: bool, artifacts: Artifacts, params: Params
 ) -> None:
     rows = artifacts.report("evaluate", "topic") / "predictions.jsonl"
     before = next(contenders(params, artifacts, {})).scores.data
-    rows.write_text(rows.read_text().replace('"id": "topic-', '"id": "other-'))
-    assert "other-" in rows.read_text()
-    assert next(contenders(params, artifacts, {})).scores.data != before
+    rows.write_text(rows.read_text().replace(old, new))
+    assert new in rows.read_text()
+    assert (next(contenders(params, artifacts, {})).scores.data == before) is compare
+
+
+def test_the_encoder_stands_for_what_it_gains_over_unigrams_of_the_same_tokens(
+    artifacts: Artifacts, params: Params
+) -> None:
+    *_, encoder = contenders(params, artifacts, {})
+    assert encoder.scores.primary == 2.0  # of 6 nats 4 are left
+    write_json(artifacts.metrics("encode"), {"unigram_entropy": 6.0, "vocab_used": 0.8})
+    *_, other = contenders(params, artifacts, {})
+    assert other.scores.primary == 2.0 and other.scores.data != encoder.scores.data
 
 
 @pytest.mark.parametrize(

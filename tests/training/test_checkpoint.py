@@ -87,6 +87,13 @@ def test_a_harmed_checkpoint_is_named_and_the_one_before_used(tmp_path: Path, na
     assert len(said) == 1 and "step-00000002" in said[0]
 
 
+def test_of_those_up_to_a_step_the_last_is_loaded(tmp_path: Path) -> None:
+    for step in (4, 8):
+        save(tmp_path, step, TENSORS, {})
+    found = [load_latest(tmp_path, refuse, before=step) for step in (9, 8, 7, 3)]
+    assert [each and each.step for each in found] == [8, 8, 4, None]
+
+
 def test_when_none_is_whole_there_is_none(tmp_path: Path) -> None:
     (save(tmp_path, 1, TENSORS, {}) / "state.json").write_text("{}", encoding="utf-8")
     said: list[str] = []
@@ -131,9 +138,10 @@ def test_removing_takes_checkpoints_and_leftovers_and_nothing_else(tmp_path: Pat
     (tmp_path / ".step-00000002.abc_12.tmp").mkdir()
     (tmp_path / ".curve.jsonl.abc_12.tmp").touch()
     (tmp_path / "log.jsonl").touch()
+    (tmp_path / ".gitignore").touch()
     (tmp_path / "step-by-step").mkdir()
     remove_all(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "step-by-step"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".gitignore", "log.jsonl", "step-by-step"]
 
 
 def test_an_optimizer_goes_on_as_if_nothing_had_happened() -> None:
