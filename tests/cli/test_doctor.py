@@ -197,7 +197,7 @@ def test_a_relative_address_of_the_store_starts_at_the_checkout(
     assert finding(checks.mlflow_store, "MLflow store", ready).detail == f"sqlite:///{ready}/other.db (opens)"
 
 
-@pytest.mark.parametrize("name", ["feature%2Fx", "a?b"])
+@pytest.mark.parametrize("name", ["feature%2Fx", "a#b"])
 def test_the_store_of_a_checkout_with_signs_of_addresses_in_its_path_is_looked_at_where_it_is(
     name: str, ready: Path
 ) -> None:
@@ -207,6 +207,11 @@ def test_the_store_of_a_checkout_with_signs_of_addresses_in_its_path_is_looked_a
     with closing(sqlite3.connect(place / "mlflow.db")) as database:
         database.execute("CREATE TABLE alembic_version (version_num TEXT)")
     assert finding(checks.mlflow_store, "MLflow store", place).detail.endswith("(opens)")
+
+
+def test_a_checkout_whose_path_no_address_of_sqlite_can_name_is_told(ready: Path) -> None:
+    found = finding(checks.mlflow_store, "MLflow store", ready / "a?b")
+    assert (found.level, "end at a ?" in found.detail) == ("fail", True)
 
 
 def test_a_server_is_reached_or_not_and_its_password_is_never_shown(

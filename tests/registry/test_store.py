@@ -60,12 +60,14 @@ def test_a_relative_address_starts_at_the_checkout_wherever_one_stands(
     assert [path.name for path in tmp_path.iterdir()] == ["checkout"]
 
 
-@pytest.mark.parametrize("name", ["feature%2Fx", "a%20b", "a?b", "a b", "100%", "a#b", "ü@x:y", "a+b'&c", "a\\b"])
+@pytest.mark.parametrize("name", ["feature%2Fx", "a%20b", "a b", "100%", "a#b", "ü@x:y", "a+b'&c", "a\\b"])
 def test_a_checkout_has_its_own_store_whatever_signs_its_path_has(
     name: str, template: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = tmp_path / "places" / name
-    root.mkdir(parents=True)
+    root, elsewhere = tmp_path / "places" / name, tmp_path / "elsewhere"
+    for folder in (root, elsewhere):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)  # where a path that is not understood would come to lie
     shutil.copy(template.root / "mlflow.db", root)
     with open_store(Artifacts(root), "mine") as store:
         run = store.client.create_run(store.experiment_id).info.run_id
@@ -78,9 +80,16 @@ def test_a_checkout_has_its_own_store_whatever_signs_its_path_has(
         uri = store.uri
     assert {path.name for path in root.iterdir()} == {"mlflow.db", "mlflow.db.lock", "mlruns"}
     assert [path.name for path in root.parent.iterdir()] == [name]
+    assert list(elsewhere.iterdir()) == []
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # as a worktree of the checkout is told
     with open_store(Artifacts(tmp_path / "worktree"), make=False) as again:
         assert (again.uri, again.lock) == (uri, root.resolve() / "mlflow.db.lock")
+
+
+def test_a_path_that_no_address_of_sqlite_can_name_is_refused(tmp_path: Path) -> None:
+    told = r"a\?b/mlflow\.db: .*end at a \?.* Move the checkout, or name another"
+    with pytest.raises(BertlineError, match=told), open_store(Artifacts(tmp_path / "a?b"), "mine"):
+        pass
 
 
 @pytest.mark.parametrize("stays", [False, True], ids=["moved", "copied"])
@@ -126,14 +135,14 @@ def model_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_an_address_with_encoded_signs_and_options_is_read_as_sqlalchemy_reads_it(
+def test_an_address_with_options_is_read_as_sqlalchemy_reads_it_to_the_letter(
     artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copy(artifacts.root / "mlflow.db", artifacts.root / "my store.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///my%20store.db?timeout=9")
+    shutil.copy(artifacts.root / "mlflow.db", artifacts.root / "my %20 store.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///my %20 store.db?timeout=9")
     with open_store(artifacts, make=False) as store:
-        assert store.uri == f"sqlite:///{artifacts.root}/my store.db?timeout=9"
-        assert store.lock == artifacts.root / "my store.db.lock"
+        assert store.uri == f"sqlite:///{artifacts.root}/my %20 store.db?timeout=9"
+        assert store.lock == artifacts.root / "my %20 store.db.lock"
 
 
 def test_leaving_the_store_leaves_no_trace_in_the_environment(artifacts: Artifacts) -> None:

@@ -175,7 +175,11 @@ def accelerators(root: Path) -> Iterator[Finding]:
 
 def mlflow_store(root: Path) -> Iterator[Finding]:
     """MLflow's store can be reached: looked at from outside, as nothing but registry/ speaks MLflow."""
-    address = store_uri(root)
+    try:
+        address = store_uri(root)
+    except BertlineError as error:
+        yield Finding("MLflow store", "fail", f"{error.where}: {error.what}", error.fix)
+        return
     shown = masked(address)
     try:
         detail = _reach(address)
