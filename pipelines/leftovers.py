@@ -13,7 +13,7 @@ from typing import Any
 
 from bertline.base.errors import BertlineError
 
-OWN_FILES = ("data/sources", "data/initial")
+OWN_FILES = ("data/sources", "data/initial", "data/baselines")
 """Folders that stages read and people fill."""
 
 

@@ -150,6 +150,14 @@ def test_stages_behind_a_gate_depend_on_its_pass_and_not_on_its_report() -> None
         assert [Path(dep).name for dep in gates] == ["passed.json"] * behind.get(name, 0), name
 
 
+def test_a_model_that_is_only_compared_with_makes_no_stage_before_fine_tuning_run() -> None:
+    asking = {
+        folder: {name for name, stage in stages() if folder in stage.get("deps", [])}
+        for folder in ("data/initial", "data/baselines")
+    }
+    assert asking == {"data/initial": {"vocab", "pretrain"}, "data/baselines": {"finetune"}}
+
+
 def test_folders_that_tasks_fill_exist_in_a_clone_without_tasks() -> None:
     command = ["git", "ls-files", "-co", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -100,11 +100,11 @@ def test_optuna_is_not_imported_unless_it_is_asked_for() -> None:
 
 
 def test_another_checkpoint_runs_under_the_same_protocol_with_its_own_tokenizer(artifacts: Artifacts) -> None:
-    other = artifacts.data / "initial" / "other"
+    other = artifacts.data / "baselines" / "other"
     vocab = [*VOCAB[:5], *reversed(VOCAB[5:])]
     write_pretrained(other, seed=5, shape=replace(SHAPE, layers=1), vocab=vocab)
     (other / "tokenizer.json").unlink()  # as older checkpoints are
-    setting = params(replace(RECIPE, baseline_checkpoint="data/initial/other"))
+    setting = params(replace(RECIPE, baseline_checkpoint="data/baselines/other"))
     metrics = finetune.run(setting, artifacts, "toy_classification")
     assert list(metrics["checkpoint"]["seeds"]) == ["0", "1"]
     assert metrics["checkpoint"]["train_loss"] != metrics["pretrained"]["train_loss"]
@@ -119,8 +119,8 @@ def test_a_checkpoint_that_is_too_small_for_the_recipe_is_refused_before_anythin
     artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch, lacking: dict[str, int]
 ) -> None:
     recipes = trained(monkeypatch)
-    write_pretrained(artifacts.data / "initial" / "small", shape=replace(SHAPE, **lacking))
-    setting = params(replace(ONE_EPOCH, frozen_layers=2, baseline_checkpoint="data/initial/small"))
+    write_pretrained(artifacts.data / "baselines" / "small", shape=replace(SHAPE, **lacking))
+    setting = params(replace(ONE_EPOCH, frozen_layers=2, baseline_checkpoint="data/baselines/small"))
     with pytest.raises(BertlineError, match=r"the encoder has (16 positions|1 layers)") as refused:
         finetune.run(setting, artifacts, "toy_classification")
-    assert not recipes and "data/initial/small" in str(refused.value)
+    assert not recipes and "data/baselines/small" in str(refused.value)

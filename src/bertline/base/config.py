@@ -87,7 +87,7 @@ class Vocab:
 
     def __post_init__(self) -> None:
         require(self.size >= 256, "size", "must be at least 256")
-        watched(self, "reuse")
+        watched(self, "reuse", "data/initial")
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class Pretrain:
         not_negative(self, "perplexity_sequences")
         names_random_numbers(self, "seed")
         require(16 <= self.sequence_length <= 512, "sequence_length", "must be between 16 and 512")
-        watched(self, "init_from")
+        watched(self, "init_from", "data/initial")
         require(all(times >= 1 for times in self.upsample.values()), "upsample", "must be whole numbers, at least 1")
         self._check_stages()
         require(not (self.packed and self.dropout), "packed", "needs a dropout of 0: its attention has none")
@@ -269,14 +269,14 @@ class Finetune:
     seeds: int = option(3, "how many, from `seed` on: scores are medians over them, with their spread")
     tune: Tune = option(Tune(), "options chosen for each task, shown beside the headline", rare=True)
     baseline_checkpoint: str = option(
-        "", "a Hugging Face BERT directory, under data/initial, to run the same protocol from", rare=True
+        "", "a Hugging Face BERT directory, under data/baselines, to run the same protocol from", rare=True
     )
     precision: Precision = option("bf16", "of matrix products (fp32 on processors without bf16); weights stay in fp32")
     device: Device = option("cpu", "where to train")
     threads: int = option(2, "CPU threads; sums depend on it, so it is part of the recipe")
 
     def __post_init__(self) -> None:
-        watched(self, "baseline_checkpoint")
+        watched(self, "baseline_checkpoint", "data/baselines")
         positive(self, "epochs", "batch_size", "learning_rate", "clip", "seeds", "threads")
         in_unit_interval(self, "warmup", "weight_decay", "dropout")
         require(8 <= self.max_length <= 512, "max_length", "must be between 8 and 512")

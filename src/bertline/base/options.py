@@ -45,10 +45,10 @@ def names_random_numbers(section: object, key: str) -> None:
     require(0 <= getattr(section, key) < 2**63, key, "must be at least 0 and below 2^63")
 
 
-def watched(section: object, key: str) -> None:
-    """Refuse a directory to start from that does not lie where DVC sees that it changes."""
+def watched(section: object, key: str, folder: str) -> None:
+    """Refuse the directory of a model that does not lie where DVC sees that it changes, inside of `folder`."""
     value = getattr(section, key)
-    require(not value or value.startswith("data/initial/"), key, "must be a directory under data/initial, or empty")
+    require(not value or value.startswith(f"{folder}/"), key, f"must be a directory under {folder}, or empty")
 
 
 def not_negative(section: object, *keys: str) -> None:
