@@ -114,6 +114,11 @@ def test_pretraining_stands_beside_the_unigram_entropy(scoreboard: dict[str, Any
         assert shown in text
 
 
+def test_a_loss_that_is_worse_than_a_guess_that_reads_nothing_stands_above_it() -> None:
+    text = render_scoreboard(make_scoreboard(stages(VALIDATION | {"mlm_loss": 7.0}), {}, {}))
+    assert "**7.000** nats, 0.300 above the unigram entropy" in text
+
+
 def test_a_model_without_next_sentence_prediction_has_no_row_for_it() -> None:
     validation = {key: None if key.startswith("nsp") else value for key, value in VALIDATION.items()}
     assert "NSP" not in render_scoreboard(make_scoreboard(stages(validation), {}, {}))

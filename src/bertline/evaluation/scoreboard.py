@@ -125,13 +125,14 @@ def render_scoreboard(scoreboard: Mapping[str, Any]) -> str:
 
 
 def _render_pretraining(figures: Figures) -> str:
-    below = figures["unigram_entropy"] - figures["mlm_loss"]
+    gain = figures["unigram_entropy"] - figures["mlm_loss"]
+    beside = f"{abs(gain):.3f} {'below' if gain >= 0 else 'above'} the unigram entropy"
     rows = [
         ("training documents", f"{figures['documents']:,}"),
         ("tokens in them", f"{figures['corpus_tokens']:,}"),
         ("tokens trained on", f"{figures['trained_tokens']:,} in {figures['steps']:,} steps"),
         ("parameters", f"{figures['parameters']:,}"),
-        ("MLM loss", f"**{figures['mlm_loss']:.3f}** nats, {below:.3f} below the unigram entropy"),
+        ("MLM loss", f"**{figures['mlm_loss']:.3f}** nats, {beside}"),
         ("unigram entropy", f"{figures['unigram_entropy']:.3f} nats: the loss of a guess that reads nothing"),
         ("MLM accuracy", f"{figures['mlm_accuracy']:.1%} of the masked tokens"),
     ]
