@@ -152,7 +152,7 @@ def test_what_was_not_run_is_not_shown_as_a_result(checkout: Path, tmp_path: Pat
             "/srv/store",
             "then `dvc pull`, on the machine that trained: the DVC remote, `/srv/store`, is a folder there.",
         ),
-        ("s3://bucket/store", "then `dvc pull`."),
+        pytest.param("s3://bucket/store", "then `dvc pull`.", marks=pytest.mark.slow),
     ],
 )
 def test_a_description_says_where_the_models_can_be_had(remote: str, said: str, checkout: Path, tmp_path: Path) -> None:
@@ -363,6 +363,7 @@ def test_the_program_that_opens_a_pull_request_is_looked_for_before_anything_is_
     configure(checkout, given | {"GH_TOKEN": ""})
 
 
+@pytest.mark.slow
 def test_the_token_is_seen_by_what_pushes_and_opens_the_pull_request_alone(
     checkout: Path, tmp_path: Path, prefect_server: str
 ) -> None:
