@@ -4,7 +4,6 @@ write_inputs(folder, ["sst2"], …)       # once; then, in any process:
 info, train, scored = rows_of(folder, JOBS["sst2"])
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Finetune, Precision, Task, TaskData
 from bertline.base.download_config import Source
 from bertline.base.files import read_json, write_json
-from bertline.corpus.sources import MIRROR_VARIABLE, Places, fetch, parse_mirrors
+from bertline.corpus.sources import Places, fetch
 from bertline.finetuning.data import prepare_data
 from bertline.finetuning.save import save_finetuned
 from bertline.inference.heads import build_model
@@ -86,17 +85,18 @@ def write_inputs(
 
 
 def _write_rows(folder: Path, job: Job) -> None:
-    places = Places(folder, folder / "downloads", parse_mirrors(os.environ.get(MIRROR_VARIABLE, "")))
+    artifacts = Artifacts(folder)
+    places = Places.of(artifacts)
 
     def fetch_into(source: Source, directory: Path) -> None:
         fetch(replace(source, unpack="nothing"), directory, places)
 
     task = Task(BENCHMARKS[job.builder].kind, TaskData(builder=job.builder))
-    info = build_task(job.builder, task, Artifacts(folder), fetch_into)
+    info = build_task(job.builder, task, artifacts, fetch_into)
     chosen = [
         cap_rows(rows, limit or len(rows), info.kind)
         for split, limit in (("train", job.train_rows), ("test", job.scored_rows))
-        for rows in [read_rows(Artifacts(folder).task(job.builder), split)]
+        for rows in [read_rows(artifacts.task(job.builder), split)]
     ]
     write_json(_rows_file(folder, job), chosen)
 
