@@ -1,5 +1,6 @@
 """Docstrings of installed packages: read, not imported, the same whatever the number of processes."""
 
+import importlib.metadata
 import json
 import sys
 from pathlib import Path
@@ -54,6 +55,13 @@ def test_tests_and_installed_packages_are_no_part_of_the_standard_library() -> N
     modules = {file.module for file in source_files("stdlib")}
     assert {"json.decoder", "email", "argparse"} <= modules
     assert not [module for module in modules if {"test", "tests", "site-packages"} & set(module.split("."))]
+
+
+def test_all_text_of_the_quickstart_is_pinned_by_requirements_lock() -> None:
+    lock = Path(__file__).parents[2] / "requirements.lock"
+    pinned = {line.partition("==")[0].lower() for line in lock.read_text(encoding="utf-8").splitlines()}
+    owners = importlib.metadata.packages_distributions()  # of the standard library none: a Python may lack parts of it
+    assert {owners.get(package, ["no package's"])[0].lower() for package in PACKAGES} <= pinned
 
 
 def test_a_selection_names_packages_and_an_empty_one_names_them_all() -> None:

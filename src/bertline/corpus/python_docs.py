@@ -4,7 +4,8 @@
     package_versions(["stdlib", "numpy"])           # {"numpy": "2.4.6", "stdlib": "3.11.7"}
 
 A package name is `stdlib`, or any top-level module or package that is installed. Nothing is downloaded and nothing is
-shipped: the text depends on the installed versions alone, so requirements.lock pins it.
+shipped: the text depends on the installed versions alone, so requirements.lock pins that of PACKAGES. The standard
+library is none of them: its text differs from one Python to the next, and distributions leave parts of it out.
 """
 
 import ast
@@ -26,7 +27,6 @@ from bertline.base.workers import Workers, worker_count
 
 STDLIB = "stdlib"
 PACKAGES = (
-    STDLIB,
     "torch",
     "transformers",
     "sklearn",
@@ -36,6 +36,7 @@ PACKAGES = (
     "matplotlib",
     "mlflow",
     "sqlalchemy",
+    "networkx",
 )
 _ALIASES = {"scikit-learn": "sklearn"}
 # Tests document fixtures, not an interface; vendored copies are another package's text.
