@@ -57,6 +57,9 @@ def reporting(debug: bool) -> Iterator[None]:
         message = one_line(error)
     except typer.Exit:
         raise
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(130) from None
     except Exception as error:
         what = f"{type(error).__name__}: {reason(error)}"
         message = f"internal error, {what}. Run it again with --debug and report it."
