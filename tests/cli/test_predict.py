@@ -205,5 +205,13 @@ def test_a_file_that_cannot_be_answered_is_one_line_and_leaves_nothing(
     assert not (checkout / "answers.jsonl").exists()
 
 
+def test_rows_are_not_written_over_by_their_answers(type_in: Type, model_of: Model, checkout: Path) -> None:
+    (checkout / "rows.jsonl").write_text('{"text": "red", "label": "mine"}\n')
+    (checkout / "link.jsonl").symlink_to("rows.jsonl")
+    refused = type_in("predict", model_of("classification"), "--file", "rows.jsonl", "--out", "link.jsonl")
+    assert refused.stderr.startswith("error: link.jsonl: --out is the file that is read. Name another")
+    assert "mine" in (checkout / "rows.jsonl").read_text()
+
+
 def test_out_without_a_file_is_refused(type_in: Type, model_of: Model) -> None:
     assert "--out is for the answers to --file" in type_in("predict", model_of("pair"), "x", "--out", "y").stderr

@@ -46,6 +46,14 @@ def find_root(given: Path | None) -> Path:
     raise BertlineError("not in a checkout of bertline (no dvc.yaml here or above)", where=str(here), fix=fix)
 
 
+def check_apart(file: Path, out: Path | None) -> None:
+    """Raise a BertlineError where a file of rows would be written over by what comes of it."""
+    if out is not None and out.exists() and file.exists() and out.samefile(file):
+        raise BertlineError(
+            "--out is the file that is read", where=str(out), fix="Name another: its rows would be lost"
+        )
+
+
 @contextmanager
 def reporting(debug: bool) -> Iterator[None]:
     """End the command with status 1 and one clear line when its work fails; with `debug`, the traceback before it."""
