@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from bertline.training.device import usable_precision
 from cli.typed import Model, Type, rows
 
 BF16 = ["--precision", "bf16"]
+ASKED = {"context": "the red cat", "qas": [{"id": "q1", "question": "which colour ?"}]}
+SQUAD = json.dumps({"data": [{"paragraphs": [ASKED]}]})
 
 
 def test_a_text_gets_a_label_with_its_score(type_in: Type, model_of: Model) -> None:
@@ -171,6 +174,17 @@ def test_rows_of_a_file_are_answered_with_their_ids(type_in: Type, model_of: Mod
     assert "answers.jsonl written: 2 answers" in written.stdout
     lines = (checkout / "answers.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["id"] for line in lines] == ["n0", "n1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "content", "words"),
+    [("span", "new.json", SQUAD, [None]), ("tagging", "new.conll", "red\ncat\n\nthe\n", [["red", "cat"], ["the"]])],
+)
+def test_rows_without_their_answers_are_answered_in_every_form(
+    kind: Kind, name: str, content: str, words: list[Any], type_in: Type, model_of: Model, checkout: Path
+) -> None:
+    (checkout / name).write_text(content)
+    assert [answer.get("words") for answer in rows(type_in("predict", model_of(kind), "--file", name))] == words
 
 
 def test_a_file_is_read_by_the_columns_of_params_yaml(type_in: Type, model_of: Model, checkout: Path) -> None:

@@ -414,6 +414,7 @@ def test_a_file_outside_data_sources_is_refused(artifacts: Artifacts) -> None:
 
 
 ANSWERED = '{"question": "Who?", "context": "Ada did.", "answers": %s}\n'
+UNANSWERED = json.dumps({"data": [{"paragraphs": [{"context": "x", "qas": [{"id": "q1", "question": "Who?"}]}]}]})
 BAD = [
     ("classification", "a.csv", "text,klass\nx,1\n", "a.csv, line 2: no column 'label'. Name yours in tasks.mine"),
     ("classification", "a.csv", "text,label\nx,1\n  ,2\n", "a.csv, line 3: text is empty"),
@@ -500,6 +501,9 @@ BAD = [
     ("tagging", "a.jsonl", '{"words": "a", "tags": "O"}\n', "a.jsonl, line 1: words and tags are not two lists"),
     ("span", "a.json", squad(answers=[{"text": "Ada", "answer_start": 0}]), "question q1: answer 'Ada' is not at"),
     ("span", "a.json", '{"data": [{}]}', "not in the form of SQuAD"),
+    ("span", "a.json", UNANSWERED, "a.json, question q1: no column 'answers'"),
+    ("tagging", "a.conll", "Ada\nKing\n", "a.conll, line 1: no column 'tags'"),
+    ("tagging", "a.conll", "Ada\nKing I-PER\n", "a.conll, line 2: 2 columns, and 1 in the lines before"),
     ("span", "a.json", "[]", "not in the form of SQuAD"),
     (
         "classification",
