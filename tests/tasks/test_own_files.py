@@ -332,6 +332,17 @@ def test_training_questions_of_which_none_has_an_answer_are_refused(artifacts: A
     assert said.endswith("Add questions with an answer: there is nothing to learn from these.")
 
 
+def test_a_file_that_git_has_not_is_named_to_an_experiment_of_dvc_with_the_option_that_brings_it(
+    tmp_path: Path,
+) -> None:
+    artifacts = Artifacts(tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "tmpab12")
+    (artifacts.data / "sources").mkdir(parents=True)
+    for name, copied in (("a.csv", "a.csv"), ("deep/er/a.csv", "deep")):
+        told = rf"{name}: file not found\. `dvc exp run` with --temp .*`--copy-paths data/sources/{copied}`"
+        with pytest.raises(BertlineError, match=told):
+            build(artifacts, "classification", name)
+
+
 def test_a_missing_file_is_named(artifacts: Artifacts) -> None:
     with pytest.raises(BertlineError, match=r"data/sources/none\.csv: file not found"):
         build(artifacts, "classification", "none.csv")

@@ -141,6 +141,7 @@ def _fetch_one(source: Source, directory: Path, places: Places) -> Entry:
             fix = "Check the path; it is relative to the checkout"
             if set("{*?") & set(source.address):
                 fix += ", and no pattern: name the folder, or one entry a file"
+            fix = Artifacts(places.root).fix_missing(source.address.partition(":")[2], fix)
             raise BertlineError(f"no file or folder {origin}", where=where(source.address), fix=fix)
         found = sha256_file(origin)
         _check(source, found, origin.stat().st_size)
