@@ -241,7 +241,10 @@ def _from_web(source: Source, places: Places) -> Iterator[_Found]:
     if not official and not places.mirrors:
         fix = f"Set {MIRROR_VARIABLE} to a directory or base URL that has it"
         raise BertlineError("no mirror is set", where=where(source.address), fix=fix)
-    mirrors = [at_mirror(mirror, source.address) for mirror in places.mirrors]
+    names = [source.address]
+    if source.sha256 and scheme(source.address) == "https":  # by its hash a file is known, whatever it is called
+        names.insert(0, source.address.partition("?")[0])
+    mirrors = [at_mirror(mirror, name) for mirror in places.mirrors for name in dict.fromkeys(names)]
     with keep(places.kept, source.address) as kept:
         yield _first_of([*mirrors, *official], source, kept)
 
