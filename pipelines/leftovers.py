@@ -9,6 +9,7 @@ DVC forgets a stage that is no more, and leaves its outputs where they are. A st
 import fcntl
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +55,14 @@ def broken_off(root: Path) -> list[str]:
 
     Runs are kept apart by their parameters: one that was broken off goes on when these come back, and else stays.
     """
-    runs = sorted({step.parent for step in (root / "data" / "runs" / "pretrain").glob("*/step-*")})
-    left = [(run, sum(file.stat().st_size for file in run.rglob("*") if file.is_file())) for run in runs if _idle(run)]
-    return [f"{run.relative_to(root).as_posix()} ({size / 2**20:,.0f} MiB)" for run, size in left]
-
-
-def _idle(run: Path) -> bool:
-    """Whether no process holds the lock of a run."""
-    with (run / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+    left = []
+    for run in sorted({step.parent for step in (root / "data" / "runs" / "pretrain").glob("*/step-*")}):
+        with suppress(OSError):  # it goes on, or is removed, while it is looked at; or nothing may be written there
+            with (run / "lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # whoever trains holds it
+            size = sum(file.stat().st_size for file in run.rglob("*") if file.is_file())
+            left.append(f"{run.relative_to(root).as_posix()} ({size / 2**20:,.0f} MiB)")
+    return left
 
 
 def remove_leftovers(root: Path, left: Sequence[str]) -> None:
