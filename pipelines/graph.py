@@ -27,7 +27,7 @@ from ruamel.yaml import YAML
 
 from bertline.base.errors import BertlineError, one_line, reason
 from bertline.base.messages import say
-from pipelines.leftovers import leftovers, refuse_leftovers
+from pipelines.leftovers import broken_off, leftovers, refuse_leftovers
 from pipelines.locks import what_to_do
 from pipelines.plan import Changes, Plan, check_lock, in_order
 
@@ -206,6 +206,8 @@ def main() -> int:
         return 1
     if left and not arguments.mermaid:
         say(f"left of tasks that are no more, and read by stages: rm -r {' '.join(left)}")
+    for run in [] if arguments.mermaid or arguments.check else broken_off(arguments.root):
+        say(f"pre-training that was broken off: {run} goes on when its parameters come back; else remove it")
     return 0
 
 

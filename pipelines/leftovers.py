@@ -1,4 +1,4 @@
-"""What tasks that params.yaml no longer has have left behind.
+"""What tasks that params.yaml no longer has have left behind, and runs of pre-training that were broken off.
 
     find_leftovers(Path())       # of graph.py, which asks DVC: ["data/tasks/rte", "data/reports/evaluate/rte", …]
 
@@ -6,8 +6,10 @@ DVC forgets a stage that is no more, and leaves its outputs where they are. A st
 (data/tasks, data/reports) depends on them all the same, and gives a dvc.lock that no other machine can make.
 """
 
+import fcntl
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,21 @@ def _unmade(folder: Path, known: Collection[Path], ignored: Callable[[Path], boo
             yield from _unmade(entry, known, ignored)
         elif entry.is_file() or any(not ignored(file) for file in entry.rglob("*") if file.is_file()):
             yield entry
+
+
+def broken_off(root: Path) -> list[str]:
+    """The folders of pre-training runs that have checkpoints and go on no more, relative to `root`, with their sizes.
+
+    Runs are kept apart by their parameters: one that was broken off goes on when these come back, and else stays.
+    """
+    left = []
+    for run in sorted({step.parent for step in (root / "data" / "runs" / "pretrain").glob("*/step-*")}):
+        with suppress(OSError):  # it goes on, or is removed, while it is looked at; or nothing may be written there
+            with (run / "lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # whoever trains holds it
+            size = sum(file.stat().st_size for file in run.rglob("*") if file.is_file())
+            left.append(f"{run.relative_to(root).as_posix()} ({size / 2**20:,.0f} MiB)")
+    return left
 
 
 def remove_leftovers(root: Path, left: Sequence[str]) -> None:

@@ -60,6 +60,8 @@ def test_texts_become_vectors_whichever_way_they_come(type_in: Type, model_of: M
     written = type_in("embed", "--file", "rows.csv", "--column", "said", "--out", "out.npy")
     assert "out.npy written: 2 vectors of 32" in written.stdout
     np.testing.assert_allclose(np.load(checkout / "out.npy"), [row["embedding"] for row in typed], atol=1e-6)
+    refused = type_in("embed", "--file", "rows.csv", "--column", "said", "--out", "rows.csv")
+    assert "rows.csv: --out is the file that is read" in refused.stderr
 
 
 @pytest.mark.parametrize(

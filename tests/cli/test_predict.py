@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from bertline.training.device import usable_precision
 from cli.typed import Model, Type, rows
 
 BF16 = ["--precision", "bf16"]
+ASKED = {"context": "the red cat", "qas": [{"id": "q1", "question": "which colour ?"}]}
+SQUAD = json.dumps({"data": [{"paragraphs": [ASKED]}]})
 
 
 def test_a_text_gets_a_label_with_its_score(type_in: Type, model_of: Model) -> None:
@@ -173,6 +176,17 @@ def test_rows_of_a_file_are_answered_with_their_ids(type_in: Type, model_of: Mod
     assert [json.loads(line)["id"] for line in lines] == ["n0", "n1"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "content", "words"),
+    [("span", "new.json", SQUAD, [None]), ("tagging", "new.conll", "red\ncat\n\nthe\n", [["red", "cat"], ["the"]])],
+)
+def test_rows_without_their_answers_are_answered_in_every_form(
+    kind: Kind, name: str, content: str, words: list[Any], type_in: Type, model_of: Model, checkout: Path
+) -> None:
+    (checkout / name).write_text(content)
+    assert [answer.get("words") for answer in rows(type_in("predict", model_of(kind), "--file", name))] == words
+
+
 def test_a_file_is_read_by_the_columns_of_params_yaml(type_in: Type, model_of: Model, checkout: Path) -> None:
     task = model_of("classification")
     data = TaskData("files", train="data/sources/r.csv", columns={"text": "review", "label": "stars"})
@@ -203,6 +217,14 @@ def test_a_file_that_cannot_be_answered_is_one_line_and_leaves_nothing(
     assert message in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     assert not (checkout / "answers.jsonl").exists()
+
+
+def test_rows_are_not_written_over_by_their_answers(type_in: Type, model_of: Model, checkout: Path) -> None:
+    (checkout / "rows.jsonl").write_text('{"text": "red", "label": "mine"}\n')
+    (checkout / "link.jsonl").symlink_to("rows.jsonl")
+    refused = type_in("predict", model_of("classification"), "--file", "rows.jsonl", "--out", "link.jsonl")
+    assert refused.stderr.startswith("error: link.jsonl: --out is the file that is read. Name another")
+    assert "mine" in (checkout / "rows.jsonl").read_text()
 
 
 def test_out_without_a_file_is_refused(type_in: Type, model_of: Model) -> None:

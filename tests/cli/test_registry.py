@@ -15,7 +15,7 @@ def test_promote_and_rollback_by_task(checkout: Path, type_in: Type) -> None:
         for _ in range(2):
             store.client.create_model_version("bertline-docs_topic", "file:///nowhere")
     first = type_in("promote", "docs_topic", "--version", "1")
-    assert (first.exit_code, first.output) == (0, "bertline-docs_topic: version 1 is champion, the first\n")
+    assert (first.exit_code, first.output) == (0, "bertline-docs_topic: version 1 is champion; there was none\n")
     assert type_in("promote", "bertline-docs_topic", "--version", "2").exit_code == 0
     back = type_in("rollback", "docs_topic")
     assert back.output == "bertline-docs_topic: version 1 is champion, instead of 2\n"

@@ -15,7 +15,7 @@ import pytest
 from bertline.base.errors import BertlineError
 from bertline.base.files import write_json
 from bertline.corpus.raw_files import kind
-from bertline.corpus.readers import READERS, read_documents
+from bertline.corpus.readers import MANIFEST, READERS, read_documents
 from bertline.corpus.records import MAX_DOCUMENT
 
 WIKI = (
@@ -179,3 +179,17 @@ def test_a_file_in_another_encoding_is_told_how_to_be_converted_without_harm(
 def test_a_record_without_end_is_cut(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": "x" * 2_500_000}))
     assert [sum(map(len, paragraphs)) for _, paragraphs in read(tmp_path / "a.jsonl")] == [MAX_DOCUMENT] * 2 + [500_000]
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "ROWS.TSV", "rows.csv.gz"])
+def test_a_table_is_no_text_unless_one_says_so(name: str, tmp_path: Path) -> None:
+    """Headings, commas and numbers would be learned as if somebody had written so."""
+    content = b"text,label\nOne good film.,1\n"
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    source = {"path": name, "address": f"file:{name}"}
+    write_json(tmp_path / MANIFEST, {"sources": [source]})
+    with pytest.raises(BertlineError, match=rf"{name}: a table is no text\. Write it as JSONL, .*`format: text`"):
+        list(read_documents(tmp_path))
+    write_json(tmp_path / MANIFEST, {"sources": [source | {"format": "text"}]})
+    (document,) = read_documents(tmp_path)
+    assert document.paragraphs[0] == "text,label"

@@ -58,6 +58,19 @@ def test_a_directory_is_a_mirror_laid_out_by_host_and_path(raw: Path, mirror: st
     assert not list((raw.parent / "kept").rglob("file")), "what a directory has is not kept twice"
 
 
+def test_addresses_that_differ_by_their_query_alone_are_two_files_of_a_mirror(raw: Path, mirror: str) -> None:
+    folder = Path(mirror) / "host" / "en"
+    (folder / "get.txt?id=1&x=..%2Fa%20b").write_text("the first")
+    (folder / "get.txt").write_text("neither")
+    row = get(raw, "https://host/en/get.txt?id=1&x=../a%20b", mirror)
+    assert (raw / row["path"]).read_text() == "the first"
+    with pytest.raises(BertlineError, match=r"host/en/get\.txt\?id=2: no such file"):
+        get_all(raw, Source("https://host/en/get.txt?id=2", folder="other"), mirror)
+    known = hashlib.sha256(b"neither").hexdigest()
+    (row,) = get_all(raw, Source("https://host/en/get.txt?id=2", folder="other", sha256=known), mirror)
+    assert row["sha256"] == known, "by its hash it is the file"
+
+
 def test_braces_stand_for_several_files_each_with_a_row(raw: Path, mirror: str) -> None:
     rows = get_all(raw, Source("https://host/en/part-{08..10}.txt", licence="CC0"), mirror)
     assert [row["address"] for row in rows] == [f"https://host/en/part-{number}.txt" for number in ("08", "09", "10")]

@@ -85,6 +85,7 @@ def test_a_file_from_a_web_mirror_is_described_in_its_manifest_row(raw: Path, se
     [
         ("https://ok/a%23b.txt", "/ok/a%23b.txt"),
         ("https://ok/50%25%20of%20it%3F.txt", "/ok/50%25%20of%20it%3F.txt"),
+        ("https://ok/get.txt?id=1", "/ok/get.txt%3Fid=1"),
         ("mirror:ok/a#b é.txt", "/ok/a%23b%20%C3%A9.txt"),
     ],
 )

@@ -93,6 +93,15 @@ def test_training_stops_after_patience_and_keeps_the_best_epoch(
     assert history.train_loss == history.losses[1]
 
 
+def test_an_epoch_whose_score_is_no_number_is_not_the_best_one(
+    prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([float("nan"), 0.5, 0.4])
+    monkeypatch.setattr(trainer, "validate", lambda *_: Validation(1.0, {"accuracy": next(scores)}))
+    _, history = finetune(prepare("classification"), SHAPE, replace(ONE_STEP, epochs=3, patience=2))
+    assert (history.kept_epoch, history.scores) == (2, {"accuracy": 0.5})
+
+
 def test_without_patience_the_last_epoch_is_kept_whatever_its_score(
     prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,17 @@ def test_of_two_texts_those_words_are_weighed_that_the_model_reads_of_both(model
     assert [word.column for word in explanation.words] == ["text"] * 19 + ["text_pair"] * 2
 
 
+@pytest.mark.parametrize("lengths", [(60, 40), (40, 60), (40, 40)])
+def test_of_two_long_texts_the_very_words_are_weighed_that_decide(
+    lengths: tuple[int, int], model_directory: Directory
+) -> None:
+    """Each word hidden behind [MASK] changes the answer; one that the model does not read would not."""
+    predictor = Predictor(model_directory("pair"))
+    explanation = explain(predictor, {"text": "red " * lengths[0], "text_pair": "dog " * lengths[1]})
+    assert len(explanation.words) == 21
+    assert all(word.without != explanation.score for word in explanation.words)
+
+
 @pytest.mark.parametrize("kind", ["tagging", "span"])
 def test_kinds_without_one_answer_a_text_are_refused(kind: Kind, model_directory: Directory) -> None:
     with pytest.raises(BertlineError, match="are not explained"):

@@ -210,6 +210,17 @@ def test_a_tokenizer_of_another_model_is_refused(model_directory: Directory, tmp
         Predictor(directory)
 
 
+@pytest.mark.parametrize("labels", [["blue", "green", "white", "red"], ["blue", "green", "red"]])
+def test_the_labels_of_another_model_are_refused(labels: list[str], model_directory: Directory, tmp_path: Path) -> None:
+    """As where a copy was cut short: every answer would have the name of another one."""
+    directory = Path(shutil.copytree(model_directory("classification"), tmp_path / "model"))
+    info = json.loads((directory / "task.json").read_text())
+    (directory / "task.json").write_text(json.dumps(info | {"labels": labels}))
+    told = r"model: the labels of task\.json \(blue, green, .*are not those of config\.json \(blue, green, red, white\)"
+    with pytest.raises(BertlineError, match=told):
+        Predictor(directory)
+
+
 @pytest.mark.parametrize("content", [{"max_length": 8}, {"max_length": 8, "stride": 2, "more": 1}, [1]])
 def test_settings_that_are_none_are_refused(content: Any, model_directory: Directory, tmp_path: Path) -> None:
     directory = Path(shutil.copytree(model_directory("classification"), tmp_path / "model"))

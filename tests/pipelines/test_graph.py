@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertline.base.errors import BertlineError
+from bertline.base.files import exclusive_lock
 from bertline.base.params import parse_params, read_yaml, write_params
 from checkout import ROOT, run_in
 from pipelines.graph import find_leftovers, read_plan, read_plan_and_changes
-from pipelines.leftovers import remove_leftovers
+from pipelines.leftovers import broken_off, remove_leftovers
 from pipelines.plan import Plan, in_order
 
 Repo = Callable[[dict[str, Any]], Path]
@@ -286,6 +287,24 @@ def test_what_a_task_that_was_taken_out_has_left_is_named_and_fails_the_check(re
     shutil.rmtree(folder / "data" / "tasks" / "b")
     assert run_in(folder, "dvc", "repro").returncode == 0
     assert run_in(ROOT, *plan, "--check").returncode == 0
+
+
+def test_pre_training_that_was_broken_off_is_named_with_what_it_takes(repo: Repo) -> None:
+    """Other parameters are another run: what this one has begun would stay unseen."""
+    root = repo({})
+    for name, checkpoint in (("left", True), ("going on", True), ("finished", False)):
+        run = root / "data" / "runs" / "pretrain" / name
+        (run / "step-40").mkdir(parents=True) if checkpoint else run.mkdir(parents=True)
+        (run / "lock").write_text("process 1 on a host\n")
+    (root / "data" / "runs" / "pretrain" / "left" / "step-40" / "model.safetensors").write_bytes(bytes(3 << 20))
+    with exclusive_lock(root / "data" / "runs" / "pretrain" / "going on" / "lock", "pre-training"):
+        assert broken_off(root) == ["data/runs/pretrain/left (3 MiB)"]
+        told = run_in(root, "python", "-m", "pipelines.graph")
+        assert told.stderr.splitlines() == [
+            "pre-training that was broken off: data/runs/pretrain/left (3 MiB) goes on when its parameters come back;"
+            " else remove it"
+        ]
+        assert not run_in(root, "python", "-m", "pipelines.graph", "--mermaid").stderr
 
 
 def test_where_no_task_is_left_the_folders_that_stages_read_stay(repo: Repo) -> None:

@@ -157,4 +157,6 @@ def write_scores(
     write_json(artifacts.report("evaluate", name) / "analysis.json", analysis)
     gold = ({"id": f"{name}-{row}", **judged} for row in range(rows))
     write_jsonl(artifacts.report("evaluate", name) / "predictions.jsonl", gold)
+    asked = {"text": "a", "text_pair": "b", "words": ["a"], "question": "a", "context": "b"}
+    write_jsonl(artifacts.task(name) / "test.jsonl", ({"id": f"{name}-{row}", **asked} for row in range(rows)))
     write_text(artifacts.report("evaluate", name) / "confusion.csv", "actual,predicted\na,a\n")

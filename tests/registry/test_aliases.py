@@ -39,7 +39,7 @@ def aliases(store: Store) -> dict[str, str]:
 
 
 def test_promotion_takes_the_challenger_or_the_version_that_is_named(store: Store) -> None:
-    assert str(promote(store, NAME)) == "bertline-topic: version 3 (f1 0.6800) is champion, the first"
+    assert str(promote(store, NAME)) == "bertline-topic: version 3 (f1 0.6800) is champion; there was none"
     change = promote(store, NAME, "2")
     assert str(change) == "bertline-topic: version 2 (f1 0.7500) is champion, instead of 3 (f1 0.6800)"
     assert aliases(store) == {CHALLENGER: "3", CHAMPION: "2", PREVIOUS: "3"}
@@ -75,7 +75,7 @@ def test_a_rollback_restores_the_champion_before_and_a_second_takes_the_first_ba
 def test_what_cannot_be_done_is_said_in_one_line_and_changes_nothing(store: Store) -> None:
     with pytest.raises(BertlineError, match=r"bertline-topic has no previous_champion\..*--version"):
         rollback(store, NAME)
-    for version in ("9", "x", '"; touch x'):
+    for version in ("9", "x", '"; touch x', "0", "-1", "1.0", "9" * 10, "9" * 40, "9" * 5000):
         with pytest.raises(BertlineError, match="bertline-topic has no version"):
             promote(store, NAME, version)
     with pytest.raises(BertlineError, match=r"no model named 'bertline-topics'\. Choose one of: bertline-topic"):

@@ -7,8 +7,9 @@ import pytest
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
-from bertline.base.files import write_json
+from bertline.base.files import read_jsonl, write_json, write_jsonl
 from bertline.registry.contenders import contenders
+from bertline.registry.promotion import Scores
 from registry.pipeline_state import write_scores
 
 
@@ -42,6 +43,22 @@ def test_scores_compare_where_rows_and_right_answers_are_the_same(
     rows.write_text(rows.read_text().replace(old, new))
     assert new in rows.read_text()
     assert (next(contenders(params, artifacts, {})).scores.data == before) is compare
+
+
+@pytest.mark.parametrize(("task", "column"), [("topic", "text"), ("pairs", "text_pair"), ("qa", "context")])
+def test_other_texts_under_the_same_ids_and_answers_are_another_test(
+    task: str, column: str, artifacts: Artifacts, params: Params
+) -> None:
+    def scores() -> Scores:
+        return next(one for one in contenders(params, artifacts, {}) if one.name == f"bertline-{task}").scores
+
+    rows = artifacts.task(task) / "test.jsonl"
+    before = scores()
+    assert before.compares_with(scores())
+    assert before.compares_with(replace(before, inputs="")), "what older versions have registered"
+    asked = [{**row, column: "another"} for row in read_jsonl(rows)]
+    write_jsonl(rows, asked)
+    assert scores().data == before.data and not scores().compares_with(before)
 
 
 def test_the_encoder_stands_for_what_it_gains_over_unigrams_of_the_same_tokens(

@@ -8,6 +8,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params, TaskData
 from bertline.base.files import read_json, write_json
 from bertline.registry.contenders import contenders
+from registry.pipeline_state import write_scores
 
 
 def test_a_card_holds_data_recipe_scores_limits_licence_and_lineage(artifacts: Artifacts, params: Params) -> None:
@@ -41,6 +42,12 @@ def test_the_limits_say_what_was_measured_against_the_model(artifacts: Artifacts
     assert "off by 0.125 on average (expected calibration error)" in limits
     assert "- accuracy by length (characters): 1 to 9: 0.800." in limits
     assert "Better on the test rows" not in pairs.card
+    # Than this model, whatever its recipe reaches.
+    write_scores(artifacts, "pairs", primary=0.55, others=(0.7, 0.9))
+    figures = read_json(artifacts.metrics("evaluate", "pairs"))
+    write_json(artifacts.metrics("evaluate", "pairs"), figures | {"pretrained": figures["seeds"]["pretrained"]["1"]})
+    _, pairs, *_ = contenders(params, artifacts, {})
+    assert "- Better on the test rows: from random weights." in pairs.card
     assert "calibration" not in rating.card
 
 

@@ -231,6 +231,22 @@ def test_a_champion_that_a_person_made_stays_until_a_person_decides(bench: Bench
     assert bench.register(seed=3, primary=0.95).alias == "champion", "by the rule again"
 
 
+@pytest.mark.parametrize("version_too", [False, True])
+def test_after_the_champion_was_deleted_the_one_before_it_is_the_bar(version_too: bool, bench: Bench) -> None:
+    """What served before is still there, and better than what passes the floor alone."""
+    bench.register(seed=1, primary=0.8)
+    bench.register(seed=2, primary=0.9)
+    if version_too:
+        bench.store.client.delete_model_version(NAME, "2")
+    else:
+        bench.store.client.delete_registered_model_alias(NAME, "champion")
+    worse = bench.register(seed=3, primary=0.7)
+    assert (worse.alias, worse.verdict.promote) == ("challenger", False)
+    assert "the champion is gone, version 1 was it before: -0.1000 from" in str(worse)
+    assert "champion" not in bench.aliases
+    assert bench.register(seed=4, primary=0.85).alias == "champion"
+
+
 def test_a_version_whose_logged_model_was_deleted_is_registered_as_before(bench: Bench) -> None:
     """Its files are there, and it loads: only a tag for MLflow's UI has nowhere to go."""
     bench.register()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,8 +17,8 @@ SCORE = st.floats(-1, 1, allow_nan=False)
 ANY_CONFIG = st.builds(Register, min_gain_over_majority=st.floats(0, 0.5), tolerance=st.floats(0, 0.5))
 
 
-def scores(value: float, data: str = "rows", noise: float = 0.0) -> Scores:
-    return Scores("f1", {"f1": value, "accuracy": 0.1}, data, noise)
+def scores(value: float, data: str = "rows", noise: float = 0.0, inputs: str = "") -> Scores:
+    return Scores("f1", {"f1": value, "accuracy": 0.1}, data, noise, inputs)
 
 
 @pytest.mark.parametrize(
@@ -91,13 +92,35 @@ def test_a_champion_that_was_weighed_by_another_metric_is_not_compared() -> None
     assert "do not compare" in verdict.reasons[1]
 
 
+def test_a_champion_that_was_asked_something_else_is_not_compared() -> None:
+    """The same ids and right answers, under other texts; of an older version's it is not known what it was asked."""
+    old, new = (replace(scores(value), inputs=name) for value, name in ((0.9, "texts"), (0.6, "other texts")))
+    assert decide(new, old, {"f1": 0.5}, CONFIG).promote
+    assert not decide(new, replace(old, inputs=""), {"f1": 0.5}, CONFIG).promote
+    assert not decide(replace(new, inputs="texts"), old, {"f1": 0.5}, CONFIG).promote
+
+
+@pytest.mark.parametrize(("challenger", "promoted"), [(0.6, False), (0.9, True)])
+def test_where_the_champion_was_deleted_the_one_before_it_is_the_bar(challenger: float, promoted: bool) -> None:
+    before = {"champion_version": "4", "champion_gone": True}
+    verdict = decide(scores(challenger), scores(0.8), {"f1": 0.5}, CONFIG, **before)
+    assert verdict.promote is promoted
+    assert verdict.reasons[-1].startswith("the champion is gone, version 4 was it before: ")
+    unknown = decide(scores(challenger), None, {"f1": 0.5}, CONFIG, **before)
+    assert not unknown.promote and "a person decides" in unknown.reasons[-1]
+
+
 def test_a_missing_primary_metric_never_promotes() -> None:
     assert not decide(Scores("f1", {}, "rows"), None, {"f1": 0.0}, CONFIG).promote
     assert not decide(scores(0.9), None, {}, CONFIG).promote
 
 
+SCORED = ("data", "noise", "inputs")
 ANY_FIGURE = SCORE | st.just(math.nan)
-ANY_SCORES = st.builds(scores, ANY_FIGURE, st.sampled_from(["rows", "other rows"]), st.floats(0, 0.5))
+ANY_SCORES = st.builds(
+    *(scores, ANY_FIGURE, st.sampled_from(["rows", "other rows"]), st.floats(0, 0.5)),
+    st.sampled_from(["", "texts", "other texts"]),
+)
 
 
 @given(
@@ -106,23 +129,24 @@ ANY_SCORES = st.builds(scores, ANY_FIGURE, st.sampled_from(["rows", "other rows"
     majority=ANY_FIGURE,
     config=ANY_CONFIG,
     version=st.sampled_from([None, "3"]),
+    gone=st.booleans(),
 )
 def test_a_verdict_names_every_figure_it_weighed_so_that_it_can_be_made_again(
-    new: Scores, old: Scores | None, majority: float, config: Register, version: str | None
+    new: Scores, old: Scores | None, majority: float, config: Register, version: str | None, gone: bool
 ) -> None:
     """From verdict.json alone: what is left out there would have to be guessed here."""
-    verdict = decide(new, old, {"f1": majority}, config, champion_version=version)
+    verdict = decide(new, old, {"f1": majority}, config, champion_version=version, champion_gone=gone)
     read = json.loads(json.dumps(verdict.as_json()))
     figures = read["figures"]
+    challenger = [figures[key] for key in ("metric", "challenger", *(f"challenger_{key}" for key in SCORED))]
+    champion = [figures[key] for key in ("champion_metric", "champion", *(f"champion_{key}" for key in SCORED))]
     again = decide(
-        Scores(figures["metric"], figures["challenger"], figures["challenger_data"], figures["challenger_noise"]),
-        figures["champion"]
-        and Scores(
-            figures["champion_metric"], figures["champion"], figures["champion_data"], figures["champion_noise"]
-        ),
+        Scores(*challenger),
+        Scores(*champion) if figures["champion"] else None,
         figures["majority"],
         Register(min_gain_over_majority=figures["min_gain_over_majority"], tolerance=figures["tolerance"]),
         champion_version=figures["champion_version"],
+        champion_gone=figures["champion_gone"],
     )
     assert json.dumps(again.as_json()) == json.dumps(read)
     assert math.isnan(figures["floor"]) or figures["floor"] == majority + config.min_gain_over_majority

@@ -58,6 +58,23 @@ def test_precision_is_an_option_of_loading(load: Any, registered: Artifacts) -> 
     assert (answered == exact) == (usable_precision("cpu", "bf16") == "fp32")
 
 
+@pytest.mark.parametrize(
+    ("task", "option", "told"),
+    [
+        ("topic", {"precision": "fp16"}, "precision is 'fp16'. Set it to bf16 or fp32"),
+        ("encoder", {"precision": None}, "precision is None. Set it to bf16 or fp32"),
+        ("qa", {"batch_size": 0}, "batch_size is 0. Set it to a number from 1"),
+        ("encoder", {"top": "all"}, "top is 'all'. Set it to a number from 1"),
+    ],
+)
+def test_an_option_that_no_model_has_is_refused_when_it_is_loaded(
+    task: str, option: dict[str, Any], told: str, load: Any
+) -> None:
+    """At its first question it had failed else, long after it was said to be served."""
+    with pytest.raises(Exception, match=told):
+        mlflow.pyfunc.load_model(f"models:/bertline-{task}@champion", model_config=option)
+
+
 def test_a_text_gets_the_label_that_was_learned(load: Any) -> None:
     assert list(load("topic").predict(pd.DataFrame(ROWS["topic"]))["label"]) == list(TEXTS.values())
 

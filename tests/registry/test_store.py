@@ -94,7 +94,7 @@ def test_a_path_that_no_address_of_sqlite_can_name_is_refused(tmp_path: Path) ->
 
 @pytest.mark.parametrize("stays", [False, True], ids=["moved", "copied"])
 def test_a_store_that_was_moved_with_its_checkout_finds_its_files_and_writes_where_it_is(
-    stays: bool, artifacts: Artifacts, tmp_path: Path
+    stays: bool, artifacts: Artifacts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with open_store(artifacts, "mine") as store:
         run = store.client.create_run(store.experiment_id).info.run_id
@@ -114,6 +114,9 @@ def test_a_store_that_was_moved_with_its_checkout_finds_its_files_and_writes_whe
         store.client.log_text(again, "new", "new.txt")
     assert len(list(new.glob("mlruns/*/artifacts/*.txt"))) == 2
     assert sorted(artifacts.root.rglob("*")) == before
+    (told,) = capsys.readouterr().err.splitlines()
+    old, here = ((root / "mlruns").as_uri() for root in (artifacts.root, new))
+    assert told == f"MLflow store {new}/mlflow.db: its addresses led to {old}; set right, to its own files in {here}"
 
 
 def test_files_that_lie_elsewhere_by_a_persons_choice_stay_there(artifacts: Artifacts, tmp_path: Path) -> None:

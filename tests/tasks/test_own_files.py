@@ -332,6 +332,17 @@ def test_training_questions_of_which_none_has_an_answer_are_refused(artifacts: A
     assert said.endswith("Add questions with an answer: there is nothing to learn from these.")
 
 
+def test_a_file_that_git_has_not_is_named_to_an_experiment_of_dvc_with_the_option_that_brings_it(
+    tmp_path: Path,
+) -> None:
+    artifacts = Artifacts(tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "tmpab12")
+    (artifacts.data / "sources").mkdir(parents=True)
+    for name, copied in (("a.csv", "a.csv"), ("deep/er/a.csv", "deep")):
+        told = rf"{name}: file not found\. `dvc exp run` with --temp .*`--copy-paths data/sources/{copied}`"
+        with pytest.raises(BertlineError, match=told):
+            build(artifacts, "classification", name)
+
+
 def test_a_missing_file_is_named(artifacts: Artifacts) -> None:
     with pytest.raises(BertlineError, match=r"data/sources/none\.csv: file not found"):
         build(artifacts, "classification", "none.csv")
@@ -414,6 +425,7 @@ def test_a_file_outside_data_sources_is_refused(artifacts: Artifacts) -> None:
 
 
 ANSWERED = '{"question": "Who?", "context": "Ada did.", "answers": %s}\n'
+UNANSWERED = json.dumps({"data": [{"paragraphs": [{"context": "x", "qas": [{"id": "q1", "question": "Who?"}]}]}]})
 BAD = [
     ("classification", "a.csv", "text,klass\nx,1\n", "a.csv, line 2: no column 'label'. Name yours in tasks.mine"),
     ("classification", "a.csv", "text,label\nx,1\n  ,2\n", "a.csv, line 3: text is empty"),
@@ -500,6 +512,9 @@ BAD = [
     ("tagging", "a.jsonl", '{"words": "a", "tags": "O"}\n', "a.jsonl, line 1: words and tags are not two lists"),
     ("span", "a.json", squad(answers=[{"text": "Ada", "answer_start": 0}]), "question q1: answer 'Ada' is not at"),
     ("span", "a.json", '{"data": [{}]}', "not in the form of SQuAD"),
+    ("span", "a.json", UNANSWERED, "a.json, question q1: no column 'answers'"),
+    ("tagging", "a.conll", "Ada\nKing\n", "a.conll, line 1: no column 'tags'"),
+    ("tagging", "a.conll", "Ada\nKing I-PER\n", "a.conll, line 2: 2 columns, and 1 in the lines before"),
     ("span", "a.json", "[]", "not in the form of SQuAD"),
     (
         "classification",

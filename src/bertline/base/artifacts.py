@@ -21,6 +21,14 @@ class Artifacts:
     def data(self) -> Path:
         return self.root / "data"
 
+    def fix_missing(self, path: str, fix: str) -> str:
+        """What to do about a file of one's own that is not there; `path` is as params.yaml has it."""
+        if ".dvc/tmp/exps/" not in self.root.resolve().as_posix():
+            return fix
+        ways = [*reversed(Path(path).parents), Path(path)]  # DVC copies a folder as a whole, to where there is none
+        copied = next((way for way in ways if not (self.root / way).exists()), path)
+        return f"`dvc exp run` with --temp or --queue takes along what git has: add `--copy-paths {copied}`"
+
     @property
     def raw(self) -> Path:
         """Sources as fetched, and manifest.json (address, sha256, bytes, licence)."""

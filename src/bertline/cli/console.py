@@ -46,6 +46,14 @@ def find_root(given: Path | None) -> Path:
     raise BertlineError("not in a checkout of bertline (no dvc.yaml here or above)", where=str(here), fix=fix)
 
 
+def check_apart(file: Path, out: Path | None) -> None:
+    """Raise a BertlineError where a file of rows would be written over by what comes of it."""
+    if out is not None and out.exists() and file.exists() and out.samefile(file):
+        raise BertlineError(
+            "--out is the file that is read", where=str(out), fix="Name another: its rows would be lost"
+        )
+
+
 @contextmanager
 def reporting(debug: bool) -> Iterator[None]:
     """End the command with status 1 and one clear line when its work fails; with `debug`, the traceback before it."""
@@ -57,6 +65,9 @@ def reporting(debug: bool) -> Iterator[None]:
         message = one_line(error)
     except typer.Exit:
         raise
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(130) from None
     except Exception as error:
         what = f"{type(error).__name__}: {reason(error)}"
         message = f"internal error, {what}. Run it again with --debug and report it."

@@ -109,7 +109,9 @@ def _below_mirror(address: str) -> str:
     if scheme(address) == "mirror":
         return address.partition(":")[2].lstrip("/")
     official = urlsplit(url(address))
-    return f"{official.hostname}{unquote(official.path)}"
+    # The query may be all that tells two files apart. It is a part of the name: a slash in it begins no folder.
+    query = f"?{official.query}".replace("/", "%2F") if official.query else ""
+    return f"{official.hostname}{unquote(official.path)}{query}"
 
 
 def at_mirror(mirror: str, address: str) -> str:

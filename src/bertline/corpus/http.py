@@ -56,7 +56,9 @@ class _Passing(Exception):
 
 
 def shown(address: str) -> str:
-    """A URL for messages: without what may be a secret (a password, a signed query)."""
+    """A URL for messages: without what may be a secret (a password, a signed query); a path as it is."""
+    if "://" not in address:
+        return address
     parts = urlsplit(address)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 

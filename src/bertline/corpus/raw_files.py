@@ -17,6 +17,7 @@ from bertline.corpus.compression import COMPRESSED, ending, is_damage, open_comp
 from bertline.tasks.docs import RAW_FILE
 
 BY_NAME = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
+_TABLES = (".csv", ".tsv")
 BOOK_START = r"\*\*\* ?START OF TH"  # in whatever case: of Project Gutenberg, which has changed it over the years
 _HEAD = 1 << 16  # bytes that are looked at to tell a format
 _BLOCK = 1 << 16  # bytes
@@ -69,12 +70,19 @@ def decoded(path: Path) -> Iterator[str]:
 
 
 def kind(path: Path) -> str:
-    """How a file is read: python-docs, jsonl, parquet, wikiextractor, book or text."""
+    """How a file is read: python-docs, jsonl, parquet, wikiextractor, book or text.
+
+    Raises:
+        BertlineError: by its name it is a table.
+    """
     if path.name == RAW_FILE:
         return "python-docs"
     suffix = ending(path.with_suffix("") if ending(path) in COMPRESSED else path)
     if suffix in BY_NAME:
         return BY_NAME[suffix]
+    if suffix in _TABLES:  # commas, headings and all would be learned
+        fix = 'Write it as JSONL, {"text": …} a line, or as Parquet with a column text; or set `format: text` for it'
+        raise BertlineError("a table is no text", where=str(path), fix=fix)
     with opened(path) as stream:
         head = stream.read(_HEAD).removeprefix(codecs.BOM_UTF8).lstrip()
     if head.startswith(b"<doc "):

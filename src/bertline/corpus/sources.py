@@ -141,6 +141,7 @@ def _fetch_one(source: Source, directory: Path, places: Places) -> Entry:
             fix = "Check the path; it is relative to the checkout"
             if set("{*?") & set(source.address):
                 fix += ", and no pattern: name the folder, or one entry a file"
+            fix = Artifacts(places.root).fix_missing(source.address.partition(":")[2], fix)
             raise BertlineError(f"no file or folder {origin}", where=where(source.address), fix=fix)
         found = sha256_file(origin)
         _check(source, found, origin.stat().st_size)
@@ -240,7 +241,10 @@ def _from_web(source: Source, places: Places) -> Iterator[_Found]:
     if not official and not places.mirrors:
         fix = f"Set {MIRROR_VARIABLE} to a directory or base URL that has it"
         raise BertlineError("no mirror is set", where=where(source.address), fix=fix)
-    mirrors = [at_mirror(mirror, source.address) for mirror in places.mirrors]
+    names = [source.address]
+    if source.sha256 and scheme(source.address) == "https":  # by its hash a file is known, whatever it is called
+        names.insert(0, source.address.partition("?")[0])
+    mirrors = [at_mirror(mirror, name) for mirror in places.mirrors for name in dict.fromkeys(names)]
     with keep(places.kept, source.address) as kept:
         yield _first_of([*mirrors, *official], source, kept)
 

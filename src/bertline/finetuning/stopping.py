@@ -32,7 +32,7 @@ class EarlyStopping:
         self._epochs += 1
         if not self._patience:
             return False
-        if score > self._best or not self._weights:
+        if score > self._best:
             self._best, self._best_epoch = score, self._epochs
             self._weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
         return self._epochs - self._best_epoch >= self._patience

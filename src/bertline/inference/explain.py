@@ -95,12 +95,12 @@ def check_explained(task: TaskInfo) -> None:
 
 def _words(predictor: Predictor, row: Row) -> Iterator[tuple[str, tuple[int, int]]]:
     """The words of each text whose first piece is among those that the example has room for."""
-    columns = input_columns(predictor.task.kind, predictor.task.pair)
+    columns, length = input_columns(predictor.task.kind, predictor.task.pair), predictor.settings.max_length
     ends = [
-        [end for _, end in predictor.tokenizer.encode(row[column], add_special_tokens=False).offsets]
+        [end for _, end in predictor.tokenizer.encode(row[column], add_special_tokens=False).offsets[:length]]
         for column in columns
     ]
-    room = predictor.settings.max_length - 1 - len(columns)  # beside [CLS], and a [SEP] behind each text
+    room = length - 1 - len(columns)  # beside [CLS], and a [SEP] behind each text
     read = truncate_pair(ends[0], ends[1], room) if len(ends) == 2 else (ends[0][:room],)
     for column, some in zip(columns, read, strict=True):
         for start, end in word_spans(row[column], punctuation_words=False):

@@ -1,8 +1,10 @@
 """Which network answers which kind of task, and what it is for: the tables that trainer, predictor and cards share."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from bertline.base.config import Kind
+from bertline.base.errors import BertlineError
 from bertline.model.bert import (
     BertConfig,
     BertForQuestionAnswering,
@@ -10,6 +12,7 @@ from bertline.model.bert import (
     BertForTokenClassification,
     BertWithHead,
 )
+from bertline.model.hf import read_labels
 from bertline.tasks.schema import TaskInfo
 
 HEADS: Mapping[Kind, type[BertWithHead]] = {
@@ -53,6 +56,18 @@ def reading(kind: Kind, max_length: int) -> str:
     if kind in ("tagging", "span"):
         return f"reads all, {max_length} tokens at a time"
     return f"reads the first tokens alone, {max_length} at most"
+
+
+def check_labels(task: TaskInfo, directory: Path) -> None:
+    """Refuse a model whose outputs are named otherwise than the task's labels: its answers would be others' names.
+
+    Raises:
+        BertlineError: task.json and config.json have different labels.
+    """
+    named = read_labels(directory)
+    if task.labels and named != list(task.labels):
+        what = f"the labels of task.json ({', '.join(task.labels):.60}) are not those of config.json"
+        raise BertlineError(f"{what} ({', '.join(named):.60})", where=str(directory), fix="Take all files of one model")
 
 
 def build_model(task: TaskInfo, config: BertConfig) -> BertWithHead:

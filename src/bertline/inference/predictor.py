@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 
 from bertline.base.config import Device, Precision
 from bertline.inference.decode import Prediction, make_decoder
-from bertline.inference.heads import HEADS
+from bertline.inference.heads import HEADS, check_labels
 from bertline.inference.inputs import Input, as_rows
 from bertline.inference.settings import InferenceSettings
 from bertline.inference.vocabulary import check_vocabulary
@@ -64,6 +64,7 @@ class Predictor:
         self.tokenizer = load_tokenizer(directory)
         self.model = load_model(HEADS[self.task.kind], directory).to(found)
         check_vocabulary(self.model.config.vocab_size, self.tokenizer, str(directory))
+        check_labels(self.task, directory)
         self._batch_size = batch_size
         self._precision = precision
 

@@ -193,6 +193,16 @@ def _build(kind: type[M], config: BertConfig, outputs: int) -> M:
     return made
 
 
+def read_labels(directory: Path) -> list[str]:
+    """The names of a head's outputs, in their order; none where it has no names.
+
+    Raises:
+        BertlineError: as read_config.
+    """
+    named = _read_hugging_face_config(directory).get("id2label")
+    return [str(named[number]) for number in sorted(named, key=int)] if isinstance(named, dict) else []
+
+
 def load_encoder(model: BertWithHead, directory: Path) -> None:
     """Read the encoder of any Hugging Face BERT into `model.bert`: embeddings, layers and pooler; its head is not read.
 

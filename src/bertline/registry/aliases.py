@@ -25,6 +25,9 @@ SCORES = "bertline.scores"
 """Tag of a version: what it scored when it was last evaluated."""
 TAKEN_DOWN = "bertline.taken_down"
 """Tag of a version that a person took down: the version that came in its place. A person alone brings it back."""
+_LAST = 2**31 - 1  # of the numbers that MLflow's databases have for a version
+_UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""What MLflow says of a name or number that there is not."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ class Change:
     def __str__(self) -> str:
         if self.before == self.champion:
             return f"{self.name}: version {self._described(self.champion)} is the champion already"
-        before = f"instead of {self._described(self.before)}" if self.before else "the first"
-        return f"{self.name}: version {self._described(self.champion)} is champion, {before}"
+        before = f", instead of {self._described(self.before)}" if self.before else "; there was none"
+        return f"{self.name}: version {self._described(self.champion)} is champion{before}"
 
     def _described(self, version: str) -> str:
         scores = self.scores.get(version)
@@ -157,7 +160,7 @@ def _aliased(store: Store, name: str, alias: str, fix: str) -> str:
     try:
         found = version_with(store.client, name, alias)
     except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code not in _UNKNOWN:
             raise
         names = [model.name for model in store.client.search_registered_models()]
         choice = f"Choose one of: {', '.join(names)}" if names else "Run the pipeline: `dvc repro`"
@@ -168,12 +171,15 @@ def _aliased(store: Store, name: str, alias: str, fix: str) -> str:
 
 
 def _existing(store: Store, name: str, version: str) -> str:
-    """A version as MLflow writes it, which takes "01" and " 1" for 1."""
+    """A version as MLflow writes it; typed, it may be "01" or " 1"."""
     try:
-        return str(store.client.get_model_version(name, version).version)
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        number = int(version)
+        if not 0 < number <= _LAST:  # of such a number a server says, after minutes, that its database fails
+            raise ValueError
+        return str(store.client.get_model_version(name, str(number)).version)
+    except (ValueError, MlflowException) as error:
+        if getattr(error, "error_code", _UNKNOWN[0]) not in _UNKNOWN:
             raise
         fix = "`mlflow ui` shows the versions there are"
         where = f"MLflow store {store.address}"
-        raise BertlineError(f"{name} has no version {version!r}", where=where, fix=fix) from None
+        raise BertlineError(f"{name} has no version {version!r:.40}", where=where, fix=fix) from None

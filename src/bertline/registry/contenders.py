@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind, Params
@@ -12,6 +13,7 @@ from bertline.base.files import read_json, read_jsonl, sha256_directory, sha256_
 from bertline.base.register_config import ENCODER
 from bertline.evaluation.metrics import GOLD_COLUMNS
 from bertline.evaluation.seeds import spread
+from bertline.inference.inputs import input_columns
 from bertline.registry.lineage import dvc_outs
 from bertline.registry.model_card import encoder_card, task_card
 from bertline.registry.promotion import Scores
@@ -89,7 +91,7 @@ def _task_contender(
         pair=info.pair,
         directory=directory,
         content=content,
-        scores=Scores(metric, own, _sha256_of_gold(rows, info.kind), noise),
+        scores=Scores(metric, own, _sha256_of_gold(rows, info.kind), noise, _sha256_of_inputs(artifacts, info)),
         majority=figures["majority"],
         card=task_card(info, figures, params, artifacts, {**lineage, "content sha256": content}),
         tags=_version_tags(content, outs.get(directory)) | {"bertline.task": task, "bertline.kind": info.kind},
@@ -128,8 +130,18 @@ def _version_tags(content: str, md5: str | None) -> dict[str, str]:
 
 def _sha256_of_gold(predictions: Path, kind: Kind) -> str:
     """What the scores were measured on: the ids and right answers of the test rows."""
+    return _sha256_of_rows([row["id"], row[GOLD_COLUMNS[kind]]] for row in read_jsonl(predictions))
+
+
+def _sha256_of_inputs(artifacts: Artifacts, info: TaskInfo) -> str:
+    """What the model was asked: other texts under the same ids and labels are another test."""
+    columns = input_columns(info.kind, info.pair)
+    rows = read_jsonl(artifacts.task(info.name) / "test.jsonl")
+    return _sha256_of_rows([row[column] for column in columns] for row in rows)
+
+
+def _sha256_of_rows(rows: Iterable[Any]) -> str:
     digest = hashlib.sha256()
-    for row in read_jsonl(predictions):
-        judged = [row["id"], row[GOLD_COLUMNS[kind]]]
-        digest.update(json.dumps(judged, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+    for row in rows:
+        digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode() + b"\n")
     return digest.hexdigest()

@@ -77,7 +77,9 @@ _PRETRAINING_TOO = " What pre-training emitted stands in the card of the encoder
 def _task_limits(info: TaskInfo, figures: Figures, artifacts: Artifacts, max_length: int) -> Iterator[str]:
     """What the measurements say against the model."""
     yield f"- Of an input it {reading(info.kind, max_length)}."
-    better = [title for key, title in COLUMNS.items() if figures.get(key, {}).get(info.metric, -1.0) > _own(figures)]
+    own = figures["seeds"]["pretrained"][str(figures["kept"]["pretrained"])][info.metric]
+    others = [key for key in COLUMNS if key in figures and key != "pretrained"]
+    better = [_CARD_COLUMNS[key] for key in others if figures[key][info.metric] > own]
     if better:
         yield f"- Better on the test rows: {', '.join(better)}."
     analysis = read_json(artifacts.report("evaluate", info.name) / "analysis.json")
@@ -87,10 +89,6 @@ def _task_limits(info: TaskInfo, figures: Figures, artifacts: Artifacts, max_len
     length = analysis["slices"][0]
     parts = (f"{part['slice']}: {part['scores'][info.metric]:.3f}" for part in length["slices"])
     yield f"- {info.metric} by length ({length['by']}): {'; '.join(parts)}."
-
-
-def _own(figures: Figures) -> float:
-    return float(figures["pretrained"][figures["metric"]])
 
 
 def _interval(edges: Sequence[float]) -> str:

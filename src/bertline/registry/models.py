@@ -22,6 +22,7 @@ from bertline.inference.inputs import input_columns
 from bertline.registry.aliases import (
     CHALLENGER,
     CHAMPION,
+    PREVIOUS,
     SCORES,
     TAKEN_DOWN,
     make_champion,
@@ -108,8 +109,15 @@ def _register(
     client.set_model_version_tag(name, version, SCORES, _dumped(contender.scores))
     client.set_registered_model_alias(name, CHALLENGER, version)
     champion = version_with(client, name, CHAMPION)
-    known_scores = scores_of(client, name, champion)
-    verdict = decide(contender.scores, known_scores, contender.majority, config, champion_version=champion)
+    rival = champion or version_with(client, name, PREVIOUS)
+    verdict = decide(
+        contender.scores,
+        scores_of(client, name, rival),
+        contender.majority,
+        config,
+        champion_version=rival,
+        champion_gone=champion is None and rival is not None,
+    )
     verdict = replace(verdict, figures={**verdict.figures, "challenger_version": version})
     known = linked(client, name, version)
     _describe_anew(client, known, contender.card, serves=champion == version)

@@ -7,6 +7,7 @@ A pure function of figures, so that it can be read, tested and replayed from ver
    that is larger, the smaller of both recipes' standard deviations over their seeds. A challenger whose seeds fall
    apart is excused by no more than the champion's do, and where one of the two has one seed, `tolerance` decides.
 3. A champion that nobody measured, for a person made that version, stays: a person decides.
+4. Where the champion is gone, because a person deleted it, the one before it takes its place in these rules.
 
 Figures that are not numbers (NaN) never promote. All metrics are higher-is-better (tasks/schema.py).
 """
@@ -30,16 +31,23 @@ class Scores:
         values: metric -> value, higher is better; holds `metric`.
         data: sha256 of what it was measured on, and how; scores on other data, or taken otherwise, do not compare.
         noise: standard deviation of the primary metric over the seeds of its recipe; 0 where there is one seed.
+        inputs: sha256 of what it was asked; empty where that is not known, as of what older versions registered.
     """
 
     metric: str
     values: Mapping[str, float]
     data: str
     noise: float = 0.0
+    inputs: str = ""
 
     @property
     def primary(self) -> float:
         return self.values.get(self.metric, math.nan)
+
+    def compares_with(self, other: "Scores") -> bool:
+        """Whether both were measured on the same, and in the same way."""
+        same_inputs = not (self.inputs and other.inputs) or self.inputs == other.inputs
+        return same_inputs and (self.metric, self.data) == (other.metric, other.data)
 
     def __str__(self) -> str:
         return f"{self.metric} {self.primary:.4f}"
@@ -71,6 +79,7 @@ def decide(
     config: Register,
     *,
     champion_version: str | None = None,
+    champion_gone: bool = False,
 ) -> Verdict:
     """Weigh a challenger.
 
@@ -80,6 +89,7 @@ def decide(
         majority: metric -> value of the baseline that always gives the commonest answer.
         config: the bars, section `register`.
         champion_version: which version serves; None when there is none.
+        champion_gone: it does not serve: it was champion before the one that was deleted.
 
     Returns:
         The verdict; it promotes only when every rule holds.
@@ -92,17 +102,21 @@ def decide(
         f"the floor asks {config.min_gain_over_majority:+.4f}: {'passed' if above else 'failed'}"
     ]
     kept, reason = _compare(challenger, champion, champion_version, config)
-    reasons.append(reason)
+    gone = f"the champion is gone, version {champion_version} was it before: " if champion_gone else ""
+    reasons.append(gone + reason)
     figures = {
         "metric": metric,
         "challenger": dict(challenger.values),
         "challenger_noise": challenger.noise,
         "challenger_data": challenger.data,
+        "challenger_inputs": challenger.inputs,
         "champion_version": champion_version,
+        "champion_gone": champion_gone,
         "champion": dict(champion.values) if champion else None,
         "champion_metric": champion.metric if champion else None,
         "champion_noise": champion.noise if champion else None,
         "champion_data": champion.data if champion else None,
+        "champion_inputs": champion.inputs if champion else None,
         "majority": dict(majority),
         "floor": base + config.min_gain_over_majority,
         "min_gain_over_majority": config.min_gain_over_majority,
@@ -121,7 +135,7 @@ def _compare(
         return False, f"{unknown}: a person decides (`bertline promote`)"
     if champion is None:
         return True, "no champion yet: the floor decides"
-    if champion.data != challenger.data or champion.metric != challenger.metric:
+    if not challenger.compares_with(champion):
         return True, "the champion was measured on other data or otherwise: the two do not compare, the floor decides"
     old, new = champion.primary, challenger.primary
     if math.isnan(old):

@@ -17,7 +17,7 @@ MLflow runs this file itself ("models from code"): a copy of it lies in the logg
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
@@ -25,6 +25,7 @@ from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from bertline.base.config import Precision
 from bertline.base.errors import BertlineError
 from bertline.inference.embedding import embed
 from bertline.inference.fill_mask import MASK, FillMask
@@ -49,11 +50,17 @@ class ServedModel(PythonModel):
     """A fine-tuned model, or the pre-trained one where the directory has no task.json."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the Hugging Face directory that was logged as `hf`."""
+        """Load the Hugging Face directory that was logged as `hf`.
+
+        Raises:
+            BertlineError: `model_config` has a value that is none of its option's.
+        """
         options = DEFAULTS | dict(context.model_config or {})
         directory = Path(context.artifacts["hf"])
         device, precision = options["device"], options["precision"]
-        self._top, self._batch_size, self._precision = int(options["top"]), int(options["batch_size"]), precision
+        if precision not in get_args(Precision):
+            raise _refused("precision", options, " or ".join(get_args(Precision)))
+        self._top, self._batch_size, self._precision = _count("top", options), _count("batch_size", options), precision
         self._model: Predictor | FillMask
         if (directory / "task.json").is_file():
             self._model = Predictor(directory, device=device, batch_size=self._batch_size, precision=precision)
@@ -83,6 +90,20 @@ class ServedModel(PythonModel):
         vectors = embed(*parts, max_length=model.max_length, batch_size=self._batch_size, precision=self._precision)
         fills = [model.fill(row["text"], top=self._top) if MASK in row["text"] else [] for row in rows]
         return pd.DataFrame({"embedding": vectors.tolist(), "fills": fills})
+
+
+def _count(name: str, options: Row) -> int:
+    try:
+        number = int(options[name])
+    except (TypeError, ValueError):
+        number = 0
+    if number < 1:
+        raise _refused(name, options, "a number from 1")
+    return number
+
+
+def _refused(name: str, options: Row, possible: str) -> BertlineError:
+    return BertlineError(f"{name} is {options[name]!r}", where="model_config", fix=f"Set it to {possible}")
 
 
 set_model(ServedModel())

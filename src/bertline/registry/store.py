@@ -94,12 +94,13 @@ def open_store(artifacts: Artifacts, experiment: str = "", *, make: bool = True)
             _probe(uri)
             client = MlflowClient(uri)
             experiment_id = ""
+            folder = _artifact_folder(artifacts, uri)
             if experiment:
-                experiment_id = _experiment(client, experiment, _artifact_location(artifacts, uri), masked(uri))
+                experiment_id = _experiment(client, experiment, folder.as_uri() if folder else None, masked(uri))
             else:
                 client.search_registered_models(max_results=1)  # any use, for the schema
-            if database is not None:
-                _follow_files(database)
+            if database and folder:
+                _follow_files(database, folder)
         yield Store(client, uri, experiment_id, lock)
 
 
@@ -123,7 +124,7 @@ def _probe(uri: str) -> None:
         raise BertlineError(f"no driver for {kind}", where=f"MLflow store {masked(uri)}", fix=fix) from None
 
 
-def _artifact_location(artifacts: Artifacts, uri: str) -> str | None:
+def _artifact_folder(artifacts: Artifacts, uri: str) -> Path | None:
     """Beside a SQLite database, in the checkout for any other, whatever directory a command runs in.
 
     None for a server: it has a place of its own.
@@ -131,15 +132,14 @@ def _artifact_location(artifacts: Artifacts, uri: str) -> str | None:
     if _kind(uri) not in DATABASE_ENGINES:
         return None
     database = _sqlite_file(uri)
-    return ((database.parent if database else artifacts.root.resolve()) / "mlruns").as_uri()
+    return (database.parent if database else artifacts.root.resolve()) / "mlruns"
 
 
-def _follow_files(database: Path) -> None:
-    """Set the addresses in a SQLite store right that was moved or copied together with its files.
+def _follow_files(database: Path, folder: Path) -> None:
+    """Set the addresses in a SQLite store right that was moved or copied together with its files, into `folder`.
 
     As they are, they lead to the folder that was left: no model loads, and what is new is written there.
     """
-    folder = database.parent / "mlruns"
     here = folder.as_uri()
     with closing(sqlite3.connect(database, timeout=PATIENCE)) as connection, connection:
         models = connection.execute(
@@ -157,7 +157,7 @@ def _follow_files(database: Path) -> None:
                     f" WHERE {column} = ? OR substr({column}, 1, ?) = ?",
                     (here, len(there) + 1, there, len(there) + 1, f"{there}/"),
                 )
-            say(f"MLflow store {database}: its files lie in {here}, and no more in {there}: set right")
+            say(f"MLflow store {database}: its addresses led to {there}; set right, to its own files in {here}")
 
 
 def _lock(uri: str) -> Path:

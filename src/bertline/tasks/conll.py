@@ -19,6 +19,8 @@ _BETWEEN = re.compile(r"[ \t]+")  # other white space may be part of a word
 def conll_records(lines: Iterable[str], shown: str) -> Iterator[Record]:
     """The sentences of a file: words from the first column, tags from the last; each column under its number, from 1.
 
+    A file of words alone, one a line, has no tags.
+
     Blank lines, -DOCSTART- lines and comments of CoNLL-U (`# …` before a sentence) stand between sentences.
 
     Raises:
@@ -31,13 +33,14 @@ def conll_records(lines: Iterable[str], shown: str) -> Iterator[Record]:
         ends = not columns or columns[0] == "-DOCSTART-"
         if ends and sentence:
             numbered = {str(place): list(column) for place, column in enumerate(zip(*sentence, strict=True), start=1)}
-            yield f"{shown}, line {first}", {"words": numbered["1"], "tags": numbered[str(width)], **numbered}
+            tags = {"tags": numbered[str(width)]} if width > 1 else {}
+            yield f"{shown}, line {first}", {"words": numbered["1"], **tags, **numbered}
             sentence = []
         word = len(columns) == (width or 2) and of_entity(columns[-1])  # of a sentence that begins with #
         if ends or (line.startswith("# ") and not sentence and not word):
             continue
         where = f"{shown}, line {number}"
-        if len(columns) == 1:
+        if len(columns) == 1 and width > 1:
             what = f"one column ({columns[0]!r}), where a word and its tag belong"
             raise BertlineError(what, where=where, fix="Write `word tag`")
         if width and len(columns) != width:

@@ -95,6 +95,9 @@ class _Place:
         if not path.resolve().is_relative_to((self.artifacts.data / "sources").resolve()):
             fix = "Put the file there: DVC watches that folder, and re-runs the task when the file changes"
             raise BertlineError(f"{self.file} is not under data/sources", where=source.key(self.split), fix=fix)
+        if not path.exists():
+            fix = self.artifacts.fix_missing(self.file, "Put it there, or correct its path")
+            raise BertlineError("file not found", where=self.file, fix=fix)
         return path
 
 

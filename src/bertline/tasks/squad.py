@@ -21,7 +21,7 @@ _DU = "https://raw.githubusercontent.com/tomhosking/squad-du-split/beac7f3ddcdd5
 
 
 def squad_records(path: Path, shown: str) -> Iterator[Record]:
-    """The questions of a file: title, id, question, context, answers as the file has them ([] if it is impossible).
+    """The questions of a file: title, id, question, context; answers if the file has them ([] if it is impossible).
 
     Raises:
         BertlineError: the file is not of the form data, paragraphs, qas.
@@ -32,16 +32,17 @@ def squad_records(path: Path, shown: str) -> Iterator[Record]:
             for paragraph in article["paragraphs"]:
                 for question in paragraph["qas"]:
                     where = f"{shown}, question {question['id']}"
-                    yield (
-                        where,
-                        {
-                            "title": article.get("title", ""),
-                            "id": question["id"],
-                            "question": question["question"],
-                            "context": paragraph["context"],
-                            "answers": [] if question.get("is_impossible") is True else question["answers"],
-                        },
-                    )
+                    record = {
+                        "title": article.get("title", ""),
+                        "id": question["id"],
+                        "question": question["question"],
+                        "context": paragraph["context"],
+                    }
+                    if question.get("is_impossible") is True:
+                        record["answers"] = []
+                    elif "answers" in question:
+                        record["answers"] = question["answers"]
+                    yield where, record
     except (KeyError, TypeError, AttributeError) as error:
         fix = "Write it as SQuAD: data[].paragraphs[].{context, qas[].{id, question, answers}}"
         fix += "; rows of another form go into .jsonl, an object a line"
