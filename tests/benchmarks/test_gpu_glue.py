@@ -174,6 +174,13 @@ def test_what_a_part_leaves_undone_the_next_one_does_and_the_one_after_has_nothi
     assert other["tasks"].keys() == {"docs_topic"}, "what an earlier encoder scored is no part of it"
 
 
+def test_the_time_of_a_part_begins_with_its_process_however_long_torch_takes_to_be_read() -> None:
+    code = "import time; time.sleep(2); from benchmarks.gpu_glue import since_start; print(since_start())"
+    begun = time.monotonic()
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert 2 <= float(told) <= time.monotonic() - begun + 0.1
+
+
 def test_a_process_that_the_system_ended_fails_the_part(capfd: pytest.CaptureFixture[str]) -> None:
     killed = subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
     assert gpu_glue.wait({"cola": killed}, time.monotonic() + 60) == [-9]
