@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,25 +72,36 @@ def main() -> int:
     """Do what there is time for."""
     options = read_options(sys.argv[1:])
     try:
-        return work(options, time.monotonic() + options.seconds - time.process_time())  # what starting has taken, about
-    except (BertlineError, OSError) as error:
+        return work(options, time.monotonic() + options.seconds - since_start())
+    except (BertlineError, OSError, torch.OutOfMemoryError) as error:
         sys.exit(f"gpu_glue: error: {one_line(error)}")
+
+
+def since_start() -> float:
+    """Seconds since this process began; to read torch from a disk that is cold takes many, and little of the CPU."""
+    began = int(Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - began / os.sysconf("SC_CLK_TCK")
 
 
 def work(options: argparse.Namespace, ends: float) -> int:
     """All of this part, or in a process of its own one thing of it; the exit status."""
     sections, config, tasks = recipe(options)
+    artifacts = Artifacts(options.root)
     if options.only == "pretrain":
         gate = section(GatePretrain, sections, "gate_pretrain")
-        pretrain(Artifacts(options.root), config, gate.min_gain_over_unigram)
+        pretrain(artifacts, config, gate.min_gain_over_unigram)
         return 0
-    run = run_of(Artifacts(options.root), config)
+    run = run_of(artifacts, config)
     if options.only:
-        finetune_task(Artifacts(options.root), run, options.out, options.only, tasks[options.only])
+        finetune_task(artifacts, run, options.out, options.only, tasks[options.only])
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
-    codes = in_parts(options, sections, run, ends)
-    write_summary(options, sections, run)
+    wanted = {task: tasks[task] for task in options.tasks or tasks}
+    there = {task: wanted[task] for task in wanted if (artifacts.task(task) / "task.json").is_file()}
+    if missing := wanted.keys() - there.keys():
+        print(f"gpu_glue: left out, without rows in {artifacts.tasks}: {', '.join(sorted(missing))}", file=sys.stderr)
+    codes = in_parts(options, sections, there, run, ends)
+    write_summary(options, sections, there, run)
     return int(any(codes))  # those of signals are negative
 
 
@@ -147,20 +158,16 @@ def section(kind: type[Section], sections: Mapping[str, Any], title: str) -> Sec
         raise BertlineError(reason(error), where=title, fix="Change it in the preset, or by --set") from error
 
 
-def tasks_of(options: argparse.Namespace, sections: Mapping[str, Any]) -> list[str]:
-    """Those of the preset whose rows are there."""
-    wanted = options.tasks or list(sections["tasks"])
-    return [task for task in wanted if (Artifacts(options.root).task(task) / "task.json").is_file()]
-
-
-def in_parts(options: argparse.Namespace, sections: Mapping[str, Any], run: Path, ends: float) -> list[int]:
+def in_parts(
+    options: argparse.Namespace, sections: Mapping[str, Any], tasks: Mapping[str, Finetune], run: Path, ends: float
+) -> list[int]:
     """Pre-train unless that is done, then fine-tune all tasks side by side; exit codes, without those stopped."""
     codes = []
     if not (run / MODEL).is_dir():
         codes += wait({"pretrain": start("pretrain")}, ends)
-        write_summary(options, sections, run)
+        write_summary(options, sections, tasks, run)
     if (run / MODEL).is_dir():
-        codes += wait({task: start(task) for task in tasks_of(options, sections)}, ends)
+        codes += wait({task: start(task) for task in tasks}, ends)
     return codes
 
 
@@ -220,9 +227,10 @@ def pretrain(artifacts: Artifacts, config: Pretrain, least_gain: float) -> None:
 def finetune_task(artifacts: Artifacts, pretrained: Path, out: Path, task: str, config: Finetune) -> None:
     """Make the runs of a task from the encoder of a run, and write the scores of each as it is done."""
     info, rows = TaskInfo.read(artifacts.task(task)), read_rows(artifacts.task(task), "test")
+    kept = set((artifacts.runs / "finetune" / task).glob("*"))
+    before = scores_of(out, task, pretrained, config)
+    about = made_by(pretrained, config) | {"metric": info.metric, "rows": len(rows)}
     scores: dict[str, dict[str, Any]] = {start: {} for start in STARTS}
-    written, kept = out / f"{task}.json", set((artifacts.runs / "finetune" / task).glob("*"))
-    before = json.loads(written.read_text(encoding="utf-8")) if written.is_file() else {}
     with Runs(artifacts.runs / "finetune" / task) as runs:
         material = load_material(artifacts.task(task), pretrained / MODEL, config)
         for name in STARTS:
@@ -235,10 +243,26 @@ def finetune_task(artifacts: Artifacts, pretrained: Path, out: Path, task: str, 
                 if run.directory in kept:  # by an earlier part, which knows how long it took
                     seconds = before.get(name, {}).get(str(seed), {}).get("seconds")
                 scores[name][str(seed)] = {**found, "seconds": seconds}
-                write_json(written, {"encoder": pretrained.name, "metric": info.metric, "rows": len(rows), **scores})
+                if run.directory not in kept:  # of these the file knows, until the first that it does not
+                    write_json(out / f"{task}.json", about | scores)
+    write_json(out / f"{task}.json", about | scores)
 
 
-def write_summary(options: argparse.Namespace, sections: Mapping[str, Any], run: Path) -> None:
+def made_by(pretrained: Path, config: Finetune) -> dict[str, Any]:
+    """The recipe of a task's scores: all but how many seeds there are of it."""
+    return {"encoder": pretrained.name, "options": asdict(replace(config, seeds=1))}
+
+
+def scores_of(out: Path, task: str, pretrained: Path, config: Finetune) -> dict[str, Any]:
+    """What earlier parts have written of a task; nothing, if it is of another recipe."""
+    path = out / f"{task}.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found if found.items() >= made_by(pretrained, config).items() else {}
+
+
+def write_summary(
+    options: argparse.Namespace, sections: Mapping[str, Any], configs: Mapping[str, Finetune], run: Path
+) -> None:
     """DIR/gpu_glue.json, and a table for people."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     recorded = run / RESULT
@@ -247,10 +271,9 @@ def write_summary(options: argparse.Namespace, sections: Mapping[str, Any], run:
     found |= {"recipe": {name: sections[name] for name in ("pretrain", "finetune")}}
     found["pretrain"] = json.loads(recorded.read_text(encoding="utf-8")) if recorded.is_file() else None
     tasks, lines = {}, [f"{'task':12} {'metric':20} {'from':12} median (least to most, seeds)"]
-    for task in tasks_of(options, sections):
-        path = options.out / f"{task}.json"
-        scored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if not scored or scored["encoder"] != run.name:  # of an earlier encoder
+    for task in configs:
+        scored = scores_of(options.out, task, run, configs[task])
+        if not scored:
             continue
         tasks[task] = scored
         metric = tasks[task]["metric"]

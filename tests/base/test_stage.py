@@ -6,12 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_json
 from bertline.base.stage import execute, summarize
+
+FULL_GPU = (
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 139.80 GiB of which 1.50 GiB is "
+    "free. Including non-PyTorch memory, this process has 138.29 GiB memory in use. Of the allocated memory 130.00 GiB "
+    "is allocated by PyTorch, and 7.00 GiB is reserved by PyTorch but unallocated."
+)
 
 
 @pytest.fixture
@@ -49,6 +56,7 @@ def test_success_says_the_figures_and_keeps_the_time(root: Path, capsys: pytest.
         (RuntimeError("I/O error: No space left on device (os error 28)"), "disk: No space left on device. Free", 1),
         (ValueError("postgresql://me:geheim@host refused"), "internal error, ValueError: postgresql://me:***@host", 1),
         (ZeroDivisionError("division\nby zero"), "internal error, ZeroDivisionError: division by zero. Run", 1),
+        (torch.OutOfMemoryError(FULL_GPU), "error: CUDA out of memory. Tried to allocate 2.00 GiB. Make batches", 1),
         (KeyboardInterrupt(), "interrupted", 130),
     ],
     ids=lambda value: type(value).__name__,

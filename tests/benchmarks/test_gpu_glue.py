@@ -5,13 +5,18 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import gpu_glue
+from bertline.base.artifacts import Artifacts
 from bertline.base.config import Finetune, Pretrain, SecondPhase
+from bertline.evaluation.metrics import score
+from toy_tasks import SHORT, write_pretrained, write_toy_task
 
 ROOT = Path(__file__).parents[2]
 Run = tuple[Path, subprocess.CompletedProcess[str]]
@@ -82,6 +87,61 @@ def test_a_slip_of_the_command_line_is_told_before_any_work(
     assert str(ended.value.code).startswith("gpu_glue: error: ")
 
 
+def stopped_at(call: int) -> Any:
+    """The function `score`, during a call of which a SIGTERM ends the process."""
+    calls = count(1)
+
+    def stopping(*given: Any) -> dict[str, float]:
+        if next(calls) == call:
+            raise SystemExit(143)
+        return score(*given)
+
+    return stopping
+
+
+def test_scores_are_those_of_the_recipe_and_outlast_a_part_that_ends_among_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts, run, config = Artifacts(tmp_path), tmp_path / "run", replace(SHORT, seeds=2)
+    write_toy_task(artifacts.task("toy"), "classification")
+    write_pretrained(run / gpu_glue.MODEL)
+    options = gpu_glue.read_options(["--root", str(tmp_path), "--out", str(tmp_path)])
+
+    def listed(config: Finetune) -> dict[str, Any]:
+        gpu_glue.write_summary(options, {"pretrain": {}, "finetune": {}}, {"toy": config}, run)
+        found: dict[str, Any] = summary(tmp_path)["tasks"]
+        return found
+
+    gpu_glue.finetune_task(artifacts, run, tmp_path, "toy", config)
+    whole = listed(config)
+    assert all(whole["toy"]["spread"][start]["seeds"] == 2 for start in gpu_glue.STARTS)
+    assert listed(replace(config, learning_rate=1e-3)) == {}, "scores that other options gave"
+
+    monkeypatch.setattr(gpu_glue, "score", stopped_at(2))
+    more = replace(config, seeds=3)
+    with pytest.raises(SystemExit):
+        gpu_glue.finetune_task(artifacts, run, tmp_path, "toy", more)
+    assert listed(more) == whole
+
+    monkeypatch.setattr(gpu_glue, "score", score)
+    gpu_glue.finetune_task(artifacts, run, tmp_path, "toy", more)
+    grown = listed(more)["toy"]
+    for start in gpu_glue.STARTS:
+        assert grown[start].keys() == {"0", "1", "2"}
+        assert grown[start] | whole["toy"][start] == grown[start], "with the seconds that they took"
+
+
+def test_tasks_without_rows_are_named_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_toy_task(Artifacts(tmp_path).task("cola"), "classification")
+    monkeypatch.setattr(gpu_glue, "run_of", lambda *_: tmp_path / "run")
+    monkeypatch.setattr(gpu_glue, "in_parts", lambda *_: [])
+    command = ["--root", str(tmp_path), "--out", str(tmp_path), "--tasks", "cola", "rte", "wnli"]
+    assert gpu_glue.work(gpu_glue.read_options(command), 0.0) == 0
+    assert f"left out, without rows in {tmp_path / 'data' / 'tasks'}: rte, wnli" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_what_a_part_leaves_undone_the_next_one_does_and_the_one_after_has_nothing_to_do(root: Path) -> None:
     first = part(root, 0.1)
@@ -112,6 +172,13 @@ def test_what_a_part_leaves_undone_the_next_one_does_and_the_one_after_has_nothi
     other = summary(root)
     assert other["pretrain"]["metrics"]["steps"] == 60, "another recipe begins anew"
     assert other["tasks"].keys() == {"docs_topic"}, "what an earlier encoder scored is no part of it"
+
+
+def test_the_time_of_a_part_begins_with_its_process_however_long_torch_takes_to_be_read() -> None:
+    code = "import time; time.sleep(2); from benchmarks.gpu_glue import since_start; print(since_start())"
+    begun = time.monotonic()
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert 2 <= float(told) <= time.monotonic() - begun + 0.1
 
 
 def test_a_process_that_the_system_ended_fails_the_part(capfd: pytest.CaptureFixture[str]) -> None:

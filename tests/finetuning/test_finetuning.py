@@ -27,6 +27,7 @@ from bertline.model.bert import BertConfig, BertWithHead, initialize
 from bertline.tasks.batches import Batch
 from bertline.tokens.tokenizer import load_tokenizer
 from bertline.training import device
+from device_waits import GPU, Waits
 from toy_tasks import KINDS, RECIPE, SHAPE, SHORT, Prepare, toy_task
 
 Learned = Callable[[Kind], tuple[FinetuningData, BertWithHead, History]]
@@ -293,6 +294,21 @@ def test_question_and_padding_cannot_be_the_answer(prepare: Prepare) -> None:
     torch.testing.assert_close(batch_loss("span", (first, last), batch), (both[0] + both[1]) / 2)
     possible = 1 + (batch.offsets[:, 1:, 0] >= 0).sum(axis=1)  # [CLS] is no answer; each is as likely here
     torch.testing.assert_close(loss, torch.from_numpy(np.log(possible)).mean().float())
+
+
+@pytest.mark.filterwarnings("ignore:.*autograd kernel was not registered")
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_step_waits_for_a_gpu(kind: Kind, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked at every so many steps, and kept busy in between."""
+    monkeypatch.setitem(trainer._PARTS, GPU.type, 1)
+    data, config = prepare(kind), replace(SHORT, precision="fp32")
+    model = build_model(data.task, SHAPE).to(GPU)
+    optimizer = torch.optim.SGD(model.parameters())
+    batch = data.train.batch(next(data.train.training_batches(16, seed=0, epoch=0)))
+    assert not batch.mask.all()
+    with Waits() as waits:
+        loss = trainer._step(model, batch, data, config, optimizer, GPU)
+    assert loss.device == GPU and not waits.seen
 
 
 def test_dropout_seeds_do_not_repeat() -> None:

@@ -34,12 +34,15 @@ def reason(error: BaseException, most: int = 300) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """What a person is told of a BertlineError, an OSError, or any exception that a full disk has caused."""
+    """What a person is told of a BertlineError, an OSError, or any exception that a full disk or GPU has caused."""
     if disk_is_full(error):
         place = getattr(error, "where", None) or getattr(error, "filename", None) or "disk"
         message = f"{place}: No space left on device. Free some space and run again."
     elif isinstance(error, BertlineError):
         message = str(error)
+    elif gpu_is_full(error):
+        told = ". ".join(reason(error).split(". ")[:2])  # the rest is about allocators
+        message = f"{told}. Make batches smaller ({_SMALLER}), or end what else computes there; then run again."
     else:
         place = getattr(error, "filename", None) or "input or output"
         what = getattr(error, "strerror", None) or reason(error)
@@ -55,6 +58,14 @@ def not_utf8(error: UnicodeDecodeError, where: str) -> BertlineError:
     wide = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     fix = f"Convert it to UTF-8, for example with `iconv -f {'utf-16' if wide else 'windows-1252'} -t utf-8`"
     return BertlineError(f"not UTF-8 ({error.reason})", where=where, fix=fix)
+
+
+def gpu_is_full(error: BaseException) -> bool:
+    """Whether a GPU had no memory left. This floor is below torch, and knows its exception by name."""
+    return type(error).__name__ == "OutOfMemoryError"
+
+
+_SMALLER = "pretrain.accumulation up, finetune.batch_size down"
 
 
 def disk_is_full(error: BaseException | None) -> bool:

@@ -24,7 +24,7 @@ def batch_loss(kind: Kind, outputs: Any, batch: Batch) -> Tensor:
         raise ValueError("a batch without targets has no loss")
     if kind == "span":
         return _span_loss(outputs, batch)
-    labels = torch.from_numpy(batch.labels).to(outputs.device)
+    labels = torch.from_numpy(batch.labels).to(outputs.device, non_blocking=True)  # or the GPU would be waited for
     if kind == "regression":
         return functional.mse_loss(outputs[:, 0].float(), labels.float())
     if kind == "tagging":
@@ -41,7 +41,7 @@ def _span_loss(outputs: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
     possible = torch.from_numpy(batch.offsets[:, :, 0] >= 0)
     possible[:, 0] = True
     device = outputs[0].device
-    possible, labels = possible.to(device), torch.from_numpy(batch.labels).to(device)
+    possible, labels = (each.to(device, non_blocking=True) for each in (possible, torch.from_numpy(batch.labels)))
     first, last = (
         functional.cross_entropy(logits.float().masked_fill(~possible, -torch.inf), labels[:, end])
         for end, logits in enumerate(outputs)

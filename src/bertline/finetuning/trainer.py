@@ -163,8 +163,10 @@ def _step(
     device: torch.device,
 ) -> Tensor:
     """One optimizer step; returns the loss, still on the device."""
-    ids, segments = (torch.from_numpy(array).to(device) for array in (batch.ids, batch.segments))
-    mask = None if batch.mask.all() else pack(torch.from_numpy(batch.mask), _PARTS[device.type]).to(device)
+    ids, segments = (torch.from_numpy(array).to(device, non_blocking=True) for array in (batch.ids, batch.segments))
+    mask = None
+    if not batch.mask.all():
+        mask = pack(torch.from_numpy(batch.mask), _PARTS[device.type]).to(device, non_blocking=True)
     with autocast(device, config.precision):
         outputs = model(ids, segments, mask)
     loss = batch_loss(data.task.kind, outputs, batch)

@@ -124,7 +124,8 @@ class Learner:
         self.network.train()
         torch.manual_seed(seed_of(self.config.seed, DROPOUT, step * self.world.size + self.world.rank))
         asked = torch.stack([part.weights.sum() for part in parts]).sum()
-        predictions = self.world.sum(asked.to(self.device)).clamp(min=1)
+        # Without a wait for the GPU, which is still changing the weights of the step before.
+        predictions = self.world.sum(asked.to(self.device, non_blocking=True)).clamp(min=1)
         sequences = sum(len(part.labels) for part in parts) * self.world.size
         total = torch.zeros((), device=self.device)
         for number, part in enumerate(parts, start=1):
