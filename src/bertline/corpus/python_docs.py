@@ -4,7 +4,8 @@
     package_versions(["stdlib", "numpy"])           # {"numpy": "2.4.6", "stdlib": "3.11.7"}
 
 A package name is `stdlib`, or any top-level module or package that is installed. Nothing is downloaded and nothing is
-shipped: the text depends on the installed versions alone, so requirements.lock pins it.
+shipped: the text depends on the installed versions alone. requirements.lock pins those of packages; the standard
+library is that of the Python that runs.
 """
 
 import ast
