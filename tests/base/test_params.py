@@ -1,6 +1,7 @@
 """params.yaml: read strictly, written with its meanings, refused with file, key and fix."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,13 @@ def test_a_wrong_option_is_named_with_its_key_and_a_fix(params: dict, told: list
     assert "\n" not in message
     for part in told:
         assert part in message
+
+
+def test_the_meaning_of_a_refused_option_stands_where_the_message_says_though_params_yaml_leaves_it_out() -> None:
+    for params in ({"finetune": {"patience": "two"}}, {"finetune": {"qqqqqqqq": 1}}):
+        [named] = re.findall(r"src/\S+\.py", refusal(params))
+        assert "patience: int = option(" in (ROOT / named).read_text(encoding="utf-8")
+    assert "patience" not in render_params(Params(), "")
 
 
 @pytest.mark.parametrize("sign", [*"./:%?#'\"`|\\\n\t", "\u00e4", "\u0663"])

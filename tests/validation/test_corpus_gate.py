@@ -159,6 +159,15 @@ def test_a_share_below_its_threshold_is_let_pass(clean_copy: Artifacts) -> None:
     assert gate_corpus.run(PARAMS, clean_copy)["markup_share"] > 0
 
 
+def test_a_leaked_document_is_named_with_its_id_however_long_its_title(clean_copy: Artifacts) -> None:
+    title = "A title as long as those of web pages, of chapters and of laws are, which leaves no room for anything else"
+    corpus.every(1, lambda row: row.update(title=title))(clean_copy)
+    corpus.leak(clean_copy)
+    with pytest.raises(BertlineError, match="validation_is_not_in_train failed") as refused:
+        gate_corpus.run(PARAMS, clean_copy)
+    assert f'for example "{title[:79]}…" ({0:032x}); "{title[:79]}…" ({1:032x})' in str(refused.value)
+
+
 def test_several_shards_are_looked_at_as_one_split(clean_copy: Artifacts) -> None:
     before = gate_corpus.run(PARAMS, clean_copy)
     rows = corpus.read_documents(clean_copy, "train")

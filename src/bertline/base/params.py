@@ -26,6 +26,7 @@ from bertline.base.register_config import ENCODER
 _WIDTH = 4096
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LARGE = 100.0  # from here on, whole numbers are written without .0
+_OPTIONS = "src/bertline/base/config.py or a *_config.py beside it"  # params.yaml leaves the rare ones out
 
 
 def load_params(path: Path) -> Params:
@@ -143,11 +144,11 @@ def _check_overrides(base: Finetune, overrides: Mapping[str, Any], where: str, p
 def _explain(error: ValidationError, where: str, root: type, prefix: str) -> BertlineError:
     first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]
-    message, fix = first["msg"], "Correct it; `bertline preset show quickstart` prints every option with its meaning"
+    message, fix = first["msg"], f"Correct it; what it means stands in {_OPTIONS}"
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         close = difflib.get_close_matches(path[-1], _options(root, path[:-1]), n=1)
         message = "unknown option"
-        fix = f"Did you mean {close[0]!r}" if close else "Remove it, or see `bertline preset show`"
+        fix = f"Did you mean {close[0]!r}" if close else f"Remove it; all options stand in {_OPTIONS}"
     elif first["type"] == "value_error":
         key, _, reason = str(first["ctx"]["error"]).partition(": ")
         path, message = [*path, key], reason
@@ -165,7 +166,10 @@ def _options(kind: Any, path: list[str]) -> list[str]:
 
 
 def render_params(params: Params, heading: str) -> str:
-    """params.yaml as text: every option, with its meaning as a comment. Reads back to the same Params."""
+    """params.yaml as text: the options, each with its meaning as a comment, less the rare ones at their defaults.
+
+    Reads back to the same Params.
+    """
     root = _commented(params)
     if heading:
         root.yaml_set_start_comment(heading)

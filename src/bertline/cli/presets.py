@@ -90,7 +90,7 @@ def show_list(root: Root = None, debug: Debug = False) -> None:
 def show_one(
     name: Annotated[str, typer.Argument(help="Which preset.")] = "quickstart", root: Root = None, debug: Debug = False
 ) -> None:
-    """Print the params.yaml that a preset stands for: every option, with its meaning."""
+    """Print the params.yaml that a preset stands for: the usual options with their meaning, and what it sets."""
     with reporting(debug):
         typer.echo(load_preset(find_root(root), name).render(), nl=False)
 

@@ -4,7 +4,7 @@
     file:PATH                                           https://host/path
     mirror:NAME
 
-In the last three kinds braces stand for several files, as in a shell: `part-{0..9}.txt`, `{train,test}.txt`.
+In https:, hf: and mirror: braces stand for several files, as in a shell: `part-{0..9}.txt`, `{train,test}.txt`.
 """
 
 import re

@@ -20,7 +20,7 @@ class InferenceSettings:
         may_be_unanswerable: span: some training rows have no answer, so "" is a possible one.
         null_threshold: span: the answer is "" where the score of no answer exceeds that of the best span by more than
             this; the value that was best on the validation rows.
-        n_best: span: how many different answers a prediction lists beside the best.
+        n_best: span: how many different answers a prediction lists, the best among them; 0: the best alone, no list.
         punctuation_words: tagging: punctuation marks are words of the training rows, and so of a plain text.
     """
 

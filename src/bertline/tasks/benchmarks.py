@@ -4,8 +4,9 @@
     rows, submission = benchmark_rows("cola", benchmark, downloads)
 
 Which rows are scored: the official test rows where they have labels (CoNLL-2003, IMDB, ChnSentiCorp), else the official
-dev rows (GLUE, SQuAD); either way they are the test rows here. Validation rows, for curves and early stopping, are the
-official ones where these are not scored (CoNLL-2003, ChnSentiCorp), else a tenth of the training rows, 1,000 at most.
+dev rows (GLUE, SQuAD); either way they are the test rows here. Validation rows, for curves and choices, are the
+official ones where these are not scored (CoNLL-2003, ChnSentiCorp), else a tenth of the training rows, or 1,000, and
+what belongs with the last of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from bertline.tasks.squad import SQUAD
 BENCHMARKS: Mapping[str, Benchmark] = {**GLUE, **SQUAD, **CONLL, **REVIEWS}
 
 VALIDATION_SHARE, VALIDATION_ROWS = 0.1, 1000
-"""Of the training rows, cut for validation: this share, and no more than so many."""
+"""Of the training rows, cut for validation: this share, or so many if that is less; the last group is cut whole."""
 
 
 def benchmark_rows(

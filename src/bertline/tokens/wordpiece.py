@@ -46,8 +46,9 @@ def train_vocab(counts: WordCounts, *, size: int) -> list[str]:
         size: entries, the special tokens included; rounded up to a multiple of 64.
 
     Returns:
-        The entries in the order of their ids: special tokens, single characters sorted, pieces as they were learned. A
-        corpus too small for so many pieces leaves `[unusedN]` at the end, as in BERT's own vocabularies.
+        The entries in the order of their ids: special tokens, single characters sorted, pieces as they were learned,
+        those that no word needs last. A corpus too small for so many pieces leaves `[unusedN]` at the end, as in BERT's
+        own vocabularies.
 
     Raises:
         BertlineError: there are no words.

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from bertline.base.errors import reason
 from bertline.validation.document_statistics import Totals, describe
-from bertline.validation.frames import EXAMPLES, Frame, as_text, first, summary
+from bertline.validation.frames import EXAMPLES, Frame, as_text, summary
 from bertline.validation.language import knows_function_words
 from bertline.validation.near_duplicates import Sketches, near_copies
 
@@ -164,8 +164,8 @@ def _corpus(documents: pd.DataFrame, totals: Totals, metrics: Mapping[str, Any])
         **shares,
     }
     examples: dict[str, list[str]] = {f"{name}_share": found for name, found in totals.examples.items()}
-    examples["leaked_share"] = first(documents["document"][documents["in_train"] != ""])
-    examples["foreign_share"] = first(_most(documents, documents["foreign_letters"] / documents["characters"].clip(1)))
+    examples["leaked_share"] = documents["document"][documents["in_train"] != ""].head(EXAMPLES).tolist()
+    examples["foreign_share"] = _most(documents, documents["foreign_letters"] / documents["characters"].clip(1))
     return summary(values, examples)
 
 
@@ -174,6 +174,6 @@ def _share(found: "pd.Series[bool]") -> float:
 
 
 def _most(documents: pd.DataFrame, share: "pd.Series[float]") -> list[str]:
-    """The ids of the documents with the most of something, if they have any."""
+    """The documents with the most of something, by title and id, if they have any."""
     order = share[share > 0].sort_values(ascending=False, kind="stable").index[:EXAMPLES]
     return [str(documents["document"][place]) for place in order]
