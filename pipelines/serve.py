@@ -83,21 +83,37 @@ def _serve_flows(limit: int) -> None:
     """Register the deployments and run what is started, until SIGINT, SIGTERM or SIGHUP."""
     # Prefect reads its settings when it is imported, and they are known only now.
     from prefect import serve  # noqa: PLC0415
-    from prefect.types.entrypoint import EntrypointType  # noqa: PLC0415
+
+    from pipelines.abandoned import settle  # noqa: PLC0415
+
+    name = deployment_name(_CHECKOUT)
+    if name != "local":
+        print(f"There, this checkout's flows are called {name}: others are another's.", flush=True)
+    offered = deployments(name)
+    names = [each.full_name for each in offered]
+    settle(names, _tag())  # of a `make ui`, or a machine, that was killed
+    try:
+        serve(*offered, limit=limit, print_starting_message=False)
+    finally:
+        settle(names, _tag())
+
+
+def deployments(name: str) -> list[Any]:
+    """The flows as deployments of this checkout; schedules that people have made for them in the UI stay."""
+    from prefect.types.entrypoint import EntrypointType  # noqa: PLC0415  (as above)
 
     from pipelines.promotion import promote, rollback  # noqa: PLC0415
     from pipelines.retrain import retrain  # noqa: PLC0415
     from pipelines.sweep import sweep  # noqa: PLC0415
 
-    name = deployment_name(_CHECKOUT)
-    if name != "local":
-        print(f"There, this checkout's flows are called {name}: others are another's.", flush=True)
-    tags = ["bertline", f"{_PLACE}{socket.gethostname()}:{_CHECKOUT}"]
+    tags = ["bertline", _tag()]
     offered: list[Any] = [
         made.to_deployment(name, entrypoint_type=EntrypointType.MODULE_PATH, tags=tags)
         for made in (retrain, sweep, promote, rollback)
     ]
-    serve(*offered, limit=limit, print_starting_message=False)
+    for each in offered:
+        each.model_fields_set.discard("schedules")  # to_deployment sets none, in whose place the server puts none
+    return offered
 
 
 def deployment_name(checkout: Path) -> str:
@@ -118,6 +134,10 @@ def deployment_name(checkout: Path) -> str:
             if not any(_is_of_another(tag, checkout) for tag in tags):
                 break
     return name
+
+
+def _tag() -> str:
+    return f"{_PLACE}{socket.gethostname()}:{_CHECKOUT}"
 
 
 def _is_of_another(tag: str, checkout: Path) -> bool:
@@ -142,6 +162,12 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _limit(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of runs: 1 or more")
+    return int(text)
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
@@ -154,7 +180,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def main() -> int:
     """Serve until it is told to stop."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.serve", description="Offer the flows in Prefect's UI.")
-    parser.add_argument("--limit", type=int, default=1, metavar="N", help="runs at a time on this machine (1)")
+    parser.add_argument("--limit", type=_limit, default=1, metavar="N", help="runs at a time on this machine (1)")
     parser.add_argument("--port", type=_port, default=4200, help="of the server, where one is started (4200)")
     parser.add_argument("--pages-port", type=_port, default=4201, metavar="PORT", help="of the Data Docs (4201)")
     arguments = parser.parse_args()

@@ -35,7 +35,7 @@ ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]{0,199}$")
 Version = Annotated[str, Field(pattern=r"^([1-9][0-9]{0,8})?$")]
 Promotion = Literal["by the rule", "never"]
 
-_ASSIGNMENT = r"^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+=[^\x00-\x1f]{0,500}$"
+_ASSIGNMENT = r"^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+=[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,500}$"
 _SMALL = 1_000_000
 
 

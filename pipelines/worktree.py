@@ -119,9 +119,13 @@ class Worktree:
     def remove(self) -> None:
         """Remove the worktree; what DVC has of its outputs stays in the cache."""
         with _one_at_a_time(self.checkout):
+            cut_short = not _made(self.path).is_file()  # git may have been killed then, and have left it locked
+            # First: what is left of a removal that was cut short is no worktree, and git takes it for the checkout.
+            _made(self.path).unlink(missing_ok=True)
             for shared in (*_SHARED, ".dvc/cache"):
                 (self.path / shared).unlink(missing_ok=True)  # links, which nobody must follow
-            cut_short = not _made(self.path).is_file()  # git may have been killed then, and have left it locked
+            if not (self.path / ".git").is_file():  # git was killed over it, and would not know it any more
+                shutil.rmtree(self.path)
             git(self.checkout, "worktree", "remove", *["--force"] * (1 + cut_short), str(self.path))
             _lock(self.checkout, self.name).unlink(missing_ok=True)
 
@@ -198,9 +202,9 @@ def saved_run(checkout: Path, name: str) -> tuple[Worktree, str] | None:
 
 
 def unfinished_runs(checkout: Path) -> list[str]:
-    """The runs whose worktree is still there: they run, or have failed."""
+    """The runs whose worktree is still there, or what a killed git has left of it: they run, or have failed."""
     folder = _folder(checkout)
-    return sorted(path.name for path in folder.iterdir() if (path / ".git").is_file()) if folder.is_dir() else []
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
 def adopt(checkout: Path, run: str, branch: str) -> str:

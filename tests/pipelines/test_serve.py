@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from uuid import UUID
 
 import psutil
 import pytest
@@ -56,6 +57,13 @@ def test_a_number_that_is_no_port_is_named(option: str, port: str) -> None:
     failed = serving(option, port, PREFECT_API_URL="")
     assert failed.returncode == 2
     assert failed.stderr.splitlines()[-1].endswith(f"error: argument {option}: {port!r} is no port: 1 to 65535")
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "two"])  # with 0, no run would ever begin
+def test_a_number_of_runs_that_is_none_is_named(limit: str) -> None:
+    failed = serving(f"--limit={limit}", PREFECT_API_URL="")
+    assert failed.returncode == 2
+    assert failed.stderr.splitlines()[-1].endswith(f"argument --limit: {limit!r} is no number of runs: 1 or more")
 
 
 def test_data_docs_are_served_from_their_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +115,22 @@ def test_two_checkouts_at_one_server_do_not_take_each_other_s_runs(tmp_path: Pat
     assert (serve.deployment_name(here), serve.deployment_name(other)) == ("local-3", "local")
     other.rmdir()
     assert serve.deployment_name(here) == "local"
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_schedules_that_people_have_made_in_the_ui_outlive_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.client.orchestration import get_client  # noqa: PLC0415
+
+    def offered() -> list[UUID]:
+        return [each.apply() for each in serve.deployments("of-a-test")]
+
+    schedule = {"active": True, "schedule": {"interval": 86_400}, "parameters": {"preset": "smoke"}}
+    (first, *_) = offered()
+    with get_client(sync_client=True) as client:
+        client.request("POST", f"/deployments/{first}/schedules", json=[schedule]).raise_for_status()
+        assert offered()[0] == first
+        (kept,) = client.read_deployment(first).schedules
+    assert (kept.active, kept.parameters) == (True, {"preset": "smoke"})
 
 
 @pytest.mark.slow

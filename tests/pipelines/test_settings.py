@@ -90,6 +90,12 @@ def test_a_task_that_is_none_is_named_also_beside_an_option_for_all_tasks(wrong:
         configured(ROOT, "smoke", Overrides(more=[wrong, "finetune.seed=1"]))
 
 
+@pytest.mark.parametrize("end", ["\n", "\x85", "\u2028", "\u2029"])
+def test_a_value_has_no_end_of_a_line_for_yaml_would_begin_another_one(end: str) -> None:
+    with pytest.raises(ValidationError):
+        Overrides(more=[f"register.experiment=one{end}another"])
+
+
 @pytest.mark.parametrize("nasty", NASTY)
 def test_what_could_be_a_command_is_refused_before_anything_runs(nasty: str) -> None:
     for kind in (StageName, ModelName, Version):

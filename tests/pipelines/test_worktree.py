@@ -422,6 +422,35 @@ def test_a_finished_run_whose_worktree_cannot_be_removed_is_saved_and_says_so(ch
     assert warning.startswith("run is saved, but its worktree could not be removed: ")
 
 
+@pytest.mark.parametrize("then", ["retry", "remove"])
+def test_what_a_removal_that_was_killed_has_left_is_not_taken_for_the_checkout(
+    then: str, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, said, path = open_worktree(checkout, "run"), list[str](), os.environ["PATH"]
+    tree.use(seeded(3), "of a test")
+    killed = tmp_path / "bin" / "git"  # it removes files in the order of the file system, .git often before data
+    killed.parent.mkdir()
+    removing = '[[ "$*" = *"worktree remove"* ]] && rm "${@: -1}/.git" && kill -9 $$'
+    killed.write_text(f'#!/bin/bash\n{removing}\nexec {shutil.which("git")} "$@"\n')
+    killed.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{killed.parent}{os.pathsep}{path}")
+    made = tree.save(said.append)
+    assert len(said) == 1
+    monkeypatch.setenv("PATH", path)
+    before = run_in(checkout, "git", "rev-parse", "HEAD").stdout
+    (checkout / "in").write_text("an edit of the user's")
+    if then == "retry":
+        again = open_worktree(checkout, "run", tree.base, made)
+        again.use(seeded(3), "of a test")
+        again.save()
+    else:
+        assert removed(checkout, "run").stdout == "run is removed\n"
+    assert run_in(checkout, "git", "rev-parse", "HEAD").stdout == before
+    assert run_in(checkout, "git", "status", "--porcelain").stdout == " M in\n"
+    assert unfinished_runs(checkout) == []
+    assert run_in(checkout, "git", "worktree", "list", "--porcelain").stdout.count("worktree ") == 1
+
+
 def retrained(
     checkout: Path, stage: str, command: str, monkeypatch: pytest.MonkeyPatch, **options: Any
 ) -> "State[Any]":
