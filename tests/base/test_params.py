@@ -76,6 +76,7 @@ def test_a_language_may_have_any_of_its_codes(language: str, code: str) -> None:
             {"tasks": {"a": {"data": {"builder": "doc_topic"}}}},
             ["tasks.a.data.builder", "mean docs_topic?", "files"],
         ),
+        ({"tasks": {"a": {"data": {"builder": "xyz"}}}}, ["no builder named 'xyz'. Builders are: files, "]),
         ({"tasks": {"a": {**TASK, "kind": "pair"}}}, ["key tasks.a.kind", "rows of kind span, not pair", "kind: span"]),
         ({"register": {"prefix": ""}}, ["key register.prefix", "begin with a letter or digit"]),
         ({"register": {"prefix": "bert.v2"}}, ["key register.prefix", "a-z, A-Z, 0-9, -, _ and spaces"]),
