@@ -86,5 +86,5 @@ def test_an_option_is_taken_up_to_its_edge_and_refused_beyond_it(section: type, 
 
 def test_packing_needs_attention_without_dropout() -> None:
     assert Pretrain(packed=True, dropout=0.0).packed
-    with pytest.raises(ValueError, match="^packed: needs"):
+    with pytest.raises(ValueError, match=r"^packed: needs"):
         Pretrain(packed=True, dropout=0.1)
