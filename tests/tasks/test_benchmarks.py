@@ -287,6 +287,19 @@ def test_params_yaml_knows_every_builder_and_its_kind() -> None:
     assert {task.data.builder: task.kind for task in quickstart.values()} == {name: KINDS[name] for name in DOCS}
 
 
+def test_every_benchmark_is_ranked_by_the_metric_that_its_leaderboard_shows() -> None:
+    """MRPC and QQP by the F1 of the pairs that mean the same."""
+    others = {
+        name: benchmark.metrics[0] for name, benchmark in BENCHMARKS.items() if benchmark.metrics[0] != "accuracy"
+    }
+    assert others == {
+        **{"cola": "matthews", "mrpc": "f1", "stsb": "spearman", "qqp": "f1"},
+        **dict.fromkeys(("squad", "squad_44", "squad_v2", "conll2003"), "f1"),
+    }
+    positives = {name: benchmark.positive for name, benchmark in BENCHMARKS.items() if benchmark.positive}
+    assert positives == {"mrpc": "equivalent", "qqp": "duplicate"}
+
+
 def test_the_catalogue_is_whole() -> None:
     for name, benchmark in BENCHMARKS.items():
         assert {"train", "test"} <= benchmark.rows.keys(), name
