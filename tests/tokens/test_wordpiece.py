@@ -47,6 +47,10 @@ def test_a_corpus_too_small_for_the_size_leaves_unused_entries() -> None:
     assert "##ug" in learned[11 : learned.index("[unused0]")]
 
 
+def test_single_characters_stand_in_the_order_of_their_code_points_however_common_they_are() -> None:
+    assert train_vocab(WordCounts.of({"zz": 9, "a": 1}), size=256)[5:8] == ["##z", "a", "z"]
+
+
 def test_frequent_words_are_entries_of_their_own_and_rare_ones_are_pieces() -> None:
     words = Counter({"token": 1000, "tokens": 500, "ize": 300, "tokenize": 2, "zebra": 1})
     learned = train_vocab(WordCounts.of(words), size=256)
