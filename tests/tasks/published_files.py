@@ -137,7 +137,7 @@ def _write_pairs(mirror: Path) -> None:
     pairs(
         "STS-B",
         scored,
-        lambda name, n: (n, *["x"] * 6, f'{name} "{n}', f"like {n}", f"{n % 6}.000"),
+        lambda name, n: (n, *["x"] * 6, f'{name} "{n}', f"like {n}", f"{n % 6}.000", "beyond the headings"),
         "index sentence1 sentence2",
     )
     inference = "index promptID sentence1 sentence2 label1 gold_label"

@@ -1,11 +1,11 @@
 """The suites: each option of params.yaml is the bound of the expectation that is named for it, and of no other."""
 
 import dataclasses
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from bertline.base.config import Documents, Pretrain, Vocab
+from bertline.base.config import Documents, Kind, Pretrain, Vocab
 from bertline.base.gate_config import GateCorpus, GatePretrain, GateTask, GateTokens
 from bertline.validation.checks import Check
 from bertline.validation.suites import corpus_suite, pretrain_suite, task_suite, tokens_suite
@@ -87,6 +87,30 @@ def test_an_option_is_the_bound_of_the_expectation_that_is_named_for_it_and_of_n
 def test_every_threshold_of_the_gates_is_tried() -> None:
     for section in (GateCorpus, GateTokens, GatePretrain, GateTask):
         assert {item.name for item in dataclasses.fields(section)} == set(BOUNDS[section])
+
+
+_LABELLED = {"classification", "pair", "tagging"}
+KINDS = {
+    **dict.fromkeys(("labels_are_known", "every_label_is_trained", "splits_are_of_one_balance"), _LABELLED),
+    **dict.fromkeys(("validation_has_every_label", "test_has_every_label"), _LABELLED),
+    **dict.fromkeys(("labels_are_several", "labels_are_balanced"), {*_LABELLED, "regression"}),
+    "labels_stand_with_their_texts": {*_LABELLED, "regression"},
+    **dict.fromkeys(("texts_of_a_pair_differ", "columns_are_not_swapped"), {"pair", "regression"}),
+    "targets_are_of_one_scale": {"regression"},
+    "tags_are_in_order": {"tagging"},
+    **dict.fromkeys(("answers_stand_at_their_offsets", "questions_have_answers"), {"span"}),
+}
+"""Expectations that hold for some kinds of task alone."""
+
+
+def test_every_kind_of_task_has_the_expectations_that_hold_for_it() -> None:
+    every = set(get_args(Kind))
+    found = {name: {kind for kind in every if name in names_of(kind)} for kind in every for name in names_of(kind)}
+    assert {name: kinds for name, kinds in found.items() if kinds != every} == KINDS
+
+
+def names_of(kind: str) -> set[str]:
+    return {check.name for check in task_suite(GateTask(), kind)}
 
 
 def test_a_budget_in_tokens_is_measured_in_tokens_but_for_its_last_batch() -> None:
