@@ -93,6 +93,14 @@ def test_the_rarest_characters_are_left_out_when_the_alphabet_would_fill_the_voc
     assert chr(0x4E00 + 128) not in learned, "half of the vocabulary is left for longer pieces"
 
 
+@pytest.mark.parametrize(("length", "learned"), [(100, True), (101, False)])
+def test_of_a_word_that_an_encoder_cuts_into_nothing_nothing_is_learned(length: int, learned: bool) -> None:
+    vocab = train_vocab(WordCounts.of({"ab": 1, "x" * length: 1}), size=256)
+    assert ("x" in vocab) is learned
+    tokens = build_tokenizer(vocab, lowercase=True).encode("x" * length, add_special_tokens=False).tokens
+    assert (tokens != ["[UNK]"]) is learned
+
+
 def test_no_words_is_an_error() -> None:
     with pytest.raises(BertlineError, match="no words to learn from"):
         train_vocab(WordCounts.of(Counter()), size=256)

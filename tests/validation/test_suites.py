@@ -89,16 +89,24 @@ def test_every_threshold_of_the_gates_is_tried() -> None:
         assert {item.name for item in dataclasses.fields(section)} == set(BOUNDS[section])
 
 
-_LABELLED = {"classification", "pair", "tagging"}
+LABELLED = frozenset({"classification", "pair", "tagging"})
+MEASURED = LABELLED | {"regression"}
+TWO_TEXTS = frozenset({"pair", "regression"})
 KINDS = {
-    **dict.fromkeys(("labels_are_known", "every_label_is_trained", "splits_are_of_one_balance"), _LABELLED),
-    **dict.fromkeys(("validation_has_every_label", "test_has_every_label"), _LABELLED),
-    **dict.fromkeys(("labels_are_several", "labels_are_balanced"), {*_LABELLED, "regression"}),
-    "labels_stand_with_their_texts": {*_LABELLED, "regression"},
-    **dict.fromkeys(("texts_of_a_pair_differ", "columns_are_not_swapped"), {"pair", "regression"}),
+    "labels_are_known": LABELLED,
+    "every_label_is_trained": LABELLED,
+    "validation_has_every_label": LABELLED,
+    "test_has_every_label": LABELLED,
+    "splits_are_of_one_balance": LABELLED,
+    "labels_are_several": MEASURED,
+    "labels_are_balanced": MEASURED,
+    "labels_stand_with_their_texts": MEASURED,
+    "texts_of_a_pair_differ": TWO_TEXTS,
+    "columns_are_not_swapped": TWO_TEXTS,
     "targets_are_of_one_scale": {"regression"},
     "tags_are_in_order": {"tagging"},
-    **dict.fromkeys(("answers_stand_at_their_offsets", "questions_have_answers"), {"span"}),
+    "answers_stand_at_their_offsets": {"span"},
+    "questions_have_answers": {"span"},
 }
 """Expectations that hold for some kinds of task alone."""
 
