@@ -175,6 +175,14 @@ def test_every_line_has_the_points_of_its_own_figure() -> None:
     curve = [{"step": step} | {key: 0.5 for key, count in counts.items() if step <= count} for step in range(1, 10)]
     text = render_page(scoreboard("topic"), STEPS, STEPS[::5], [replace(report(), curve=curve)])
     assert lines_of(text, "MLM loss (nats)") == {"c0": len(STEPS), "c1 dashed": len(STEPS[::5])}
+    legend = text.partition("<figcaption>Fine-tuning loss</figcaption>")[2].partition('class="legend"')[2]
+    named = re.findall(r'class="line ([^"]+)"/></svg>([^<]+)<', legend.partition("</figure>")[0])
+    assert named == [
+        ("c0", f"{COLUMNS['pretrained']}, training"),
+        ("c0 dashed", f"{COLUMNS['pretrained']}, validation"),
+        ("c1", f"{COLUMNS['from_random']}, training"),
+        ("c1 dashed", f"{COLUMNS['from_random']}, validation"),
+    ]
     assert lines_of(text, "Fine-tuning loss") == {"c0": 9, "c0 dashed": 8, "c1": 6, "c1 dashed": 5}
     assert lines_of(text, "Validation accuracy") == {"c0 dashed": 7, "c1 dashed": 4}
 

@@ -121,6 +121,22 @@ def names_of(kind: str) -> set[str]:
     return {check.name for check in task_suite(GateTask(), kind)}
 
 
+@pytest.mark.parametrize(
+    ("count", "low", "high"),
+    [
+        (1_000_000, 0.025, 0.075),  # half as many again
+        (1000, 0.05 - 6 * 0.006892, 0.05 + 6 * 0.006892),  # six standard deviations of 50 out of 1,000
+        (10, 0, 0.05 + 6 * 0.06892),
+    ],
+)
+def test_the_validation_share_may_be_off_by_what_chance_does_to_so_many_documents(
+    count: int, low: float, high: float
+) -> None:
+    suite = {check.name: check for check in corpus_suite(GateCorpus(), Documents(validation_fraction=0.05), count)}
+    bounds = suite["validation_share_is_as_asked"].arguments
+    assert (bounds["min_value"], bounds["max_value"]) == pytest.approx((low, high), abs=1e-5)
+
+
 def test_a_budget_in_tokens_is_measured_in_tokens_but_for_its_last_batch() -> None:
     suite = suite_of(Pretrain(budget=1e6, budget_unit="tokens"))
     assert suite["budget_was_used"].at == "pretraining.tokens"
