@@ -131,6 +131,12 @@ def test_two_versions_of_a_file_are_never_glued_together(raw: Path, server: Site
     assert text(raw) == CHANGED
 
 
+def test_a_server_that_is_told_the_version_sends_one_that_has_changed_whole_at_once(raw: Path, server: Site) -> None:
+    get(raw, "mirror:cut,changed/text.txt", server.url)
+    assert text(raw) == CHANGED
+    assert ["If-Range" in headers for headers in server.headers] == [False, True]
+
+
 def test_a_part_outlives_a_run_that_gave_up(raw: Path, server: Site) -> None:
     manner = ",".join(["cut"] * http.TRIES + ["ok"])
     with pytest.raises(BertlineError, match="RemoteProtocolError"):
