@@ -1,6 +1,7 @@
 """params.yaml: read strictly, written with its meanings, refused with file, key and fix."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,11 @@ def test_the_sources_of_every_preset_are_whole_addresses(preset: Path) -> None:
         assert source.licence or scheme(source.address) == "mirror"
 
 
+def meaning_of(section: str) -> str:
+    (found,) = [item.metadata["meaning"] for item in dataclasses.fields(Params) if item.name == section]
+    return str(found)
+
+
 def test_the_written_file_explains_every_option_that_is_common_or_set() -> None:
     recipe = Pretrain(ramp_from=8, second_phase=SecondPhase(share=0.1))
     text = render_params(dataclasses.replace(Params(), pretrain=recipe), "A heading.")
@@ -189,6 +195,8 @@ def test_the_written_file_explains_every_option_that_is_common_or_set() -> None:
             assert f"  {option.name}: " in text
             assert f"# {option.metadata['meaning']}" in text
     assert "  init_from: " not in text
+    for section in ("tasks", "transfer"):  # of which no class tells
+        assert re.search(rf"^# {re.escape(meaning_of(section))}\n{section}:", text, re.MULTILINE)
     for option in dataclasses.fields(SecondPhase):
         assert f"    {option.name}: " in text and f"# {option.metadata['meaning']}" in text
 
