@@ -4,6 +4,7 @@ import errno
 import fcntl
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -265,6 +266,24 @@ def test_a_file_is_flushed_before_it_gets_its_name_and_its_name_after(
     monkeypatch.setattr(os, "fsync", fsync)
     write_json(path, {})
     assert flushed == [(False, False), (True, True)]
+
+
+def test_all_of_a_directory_is_flushed_before_it_gets_its_name_and_its_name_and_those_above_it_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, flush, flushed = tmp_path / "above" / "out", os.fsync, list[tuple[str, bool]]()
+
+    def fsync(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().relative_to(tmp_path).as_posix()
+        flushed.append((re.sub(r"\.out\.\w+\.tmp", "begun", name), path.exists()))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with atomic_directory(path) as temporary:
+        (temporary / "folder").mkdir()
+        (temporary / "folder" / "file").write_text("text")
+    inside = ["above/begun", "above/begun/folder", "above/begun/folder/file"]
+    assert flushed == [(".", False), *((name, False) for name in inside), ("above", True)]
 
 
 def test_what_is_written_may_be_read_by_others(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def test_a_language_may_have_any_of_its_codes(language: str, code: str) -> None:
             {"tasks": {"a": {"data": {"builder": "doc_topic"}}}},
             ["tasks.a.data.builder", "mean docs_topic?", "files"],
         ),
+        ({"tasks": {"a": {"data": {"builder": "xyz"}}}}, ["no builder named 'xyz'. Builders are: files, "]),
         ({"tasks": {"a": {**TASK, "kind": "pair"}}}, ["key tasks.a.kind", "rows of kind span, not pair", "kind: span"]),
         ({"register": {"prefix": ""}}, ["key register.prefix", "begin with a letter or digit"]),
         ({"register": {"prefix": "bert.v2"}}, ["key register.prefix", "a-z, A-Z, 0-9, -, _ and spaces"]),
@@ -187,6 +188,11 @@ def test_the_sources_of_every_preset_are_whole_addresses(preset: Path) -> None:
         assert source.licence or scheme(source.address) == "mirror"
 
 
+def meaning_of(section: str) -> str:
+    (found,) = [item.metadata["meaning"] for item in dataclasses.fields(Params) if item.name == section]
+    return str(found)
+
+
 def test_the_written_file_explains_every_option_that_is_common_or_set() -> None:
     recipe = Pretrain(ramp_from=8, second_phase=SecondPhase(share=0.1))
     text = render_params(dataclasses.replace(Params(), pretrain=recipe), "A heading.")
@@ -196,6 +202,8 @@ def test_the_written_file_explains_every_option_that_is_common_or_set() -> None:
             assert f"  {option.name}: " in text
             assert f"# {option.metadata['meaning']}" in text
     assert "  init_from: " not in text
+    for section in ("tasks", "transfer"):  # of which no class tells
+        assert re.search(rf"^# {re.escape(meaning_of(section))}\n{section}:", text, re.MULTILINE)
     for option in dataclasses.fields(SecondPhase):
         assert f"    {option.name}: " in text and f"# {option.metadata['meaning']}" in text
 

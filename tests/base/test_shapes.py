@@ -8,7 +8,8 @@ from bertline.base.shapes import SIZES, shape_of
 
 def test_a_published_size_can_be_written_as_its_numbers():
     assert shape_of("tiny") == shape_of("2/128") == (2, 128)
-    assert shape_of("12/768") == SIZES["base"]
+    published = {"tiny": "2/128", "mini": "4/256", "small": "4/512", "medium": "8/512", "base": "12/768"}
+    assert {name: shape_of(numbers) for name, numbers in (published | {"large": "24/1024"}).items()} == SIZES
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ def test_success_says_the_figures_and_keeps_the_time(root: Path, capsys: pytest.
     assert capsys.readouterr().out.startswith("documents: documents 12,345, loss 0.1235 (")
     kept = read_json(root / "data" / "runs" / "stages" / "documents.json")
     assert kept["stage"] == "documents"
+    assert 0 <= kept["seconds"] < 60, "not since the machine was started"
     assert kept["peak_bytes"] > 1e6
 
 

@@ -60,7 +60,7 @@ def test_items_are_read_only_a_few_ahead() -> None:
 
     with Workers(2) as workers:
         next(workers.map(shifted, items()))
-        assert len(read) <= 5
+        assert 2 <= len(read) <= 5, "both have something to do"
 
 
 def test_a_killed_worker_is_a_plain_message_not_a_hang() -> None:

@@ -139,6 +139,13 @@ def test_quotes_dashes_and_letters_of_windows_1252_read_as_latin_1_are_what_they
     assert normalise(text.replace("…", "").encode("cp1252").decode("latin-1")) == text.replace("…", "")
 
 
+def test_characters_that_went_and_paragraphs_that_were_composed_are_counted() -> None:
+    counts: Counter[str] = Counter()
+    for text in ("a\x00b\u200b", "Cafe\u0301 au lait", "Café"):
+        normalise(text, counts)
+    assert counts == Counter(characters_control=2, paragraphs_not_nfc=1)
+
+
 def test_what_stands_for_a_lost_letter_is_not_taken_away() -> None:
     counts: Counter[str] = Counter()
     assert normalise("M\ufffddchen und B\ufffdcher", counts) == "M\ufffddchen und B\ufffdcher"

@@ -10,7 +10,9 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Documents, Params, Task, TaskData
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_json, write_json, write_jsonl
+from bertline.corpus import block, contamination
 from bertline.corpus.documents import build_corpus
+from bertline.corpus.readers import read_documents
 from bertline.stages import documents as stage
 
 CONFIG = Documents(min_characters=20, validation_fraction=0.2)
@@ -81,6 +83,25 @@ def test_texts_of_every_kind_of_row_count_whatever_their_case_and_punctuation(
     documents = [*some_documents(), planted(100, ["“", *PLANTED[:7], ",", *PLANTED[7:], "”"])]
     metrics, _ = build(tmp_path, documents, [row], split=split)
     assert metrics["dropped"] == {"documents_contaminated": 1}
+
+
+def test_a_document_is_found_in_whichever_block_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(block, "BLOCK_CHARACTERS", 2000)
+    documents = some_documents()
+    documents[30:30] = [planted(100, PLANTED)]
+    _, dropped = build(tmp_path, documents, [{"id": "r1", "text": ROW}])
+    assert [row["title"] for row in dropped] == ["text 31"]
+    assert len(list(block.blocks(read_documents(tmp_path / "raw")))) > 3
+
+
+def test_what_was_merged_on_the_way_is_not_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contamination, "_HELD", 3)
+    rows = [{"id": str(number), "text": filler(1000 + number, 16)} for number in range(6)]
+    rows[1:1] = [{"id": "r", "text": ROW}, {"id": "again", "text": ROW}]
+    documents = [*some_documents(), planted(100, PLANTED), planted(200, rows[-1]["text"].split())]
+    metrics, dropped = build(tmp_path, documents, rows)
+    assert metrics["evaluation_ngrams"] == len(PLANTED) - 12 + 6 * 4
+    assert [row["row"] for row in dropped] == ["r", "5"]
 
 
 def test_training_rows_do_not_count_and_decontamination_can_be_left_out(tmp_path: Path) -> None:

@@ -115,6 +115,26 @@ def test_as_similar_as_the_threshold_is_nearly_the_same(equal: int, found: int) 
     assert near_duplicates(matrix, 0.75, np.ones(2, bool)).tolist() == [-1, found]
 
 
+def test_a_near_copy_is_told_to_be_of_the_document_that_it_is_like_and_not_of_one_it_only_met() -> None:
+    matrix = np.arange(3 * 128, dtype=np.uint32).reshape(3, 128)
+    matrix[1, :4] = matrix[0, :4]  # one band: the two meet
+    matrix[2] = matrix[1]
+    assert near_duplicates(matrix, 0.75, np.ones(3, bool)).tolist() == [-1, -1, 1]
+
+
+def test_what_is_like_a_dropped_copy_alone_stays() -> None:
+    """Of a chain, each link would otherwise be dropped for the one before it, however far from any that stays."""
+    matrix = np.arange(3 * 128, dtype=np.uint32).reshape(3, 128)
+    matrix[1, :100] = matrix[0, :100]
+    matrix[2, :4], matrix[2, 32:] = matrix[1, :4], matrix[1, 32:]
+    assert [(matrix[one] == matrix[other]).mean() >= 0.75 for one, other in ((0, 1), (1, 2), (0, 2))] == [
+        True,
+        True,
+        False,
+    ]
+    assert near_duplicates(matrix, 0.75, np.ones(3, bool)).tolist() == [-1, 0, -1]
+
+
 def test_chains_of_near_copies_end_at_an_earlier_document_that_stays() -> None:
     draw = random.Random(2)
     words = [draw.choice(WORDS) for _ in range(400)]

@@ -85,6 +85,17 @@ def test_copies_and_short_documents_are_dropped_and_counted(tmp_path: Path) -> N
     assert len(texts(directory, "train")) + len(texts(directory, "validation")) == 40
 
 
+def test_numbers_that_are_dropped_as_sentences_are_counted_and_do_not_count_against_their_document(
+    tmp_path: Path,
+) -> None:
+    numbers = "It was 1234 5678 9012 3456 7890 1234 5678 9012 3456 7890 1234 5678 9012 3456 7890 then."
+    documents = some_documents(40)
+    documents[7] = f"{documents[7]} {numbers} {documents[8].replace('8', '77')} {numbers}"
+    directory, metrics = built(raw_text(tmp_path, documents), "corpus")
+    assert metrics["dropped"] == {"sentences_symbols": 2}
+    assert len(texts(directory, "train")) + len(texts(directory, "validation")) == 40
+
+
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     raw = raw_text(tmp_path, some_documents(60))
     assert sha256_directory(built(raw, "first")[0]) == sha256_directory(built(raw, "second")[0])

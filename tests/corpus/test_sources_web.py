@@ -132,6 +132,20 @@ def test_two_versions_of_a_file_are_never_glued_together(raw: Path, server: Site
     assert text(raw) == CHANGED
 
 
+def test_a_server_that_is_told_the_version_sends_one_that_has_changed_whole_at_once(raw: Path, server: Site) -> None:
+    get(raw, "mirror:cut,changed/text.txt", server.url)
+    assert text(raw) == CHANGED
+    assert ["If-Range" in headers for headers in server.headers] == [False, True]
+
+
+def test_the_token_of_the_hub_is_sent_to_no_other_server(
+    raw: Path, server: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    get(raw, "mirror:ok/text.txt", server.url)
+    assert ["Authorization" in headers for headers in server.headers] == [False]
+
+
 def test_a_part_outlives_a_run_that_gave_up(raw: Path, server: Site) -> None:
     manner = ",".join(["cut"] * http.TRIES + ["ok"])
     with pytest.raises(BertlineError, match="RemoteProtocolError"):

@@ -1,5 +1,6 @@
 """Calibration, slices and the worst mistakes, checked on rows small enough to count by hand."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -110,19 +111,20 @@ def test_questions_are_told_apart_by_what_they_ask_and_by_having_an_answer() -> 
         question("In which town?", "Rome"),
         question("Where?", ""),
         question("Eh", ""),
+        question("Where then?", ""),
     ]
-    predictions = [{"answer": answer, "score": 0.5} for answer in ("Ada", "Ada", "", "Rome")]
+    predictions = [{"answer": answer, "score": 0.5} for answer in ("Ada", "Ada", "", "Rome", "")]
     _, asked, answered = slices(info("span", ()), rows, predictions)
-    assert {part["slice"]: part["scores"]["f1"] for part in asked["slices"]} == {
-        "who": 1.0,
-        "which": 0.0,
-        "where": 1.0,
-        "other": 0.0,
-    }
-    assert {part["slice"]: (part["rows"], part["scores"]["f1"]) for part in answered["slices"]} == {
-        "with an answer": (2, 0.5),
-        "without an answer": (2, 0.5),
-    }
+    assert [(part["slice"], part["rows"], part["scores"]["f1"]) for part in asked["slices"]] == [
+        ("where", 2, 1.0),  # the commonest first
+        ("other", 1, 0.0),
+        ("which", 1, 0.0),
+        ("who", 1, 1.0),
+    ]
+    assert [(part["slice"], part["rows"], part["scores"]["f1"]) for part in answered["slices"]] == [
+        ("without an answer", 3, pytest.approx(2 / 3, abs=1e-6)),
+        ("with an answer", 2, 0.5),
+    ]
 
 
 def test_numbers_are_told_apart_by_quarters_with_their_errors() -> None:
@@ -153,6 +155,18 @@ def test_a_wrong_tag_is_shown_with_its_word_and_its_sentence() -> None:
     (found,) = worst_mistakes(info("tagging"), rows, predictions)
     assert (found["actual"], found["predicted"], found["confidence"]) == ("O", "B-LOC", 0.8)
     assert found["texts"] == [["word", "here"], ["in", "Ada sang here"]]
+
+
+@pytest.mark.parametrize(("place", "shown"), [(20, "… 6 to 34 …"), (2, "0 to 16 …"), (38, "… 24 to 39")])
+def test_of_a_long_sentence_a_wrong_tag_is_shown_with_the_words_around_it(place: int, shown: str) -> None:
+    words = [str(number) for number in range(40)]
+    predictions = [{"tags": ["B-LOC" if at == place else "O" for at in range(40)], "scores": [0.9] * 40}]
+    (found,) = worst_mistakes(info("tagging"), [{"id": "1", "words": words, "tags": ["O"] * 40}], predictions)
+    first, last = (int(part) for part in shown.strip("… ").split(" to "))
+    assert found["texts"] == [
+        ["word", str(place)],
+        ["in", re.sub(r"\d+ to \d+", " ".join(words[first : last + 1]), shown)],
+    ]
 
 
 def test_an_answer_that_shares_a_word_is_no_worst_mistake_and_the_context_shows_the_right_one() -> None:

@@ -33,6 +33,10 @@ def test_classification_scores_equal_scikit_learn(pairs: list[tuple[str, str]]) 
     assert scores["matthews"] == pytest.approx(matthews_corrcoef(gold, predicted))
 
 
+def test_without_rows_every_score_of_labels_is_0() -> None:
+    assert classification_scores([], []) == {"accuracy": 0, "f1_macro": 0, "matthews": 0}
+
+
 @given(label_pairs)
 def test_f1_of_one_label_equals_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     gold, predicted = ([label == "a" for label in side] for side in zip(*pairs, strict=True))

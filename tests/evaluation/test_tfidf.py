@@ -77,6 +77,19 @@ def test_many_labels_leave_room_for_the_commonest_words_alone(monkeypatch: pytes
     assert sizes[1] == 12 // outputs < sizes[0]
 
 
+@pytest.mark.parametrize(("large", "size"), [(12, 1 + 12 + 12), (11, 1)])
+def test_of_many_texts_words_and_pairs_that_stand_in_one_alone_are_left_out(
+    large: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tfidf, "_LARGE", large)
+    sizes = []
+    fit = tfidf.fit_linear
+    monkeypatch.setattr(tfidf, "fit_linear", lambda *given: (sizes.append(given[1].shape[1]), fit(*given))[1])
+    rows = [{"id": str(n), "text": f"common name{n}", "label": "ab"[n % 2]} for n in range(12)]
+    tfidf_baseline(TaskInfo.of("names", "classification", {"train": rows}, "made up"), rows, [])
+    assert sizes == [size]
+
+
 def test_where_no_word_stands_in_two_texts_all_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tfidf, "_LARGE", 10)
     rows = {"train": [{"id": str(n), "text": f"name{n}", "label": "ab"[n % 2]} for n in range(20)]}

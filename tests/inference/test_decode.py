@@ -88,6 +88,17 @@ def test_the_n_best_answers_are_different_verbatim_and_ranked(
             assert listed[0] == single
 
 
+def test_as_many_answers_are_listed_as_are_asked_for_where_there_are_so_many() -> None:
+    rows = [{"question": "which animal ?", "context": "b c d e f g h i j k l m"}]
+    features = encode_rows(rows, TASK, TOKENIZER, max_length=24, stride=STRIDE)
+    batch = features.batch([0])
+    inference = InferenceSettings(24, STRIDE, max_answer_tokens=4, n_best=35)
+    decoder = make_decoder(TASK, features, rows, inference)
+    decoder.add(batch, (torch.randn(batch.ids.shape), torch.randn(batch.ids.shape)))
+    [prediction] = decoder.finish()
+    assert len({answer["answer"] for answer in prediction["n_best"]}) == 35  # of 12 + 11 + 10 + 9 spans
+
+
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_a_text_that_stands_there_several_times_takes_the_place_of_no_other_answer(seed: int) -> None:

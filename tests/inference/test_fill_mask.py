@@ -72,13 +72,20 @@ def test_a_mask_beyond_the_models_positions_is_filled_from_what_surrounds_it(fil
     assert guess["token"] == near["token"]
 
 
-def test_no_more_is_read_at_a_time_than_the_model_was_trained_on(pretrained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "read"), [(20, 20, (4, 3)), (20, 1, (6, 1)), (20, 0, (7, 0)), (2, 20, (2, 5)), (0, 20, (0, 7))]
+)
+def test_as_much_is_read_at_a_time_as_the_model_was_trained_on_and_no_more(
+    before: int, after: int, read: tuple[int, int], pretrained: Path, tmp_path: Path
+) -> None:
+    def text(before: int, after: int) -> str:
+        return " ".join(["red"] * before + ["[MASK]"] + ["blue"] * after)
+
     short = tmp_path / "short"
     shutil.copytree(pretrained, short)
     copy_tokenizer(pretrained, short, max_length=10)
-    text = " ".join(["red"] * 20 + ["[MASK]"] + ["blue"] * 20)
-    [guess] = FillMask(short).fill(text, top=1)
-    [near] = FillMask(pretrained).fill(" ".join(["red"] * 4 + ["[MASK]"] + ["blue"] * 3), top=1)
+    [guess] = FillMask(short).fill(text(before, after), top=1)
+    [near] = FillMask(pretrained).fill(text(*read), top=1)
     assert guess["score"] == pytest.approx(near["score"], abs=1e-5)
 
 

@@ -11,19 +11,20 @@ from typer.testing import CliRunner
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params, Task, TaskData
 from bertline.base.errors import BertlineError
+from bertline.base.files import read_jsonl, write_jsonl
 from bertline.base.params import write_params
 from bertline.cli import app
 from bertline.inference.heads import build_model
+from bertline.inference.predictor import Predictor
 from bertline.inference.settings import InferenceSettings
 from bertline.inference.submission import server_value
-from bertline.model.bert import initialize
 from bertline.model.hf import save_model
 from bertline.stages.task import run
 from bertline.tasks.glue import GLUE
 from bertline.tasks.schema import TaskInfo
 from bertline.tokens.tokenizer import copy_tokenizer
 from tasks.published_files import TEST, use_small_files, write_mirror
-from toy_tasks import SHAPE, write_pretrained
+from toy_tasks import FILLERS, SHAPE, randomize, write_pretrained
 
 SERVER = {
     **dict.fromkeys(("CoLA", "SST-2", "MRPC", "QQP", "WNLI"), ("0", "1")),
@@ -56,7 +57,7 @@ def put_model(artifacts: Artifacts, name: str) -> None:
     info, directory = TaskInfo.read(artifacts.task(name)), artifacts.finetuned(name)
     directory.mkdir(parents=True)
     model = build_model(info, SHAPE)
-    initialize(model, seed=3)
+    randomize(model, seed=3)
     save_model(model, directory, labels=info.labels)
     copy_tokenizer(artifacts.pretrained, directory)
     info.write(directory)
@@ -80,6 +81,18 @@ def test_the_zip_has_every_file_of_the_server_in_its_own_labels(submit: Submit) 
             assert all(0 <= float(value) <= 5 for value in predictions)
         else:
             assert set(predictions) <= set(SERVER[name.removesuffix(".tsv")])
+
+
+def test_each_line_is_the_answer_to_the_row_of_its_index(submit: Submit) -> None:
+    path = Artifacts().task("stsb") / "submission" / "STS-B.jsonl"
+    rows = [row | {"text": " ".join(FILLERS[place:])} for place, row in enumerate(read_jsonl(path))]
+    write_jsonl(path, rows)
+    assert submit().exit_code == 0
+    answers = Predictor(Artifacts().finetuned("stsb")).predict(rows)
+    expected = [f"{row['id']}\t{server_value('STS-B', answer)}" for row, answer in zip(rows, answers, strict=True)]
+    assert len({line.partition("\t")[2] for line in expected}) > 1, "they can be told apart"
+    with zipfile.ZipFile(Artifacts().submission) as archive:
+        assert archive.read("STS-B.tsv").decode().splitlines()[1:] == expected
 
 
 def test_the_same_predictions_are_the_same_bytes(submit: Submit) -> None:

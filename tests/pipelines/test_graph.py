@@ -201,6 +201,9 @@ def test_changes_are_those_that_dvc_repro_acts_on(repo: Repo) -> None:
     assert changes == {"a": ("in modified", "x.y modified"), "c": ("c deleted",)}
     assert plan.up_to_date(changes) == frozenset()
     assert read_plan_and_changes(folder, ["c"])[1] == {"c": ("c deleted",)}
+    assert run_in(folder, "dvc", "repro").returncode == 0
+    (folder / "dvc.yaml").write_text((folder / "dvc.yaml").read_text().replace("echo c", "echo again"))
+    assert read_plan_and_changes(folder)[1] == {"c": ("changed command",)}
 
 
 def test_reading_the_changes_waits_for_no_stage_that_runs(repo: Repo) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
-from bertline.base.files import read_jsonl, write_json, write_jsonl
+from bertline.base.files import read_json, read_jsonl, write_json, write_jsonl
 from bertline.registry.contenders import contenders
 from bertline.registry.promotion import Scores
 from registry.pipeline_state import write_scores
@@ -18,7 +18,13 @@ def test_a_model_stands_for_its_own_scores_and_the_noise_of_its_seeds(artifacts:
     topic = next(one for one in contenders(params, artifacts, {}) if one.name == "bertline-topic")
     assert topic.scores.primary == 0.8
     assert topic.scores.noise == pytest.approx(0.1)
+    assert topic.majority["accuracy"] == 0.5
     assert "middle one" in topic.card and "medians over 3 seeds" in topic.card
+    figures = read_json(artifacts.metrics("evaluate", "topic"))
+    figures |= {"kept": {"pretrained": 2, "from_random": 0}, "pretrained": dict.fromkeys(figures["pretrained"], 0.85)}
+    write_json(artifacts.metrics("evaluate", "topic"), figures)
+    topic = next(one for one in contenders(params, artifacts, {}) if one.name == "bertline-topic")
+    assert topic.scores.values == figures["seeds"]["pretrained"]["2"], "not the median's, which no model may have"
 
 
 def test_one_seed_has_no_noise(artifacts: Artifacts, params: Params) -> None:

@@ -33,7 +33,9 @@ def report(name: str = "topic", text: str = "a text", label: str = "yes") -> Tas
         "metric": "accuracy",
         "rows": 1234,
         "kept": {"pretrained": 1},
-        "seeds": {"pretrained": {"1": {"accuracy": 0.75, "f1_macro": 0.625}}},
+        "seeds": {
+            "pretrained": {"0": {"accuracy": 0.25, "f1_macro": 0.125}, "1": {"accuracy": 0.75, "f1_macro": 0.625}}
+        },
         "intervals": {"pretrained": {"accuracy": [0.7031, 0.7969]}},
     }
     part = {"slice": label, "rows": 617, "scores": {"accuracy": 0.8125}}
@@ -94,7 +96,8 @@ def test_the_page_has_all_that_was_measured() -> None:
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub(r"</?(b|em)>", "", page())))
     for shown in (
         "1,552,898", "4.250 nats", "0.750 (0.700 to 0.800)", "Better than pre-trained: TF-IDF on topic.",
-        "accuracy 0.750 (95 % interval 0.703 to 0.797); macro F1 0.625.", "Fine-tuning loss", "MLM loss (nats)",
+        "(seed 1) on 1,234 test rows: accuracy 0.750 (95 % interval 0.703 to 0.797); macro F1 0.625.",
+        "Fine-tuning loss", "MLM loss (nats)",
         "Expected calibration error 0.203", "617 0.812", "98.8% sure",
     ):  # fmt: skip
         assert shown in text, shown
@@ -156,6 +159,55 @@ def test_a_start_with_smaller_batches_has_as_many_steps_more_in_an_epoch() -> No
     assert len(set(last.values())) == 1, "both were trained for two epochs"
 
 
+def lines_of(text: str, title: str) -> dict[str, int]:
+    """Style -> points of each line of the chart with this title."""
+    chart = text.partition(f"<figcaption>{title}</figcaption>")[2].partition("</figure>")[0]
+    lines = re.findall(r'polyline points="([^"]+)" class="line ([^"]+)"', chart)
+    assert len({style for _, style in lines}) == len(lines)
+    return {style: len(points.split()) for points, style in lines}
+
+
+def test_every_line_has_the_points_of_its_own_figure() -> None:
+    counts = {
+        **{"pretrained_loss": 9, "pretrained_validation_loss": 8, "pretrained_validation_score": 7},
+        **{"from_random_loss": 6, "from_random_validation_loss": 5, "from_random_validation_score": 4},
+    }
+    curve = [{"step": step} | {key: 0.5 for key, count in counts.items() if step <= count} for step in range(1, 10)]
+    text = render_page(scoreboard("topic"), STEPS, STEPS[::5], [replace(report(), curve=curve)])
+    assert lines_of(text, "MLM loss (nats)") == {"c0": len(STEPS), "c1 dashed": len(STEPS[::5])}
+    legend = text.partition("<figcaption>Fine-tuning loss</figcaption>")[2].partition('class="legend"')[2]
+    named = re.findall(r'class="line ([^"]+)"/></svg>([^<]+)<', legend.partition("</figure>")[0])
+    assert named == [
+        ("c0", f"{COLUMNS['pretrained']}, training"),
+        ("c0 dashed", f"{COLUMNS['pretrained']}, validation"),
+        ("c1", f"{COLUMNS['from_random']}, training"),
+        ("c1 dashed", f"{COLUMNS['from_random']}, validation"),
+    ]
+    assert lines_of(text, "Fine-tuning loss") == {"c0": 9, "c0 dashed": 8, "c1": 6, "c1 dashed": 5}
+    assert lines_of(text, "Validation accuracy") == {"c0 dashed": 7, "c1 dashed": 4}
+
+
+def confusion_of(pairs: list[tuple[str, str]]) -> tuple[list[str], dict[str, list[tuple[str, str]]]]:
+    """The columns of the matrix, and of each row its cells: (share of the row, count)."""
+    text = render_page(scoreboard("topic"), STEPS, STEPS, [replace(report(), confusion=pairs)])
+    head, body = text.partition('class="confusion"')[2].partition("</table>")[0].split("<tbody>")
+    rows = re.findall(r"<tr><th>(.+?)</th>(.+?)</tr>", body)
+    cells = {name: re.findall(r'<td style="--share:([\d.]+)">(.*?)</td>', row) for name, row in rows}
+    return re.findall(r"<th>([^<]+)</th>", head), cells
+
+
+def test_a_row_of_the_confusion_is_what_is_right_and_a_column_what_was_said() -> None:
+    columns, rows = confusion_of([("no", "no")] * 2 + [("yes", "no")] * 3 + [("yes", "yes")] + [("maybe", "no")])
+    assert columns == ["maybe", "no", "yes"]  # also what was never said, in the order of the rows
+    assert rows == {
+        "maybe": [("0.0", ""), ("1.0", "1"), ("0.0", "")],
+        "no": [("0.0", ""), ("1.0", "2"), ("0.0", "")],
+        "yes": [("0.0", ""), ("0.75", "3"), ("0.25", "1")],
+    }
+    columns, rows = confusion_of([("answer", "exact"), ("answer", "wrong"), ("no answer", "exact")])
+    assert (columns, list(rows)) == (["exact", "wrong"], ["answer", "no answer"])
+
+
 def test_text_from_right_to_left_has_a_direction_of_its_own() -> None:
     hebrew = "שלום (עולם)."
     shown = page(text=hebrew)
@@ -177,6 +229,13 @@ def test_pre_training_alone_makes_a_page_too() -> None:
     text = render_page(scoreboard("x") | {"tasks": {}}, STEPS, STEPS, [])
     assert "Pre-training" in text
     assert "Scoreboard" not in text
+
+
+def test_a_task_without_probabilities_and_without_mistakes_has_a_page_too() -> None:
+    analysis = {"slices": [], "mistakes": []}
+    text = render_page(scoreboard("topic"), STEPS, STEPS, [replace(report(), analysis=analysis)])
+    assert "Calibration" not in text
+    assert "<h3>Worst mistakes</h3>\n<p>None.</p>" in text
 
 
 def test_of_many_labels_the_rarest_are_one_row_of_the_confusion() -> None:
@@ -233,5 +292,10 @@ def test_a_bar_of_the_reliability_diagram_is_as_high_as_the_accuracy() -> None:
         {"low": 0.5, "high": 0.6, "rows": 10, "confidence": 0.55, "accuracy": 0.25},
         {"low": 0.9, "high": 1.0, "rows": 20, "confidence": 0.97, "accuracy": 1.0},
     ]
-    heights = [float(height) for height in re.findall(r'height="([\d.]+)" class="bar"', reliability_diagram(bins))]
-    assert heights == [pytest.approx(heights[1] / 4), 220]
+    bars = re.findall(
+        r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)" height="([\d.]+)" class="bar"', reliability_diagram(bins)
+    )
+    (left, width, height), (next_left, next_width, next_height) = [[float(value) for value in bar] for bar in bars]
+    assert (height, next_height) == (pytest.approx(next_height / 4), 220)
+    assert width == next_width == pytest.approx(220 / 10, abs=2)
+    assert next_left - left == pytest.approx(220 * 0.4)

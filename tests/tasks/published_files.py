@@ -27,7 +27,8 @@ TRAIN, DEV, TEST = 40, 6, 5
 def write_mirror(mirror: Path) -> None:
     """Write every benchmark: TRAIN, DEV and TEST rows (CoNLL, IMDB and ChnSentiCorp: TEST rows with labels).
 
-    QQP has one training row more, of which the second question is empty, as in two of the official file.
+    QQP has one training row more, of which the second question is empty, as in two of the official file, and a line
+    with too few fields, as a few of the official file, which count for nobody.
     """
     _write_single_sentences(mirror)
     _write_pairs(mirror)
@@ -130,13 +131,13 @@ def _write_pairs(mirror: Path) -> None:
         doubles,
         lambda name, n: (n, n, n, f"{name} {n}?", f"or {n}?", n % 2),
         "id question1 question2",
-        [(310137, 1, 2, "How can I create an Android app?", "", 0)],
+        [(310137, 1, 2, "How can I create an Android app?", "", 0), ("a line that was broken", 1, 2)],
     )
     scored = "index genre filename year old_index source1 source2 sentence1 sentence2 score"
     pairs(
         "STS-B",
         scored,
-        lambda name, n: (n, *["x"] * 6, f'{name} "{n}', f"like {n}", f"{n % 6}.000"),
+        lambda name, n: (n, *["x"] * 6, f'{name} "{n}', f"like {n}", f"{n % 6}.000", "beyond the headings"),
         "index sentence1 sentence2",
     )
     inference = "index promptID sentence1 sentence2 label1 gold_label"

@@ -287,11 +287,28 @@ def test_params_yaml_knows_every_builder_and_its_kind() -> None:
     assert {task.data.builder: task.kind for task in quickstart.values()} == {name: KINDS[name] for name in DOCS}
 
 
+def test_every_benchmark_is_ranked_by_the_metric_that_its_leaderboard_shows() -> None:
+    """MRPC and QQP by the F1 of the pairs that mean the same."""
+    others = {
+        name: benchmark.metrics[0] for name, benchmark in BENCHMARKS.items() if benchmark.metrics[0] != "accuracy"
+    }
+    assert others == {
+        **{"cola": "matthews", "mrpc": "f1", "stsb": "spearman", "qqp": "f1"},
+        **dict.fromkeys(("squad", "squad_44", "squad_v2", "conll2003"), "f1"),
+    }
+    positives = {name: benchmark.positive for name, benchmark in BENCHMARKS.items() if benchmark.positive}
+    assert positives == {"mrpc": "equivalent", "qqp": "duplicate"}
+
+
 def test_the_catalogue_is_whole() -> None:
     for name, benchmark in BENCHMARKS.items():
         assert {"train", "test"} <= benchmark.rows.keys(), name
         for file in benchmark.files.values():
             assert file.address.startswith("https://"), name
+            unchecked = {place.address for place in file.places if not place.sha256}
+            assert (
+                not unchecked or name == "chnsenticorp" or (unchecked == {file.address} and "/train-" in file.address)
+            )
 
 
 def test_the_chapter_on_tasks_lists_every_benchmark_with_its_rows() -> None:

@@ -59,6 +59,12 @@ def test_a_csv_becomes_three_splits_cut_by_hash(artifacts: Artifacts) -> None:
     assert TaskInfo.read(artifacts.task("mine")).source == "data/sources/a.csv"
 
 
+def test_a_tenth_of_all_rows_is_cut_for_each_missing_split(artifacts: Artifacts) -> None:
+    put(artifacts, "a.csv", "text,label\n" + "".join(f"number {n},{n % 2}\n" for n in range(8000)))
+    rows = build(artifacts, "classification", "a.csv")
+    assert [len(rows[split]) for split in ("validation", "test")] == pytest.approx([800, 800], rel=0.05)
+
+
 def test_equal_texts_are_cut_into_the_same_split(artifacts: Artifacts) -> None:
     put(artifacts, "a.csv", CSV + CSV.partition("\n")[2])
     rows = build(artifacts, "classification", "a.csv")

@@ -49,6 +49,10 @@ def test_text_that_hardly_compresses_is_dropped_and_ideographs_are_not(tokenizer
     assert dropped == 2
 
 
+def test_a_document_at_the_very_limit_is_kept(tokenizer_directory: Path) -> None:
+    assert encoded(tokenizer_directory, [["中中"], ["中"]], 0.25)[2] == 0
+
+
 @pytest.mark.parametrize("text", ["The fox", "中中", "x" * 101])
 def test_the_limit_is_in_tokens_a_character(tokenizer_directory: Path, text: str) -> None:
     tokens = len(load_tokenizer(tokenizer_directory).encode(text, add_special_tokens=False).ids)

@@ -47,6 +47,10 @@ def test_a_corpus_too_small_for_the_size_leaves_unused_entries() -> None:
     assert "##ug" in learned[11 : learned.index("[unused0]")]
 
 
+def test_single_characters_stand_in_the_order_of_their_code_points_however_common_they_are() -> None:
+    assert train_vocab(WordCounts.of({"zz": 9, "a": 1}), size=256)[5:8] == ["##z", "a", "z"]
+
+
 def test_frequent_words_are_entries_of_their_own_and_rare_ones_are_pieces() -> None:
     words = Counter({"token": 1000, "tokens": 500, "ize": 300, "tokenize": 2, "zebra": 1})
     learned = train_vocab(WordCounts.of(words), size=256)
@@ -85,8 +89,16 @@ def test_the_rarest_characters_are_left_out_when_the_alphabet_would_fill_the_voc
     words = Counter({chr(0x4E00 + number): 1000 - number for number in range(400)})
     learned = train_vocab(WordCounts.of(words), size=256)
     assert len(learned) == 256
-    assert chr(0x4E00) in learned
-    assert chr(0x4E00 + 399) not in learned
+    assert chr(0x4E00 + 127) in learned
+    assert chr(0x4E00 + 128) not in learned, "half of the vocabulary is left for longer pieces"
+
+
+@pytest.mark.parametrize(("length", "learned"), [(100, True), (101, False)])
+def test_of_a_word_that_an_encoder_cuts_into_nothing_nothing_is_learned(length: int, learned: bool) -> None:
+    vocab = train_vocab(WordCounts.of({"ab": 1, "x" * length: 1}), size=256)
+    assert ("x" in vocab) is learned
+    tokens = build_tokenizer(vocab, lowercase=True).encode("x" * length, add_special_tokens=False).tokens
+    assert (tokens != ["[UNK]"]) is learned
 
 
 def test_no_words_is_an_error() -> None:

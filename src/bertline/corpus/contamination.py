@@ -26,6 +26,7 @@ N = 13  # words
 _EVALUATION = ("validation*.jsonl", "test*.jsonl", "submission/*.jsonl")  # of a task; the last are a leaderboard's
 _NOT_TEXT = frozenset(["id", "label", "tags", "answers"])  # answers stand in the context
 _FILTER_BITS = 27  # of the first, cheap look: 16 MB a process
+_HELD = 1 << 20  # 13-grams until they are merged: contexts repeat, and what is held is what differs
 
 Places = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -74,7 +75,7 @@ def write_index(tasks: Sequence[Path], path: Path) -> int:
     for form in (form for *_, text in _evaluation_texts(tasks) for form in _forms(text)):
         found.append(ngrams(hashes.of(form), N))
         size += len(found[-1])
-        if size > 1 << 20:  # contexts repeat: what is held is what differs
+        if size > _HELD:
             found, size = [_distinct(found)], 0
     index = _distinct(found)
     np.save(path, index)

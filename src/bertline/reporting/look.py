@@ -15,6 +15,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums } caption 
 th, td { padding: .3rem .65rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th { font-weight: 600; color: var(--dim) } th:first-child, td:first-child { text-align: left }
 .scores :is(th, td):is(:nth-child(-n+2), :nth-child(4)) { text-align: left }
+.scores :is(th, td) { white-space: normal; vertical-align: top } .scores .whole { white-space: nowrap }
+.scores :is(th, td):last-child { min-width: 11rem }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(21rem, 100%), 1fr)); gap: 1rem 1.6rem }
 figure { margin: 0; min-width: 0 } figcaption { font-weight: 600; margin-bottom: .3rem }
 .chart { width: 100%; height: auto; max-width: 34rem; display: block; overflow: visible }

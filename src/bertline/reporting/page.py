@@ -97,7 +97,7 @@ def _scores(board: Figures) -> Figures:
     heading, rows = score_table(board)
     return {
         "heading": heading,
-        "rows": [[_marked(cell) for cell in row] for row in rows],
+        "rows": [[_unbroken(_marked(cell)) for cell in row] for row in rows],
         "remarks": [_marked(text) for text in remarks(board)],
         "legend": _marked(LEGEND),
     }
@@ -108,6 +108,11 @@ def _marked(text: str) -> Markup:
     code = re.sub(r"`(.+?)`", r"<code>\1</code>", str(escape(text)))
     bold = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", code)
     return Markup(re.sub(r"\*(.+?)\*", r"<em>\1</em>", bold))
+
+
+def _unbroken(cell: Markup) -> Markup:
+    """A cell that may be broken before the brackets of a spread, and not inside of them: the columns are many."""
+    return Markup(re.sub(r"(\([-\d.]+ to [-\d.]+\))", r'<span class="whole">\1</span>', str(cell)))
 
 
 def _charts(charts: Sequence[tuple[str, Markup]]) -> Markup:

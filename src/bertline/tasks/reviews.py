@@ -10,7 +10,7 @@ from bertline.tasks.schema import Row
 from bertline.tasks.tsv import open_tar_member, tsv_records
 
 _IMDB = "https://huggingface.co/datasets/stanfordnlp/imdb/resolve/e6281661ce1c48d982bc483cf8a173c1bbeb5d31/plain_text"
-_LABELS = {"0": "negative", "1": "positive", "neg": "negative", "pos": "positive"}
+_LABELS = {"0": "negative", "1": "positive"}
 
 
 def _read_imdb(files: Mapping[str, Path]) -> Parts:
