@@ -122,6 +122,17 @@ def find_leftovers(root: Path) -> list[str]:
         return leftovers(root, made, read, repo.dvcignore)
 
 
+def remote_address(root: Path) -> str:
+    """The address of DVC's default remote, a folder's as an absolute path; empty where there is none.
+
+    Raises:
+        BertlineError: as `read_plan`.
+    """
+    with _opened(root) as repo:
+        name = repo.config["core"].get("remote")
+        return str(repo.config["remote"].get(name, {}).get("url", ""))
+
+
 def share_cache(checkout: Path, worktree: Path) -> None:
     """Let a worktree of `checkout` use its DVC cache and settings, and bring back what the cache has of its outputs.
 

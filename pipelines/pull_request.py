@@ -26,7 +26,7 @@ from bertline.base.errors import BertlineError, one_line
 from bertline.base.params import load_params, write_params
 from pipelines import registered_by
 from pipelines.git import commit_beside, git
-from pipelines.graph import find_leftovers, read_plan_and_changes
+from pipelines.graph import find_leftovers, read_plan_and_changes, remote_address
 from pipelines.leftovers import remove_leftovers
 from pipelines.settings import CURRENT, Overrides, configured
 
@@ -193,8 +193,7 @@ def _page() -> str:
 
 def _models(root: Path) -> str:
     """How to have the models: of a remote that is a folder, a reviewer elsewhere has nothing."""
-    remote = _dvc(root, "config", "core.remote")
-    address = _dvc(root, "config", f"remote.{remote}.url") if remote else ""
+    address = remote_address(root)
     if not address:
         return "There is no DVC remote that has the models: `dvc repro` makes them anew."
     there = "" if "://" in address else f", on the machine that trained: the DVC remote, `{address}`, is a folder there"

@@ -39,6 +39,15 @@ def test_it_is_scikit_learns_tfidf_and_logistic_regression() -> None:
     np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
+def test_rows_of_many_labels_are_predicted_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    info, rows = toy_task("classification")
+    answers = tfidf_baseline(info, rows["train"], rows["validation"])
+    assert answers is not None
+    at_once = answers(rows["test"])
+    monkeypatch.setattr("bertline.evaluation.linear._CHANCES", 7 * len(info.labels))
+    assert answers(rows["test"]) == at_once
+
+
 @pytest.mark.parametrize(
     ("words", "between"),
     [

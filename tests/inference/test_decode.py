@@ -222,6 +222,25 @@ def test_the_last_digits_of_a_score_are_cut_off() -> None:
     assert prediction["score"] == 0.524979
 
 
+@pytest.mark.parametrize("count", [99, 100, 101, 3000])
+@pytest.mark.parametrize("spread", [0, 3], ids=["all alike", "all different"])
+def test_of_thousands_of_labels_the_likeliest_keep_their_probabilities(count: int, spread: int) -> None:
+    task, rows = toy_task("classification")
+    labels = tuple(f"{number:04}" for number in range(count))
+    logits = np.random.Generator(np.random.Philox(3)).normal(0, 1, (1, count)) * spread
+    features = encode_rows(rows["test"][:1], task, TOKENIZER, max_length=LENGTH, stride=STRIDE)
+    decoder = make_decoder(replace(task, labels=labels), features, rows["test"][:1], InferenceSettings(12, 4))
+    decoder.add(features.batch([0]), torch.from_numpy(logits))
+    [prediction] = decoder.finish()
+    chances = torch.from_numpy(logits)[0].softmax(-1).numpy()
+    assert len(prediction["scores"]) == min(count, 100)
+    assert list(prediction["scores"]) == sorted(prediction["scores"])
+    assert prediction["score"] == prediction["scores"][prediction["label"]] == max(prediction["scores"].values())
+    if spread:
+        likeliest = np.argsort(-chances)[:100]
+        assert prediction["scores"] == pytest.approx({labels[at]: chances[at] for at in likeliest}, abs=1e-6)
+
+
 def test_numbers_of_any_size_keep_their_digits() -> None:
     task, rows = toy_task("regression")
     features = encode_rows(rows["test"][:2], task, TOKENIZER, max_length=LENGTH, stride=STRIDE)

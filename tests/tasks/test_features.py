@@ -42,6 +42,23 @@ def test_a_text_is_read_on_behind_what_makes_no_tokens(tokenizer: Tokenizer, fil
     assert behind == (alone if filler.isspace() else [CLS, UNKNOWN, *alone[1:]])
 
 
+@pytest.mark.parametrize("kind", ["classification", "tagging", "span"])
+def test_texts_that_are_encoded_in_parts_become_the_same_examples(
+    kind: Kind, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"{'ab ' * count}c{count}" for count in (3, 400, 5, 3, 60)]  # one is read on behind its head
+    rows = {
+        "classification": [{"id": text, "text": text} for text in texts],
+        "tagging": [{"id": text, "words": text.split()} for text in texts],
+        "span": [{"id": text, "question": text, "context": text} for text in texts],
+    }[kind]
+    at_once = encode(rows, task(kind, "x"), tokenizer).examples
+    monkeypatch.setattr("bertline.tasks.features._TOGETHER", 2)
+    in_parts = encode(rows, task(kind, "x"), tokenizer).examples
+    assert [example.ids.tolist() for example in in_parts] == [example.ids.tolist() for example in at_once]
+    assert [example.row for example in in_parts] == [example.row for example in at_once]
+
+
 @pytest.mark.parametrize("letters", [101, 150, 199, 250])
 def test_long_words_in_a_long_text_are_what_they_are_in_a_short_one(tokenizer: Tokenizer, letters: int) -> None:
     row = {"id": "a", "text": f"{'ab' * letters} "[-letters - 1 :] * 200}

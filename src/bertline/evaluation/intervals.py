@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.stats import rankdata
 
 from bertline.base.config import Kind
 from bertline.evaluation.entities import entity_counts, scores_of_counts
@@ -96,6 +95,8 @@ def _matthews(right: Floats, actual: Floats, predicted: Floats, total: int) -> F
 def _of_values(
     task: TaskInfo, gold: Sequence[float], guess: Sequence[float], draws: int, random: np.random.Generator
 ) -> Draws:
+    from scipy.stats import rankdata  # noqa: PLC0415  (half a second, and for this kind alone)
+
     x, y = np.asarray(gold, dtype=np.float64), np.asarray(guess, dtype=np.float64)
     pearson, spearman = [], []
     for places in _places(len(gold), draws, random):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bertline.evaluation.metrics import score
-from bertline.evaluation.predictions import rounded
+from bertline.evaluation.predictions import label_answers, rounded
 from bertline.tasks.schema import TaskInfo
 
 Row = Mapping[str, Any]
@@ -22,7 +22,7 @@ Predict = Callable[[Any], list[dict[str, Any]]]
 STRENGTHS = (0.1, 1.0, 10.0)
 """Of the fit over the regularisation: C of the logistic regression, 1 / alpha of the ridge."""
 _ITERATIONS = 1000
-_DIGITS = 6
+_CHANCES = 20_000_000  # rows times labels that are predicted at once
 
 
 class Fit(NamedTuple):
@@ -80,13 +80,8 @@ def _fit(task: TaskInfo, features: Any, labels: Sequence[Any], strength: float) 
     classes = model.classes_.tolist()
 
     def predict(rows: Any) -> list[dict[str, Any]]:
-        table = model.predict_proba(rows)
-        return [
-            {
-                "label": classes[int(probabilities.argmax())],
-                "scores": {name: round(float(p), _DIGITS) for name, p in zip(classes, probabilities, strict=True)},
-            }
-            for probabilities in table
-        ]
+        step = max(_CHANCES // len(classes), 1)
+        parts = (rows[start : start + step] for start in range(0, rows.shape[0], step))
+        return [answer for part in parts for answer in label_answers(classes, model.predict_proba(part))]
 
     return predict

@@ -7,15 +7,18 @@ One row a row of the split, in its order, with its id and what is needed to scor
 
 | kind | beside id |
 |---|---|
-| classification, pair | label, scores {label: probability} |
+| classification, pair | label, scores {label: probability}, of the 100 likeliest labels |
 | regression | value |
 | tagging | tags, scores (the probability of each) |
 | span | answer, start, end, score (its probability); null_difference, best_answer where there may be no answer |
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bertline.base.config import Kind
 from bertline.base.errors import BertlineError
@@ -36,12 +39,30 @@ _WRITTEN: Mapping[Kind, tuple[str, ...]] = {
 }
 _KEPT_FILE = "kept.json"
 _SIGNIFICANT = 9  # digits, which tell any two numbers of fp32 apart
+_DIGITS = 6  # of probabilities: further ones change with the size of the batch
+MOST_LABELS = 100
+"""Of an answer, the likeliest, of which the probability is kept: rows times thousands of labels would be gigabytes."""
 _FIX = "Fine-tune anew with `dvc repro finetune`"
 
 
 def rounded(value: float) -> float:
     """A predicted number to nine significant digits: so many decimals would leave nothing of one in a small unit."""
     return float(f"{value:.{_SIGNIFICANT}g}")
+
+
+def label_answers(labels: Sequence[str], chances: NDArray[np.float64]) -> Iterator[dict[str, Any]]:
+    """The likeliest label of each row, its probability as `score`, and `scores`, in the order of the labels.
+
+    Args:
+        labels: of the task.
+        chances: their probabilities, (rows, labels).
+    """
+    kept = min(len(labels), MOST_LABELS)
+    places = np.sort(np.argpartition(chances, -kept, axis=1)[:, -kept:], axis=1)
+    for some, values in zip(places.tolist(), np.take_along_axis(chances, places, axis=1), strict=True):
+        scores = {labels[place]: round(float(value), _DIGITS) for place, value in zip(some, values, strict=True)}
+        best = labels[some[int(values.argmax())]]
+        yield {"label": best, "score": scores[best], "scores": scores}
 
 
 def write_predictions(path: Path, kind: Kind, rows: Sequence[Row], predictions: Iterable[Row]) -> None:

@@ -2,7 +2,7 @@
 
 | kind | a prediction |
 |---|---|
-| classification, pair | label, score (its probability), scores {label: probability} |
+| classification, pair | label, score (its probability), scores {label: probability}, of the 100 likeliest labels |
 | regression | value |
 | tagging | words, tags, scores (the probability of each tag), entities [{text, type, start, end}] (characters of the |
 | | text, or of words joined by spaces) |
@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bertline.evaluation.entities import entities
-from bertline.evaluation.predictions import rounded
+from bertline.evaluation.predictions import label_answers, rounded
 from bertline.inference.settings import InferenceSettings
 from bertline.tasks.batches import Batch, Features
 from bertline.tasks.schema import TaskInfo
@@ -80,23 +80,17 @@ class LabelDecoder:
 
     def __init__(self, task: TaskInfo, rows: Sequence[Row]) -> None:
         self._labels = task.labels
-        self._scores = np.zeros((len(rows), len(task.labels)))
+        self._found: list[Prediction] = [{} for _ in rows]
 
     def add(self, batch: Batch, outputs: Tensor) -> None:
         """`outputs`: logits (batch, labels)."""
-        self._scores[batch.rows] = outputs.double().softmax(-1).cpu().numpy()
+        answers = label_answers(self._labels, outputs.double().softmax(-1).cpu().numpy())
+        for row, answer in zip(batch.rows.tolist(), answers, strict=True):
+            self._found[row] = answer
 
     def finish(self) -> list[Prediction]:
         """The likeliest label of each row."""
-        best = self._scores.argmax(axis=1)
-        return [
-            {
-                "label": self._labels[place],
-                "score": round(float(scores[place]), _DIGITS),
-                "scores": {label: round(float(p), _DIGITS) for label, p in zip(self._labels, scores, strict=True)},
-            }
-            for place, scores in zip(best.tolist(), self._scores, strict=True)
-        ]
+        return self._found
 
 
 class ValueDecoder:

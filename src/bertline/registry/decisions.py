@@ -8,6 +8,7 @@ from mlflow.artifacts import load_dict
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.register_config import Register
+from bertline.registry.address import sqlite_file, store_uri
 from bertline.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, scores_of, version_with
 from bertline.registry.lineage import FLOW_RUN
 from bertline.registry.store import Store, open_store
@@ -26,6 +27,9 @@ def describe(artifacts: Artifacts, config: Register, flow_run: str) -> str:
     Raises:
         BertlineError: the store cannot be reached.
     """
+    database = sqlite_file(store_uri(artifacts.root))
+    if database and not database.is_file():  # to make one, and say that it is empty, would take seconds
+        return f"This run registered nothing, and nothing was registered before.\n\nMLflow store: none at {database}"
     with open_store(artifacts, config.experiment if flow_run else "") as store:
         found = dict(_verdicts(store, flow_run)) if flow_run else {}
         lines = ["| model | champion | challenger | previous champion | this run |", "|---|---|---|---|---|"]

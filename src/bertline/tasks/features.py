@@ -10,11 +10,11 @@ word and every character of the row is seen, and each counts in one example, the
 "max context" rule of BERT's run_squad.py). Light: NumPy and tokenizers.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from bertline.base.errors import BertlineError
 from bertline.base.words import marks_of
@@ -27,6 +27,7 @@ Pieces = list[int]
 MAX_QUESTION = 64
 """Tokens of a question, at most (run_squad.py's max_query_length)."""
 _LONGEST_WORD = 100  # characters; WordPiece gives a longer word one [UNK], as BERT's own tokenizer does
+_TOGETHER = 512  # texts that are encoded at once
 
 
 def encode_rows(rows: Sequence[Row], task: TaskInfo, tokenizer: Tokenizer, *, max_length: int, stride: int) -> Features:
@@ -69,10 +70,19 @@ def _special_id(tokenizer: Tokenizer, token: str) -> int:
     return int(found)
 
 
-def _encodings(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, Encoding]:
-    """Every different text, encoded once, with character offsets."""
-    unique = list(dict.fromkeys(texts))
-    return dict(zip(unique, tokenizer.encode_batch(unique, add_special_tokens=False), strict=True))
+def _some_at_a_time(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The texts in parts: an encoding holds some 150 bytes for each token beside its id, which none of them needs."""
+    return (texts[start : start + _TOGETHER] for start in range(0, len(texts), _TOGETHER))
+
+
+def _located(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, tuple[Pieces, Ints]]:
+    """The tokens of every different text, and the characters that each stands for, (tokens, 2)."""
+    found: dict[str, tuple[Pieces, Ints]] = {}
+    for some in _some_at_a_time(list(dict.fromkeys(texts))):
+        for text, encoding in zip(some, tokenizer.encode_batch(some, add_special_tokens=False), strict=True):
+            offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+            found[text] = list(encoding.ids), _with_marks(text, offsets)
+    return found
 
 
 def _pieces(tokenizer: Tokenizer, texts: Iterable[str], limit: int) -> dict[str, Pieces]:
@@ -84,12 +94,13 @@ def _pieces(tokenizer: Tokenizer, texts: Iterable[str], limit: int) -> dict[str,
     found: dict[str, Pieces] = {}
     waiting, head = list(dict.fromkeys(texts)), limit * _LONGEST_WORD
     while waiting:
-        heads = [text[:head] for text in waiting]
-        encoded = tokenizer.encode_batch_fast(heads, add_special_tokens=False)
-        for text, encoding in zip(waiting, encoded, strict=True):
-            # The last tokens may be those of a word that was cut, and a word has as many as letters at most.
-            if len(text) <= head or len(encoding.ids) >= limit + _LONGEST_WORD:
-                found[text] = list(encoding.ids[:limit])
+        for some in _some_at_a_time(waiting):
+            heads = [text[:head] for text in some]
+            encoded = tokenizer.encode_batch_fast(heads, add_special_tokens=False)
+            for text, encoding in zip(some, encoded, strict=True):
+                # The last tokens may be those of a word that was cut, and a word has as many as letters at most.
+                if len(text) <= head or len(encoding.ids) >= limit + _LONGEST_WORD:
+                    found[text] = list(encoding.ids[:limit])
         waiting, head = [text for text in waiting if text not in found], 2 * head
     return found
 
@@ -210,11 +221,7 @@ def _span_examples(
     rows: Sequence[Row], task: TaskInfo, tokenizer: Tokenizer, special: _Special, max_length: int, stride: int
 ) -> list[Example]:
     questions = _pieces(tokenizer, (row["question"] for row in rows), min(MAX_QUESTION, (max_length - 3) // 2))
-    encodings = _encodings(tokenizer, (row["context"] for row in rows))
-    contexts = {
-        text: (list(encoding.ids), _with_marks(text, np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)))
-        for text, encoding in encodings.items()
-    }
+    contexts = _located(tokenizer, (row["context"] for row in rows))
     examples = []
     for number, row in enumerate(rows):
         question = questions[row["question"]]
