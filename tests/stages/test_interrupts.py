@@ -9,7 +9,11 @@ import pytest
 
 from checkout import ROOT
 
-SLOW = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+SLOW = """import os, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born ignoring it
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(60)
+"""
 
 
 @pytest.mark.parametrize(
