@@ -58,6 +58,7 @@ def test_a_directory_is_a_mirror_laid_out_by_host_and_path(raw: Path, mirror: st
     assert not list((raw.parent / "kept").rglob("file")), "what a directory has is not kept twice"
 
 
+@pytest.mark.usefixtures("waits")
 def test_addresses_that_differ_by_their_query_alone_are_two_files_of_a_mirror(raw: Path, mirror: str) -> None:
     folder = Path(mirror) / "host" / "en"
     (folder / "get.txt?id=1&x=..%2Fa%20b").write_text("the first")
