@@ -302,12 +302,13 @@ def test_pre_training_that_was_broken_off_is_named_with_what_it_takes(repo: Repo
     (root / "data" / "runs" / "pretrain" / "left" / "step-40" / "model.safetensors").write_bytes(bytes(3 << 20))
     with exclusive_lock(root / "data" / "runs" / "pretrain" / "going on" / "lock", "pre-training"):
         assert broken_off(root) == ["data/runs/pretrain/left (3 MiB)"]
-        told = run_in(root, "python", "-m", "pipelines.graph")
+        plan = ("python", "-m", "pipelines.graph", "--root", str(root))
+        told = run_in(ROOT, *plan)
         assert told.stderr.splitlines() == [
             "pre-training that was broken off: data/runs/pretrain/left (3 MiB) goes on when its parameters come back;"
             " else remove it"
         ]
-        assert not run_in(root, "python", "-m", "pipelines.graph", "--mermaid").stderr
+        assert not run_in(ROOT, *plan, "--mermaid").stderr
 
 
 def test_where_no_task_is_left_the_folders_that_stages_read_stay(repo: Repo) -> None:
