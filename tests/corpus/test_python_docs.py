@@ -10,6 +10,7 @@ import pytest
 from bertline.base.errors import BertlineError
 from bertline.corpus import python_docs
 from bertline.corpus.python_docs import PACKAGES, package_versions, parse_selection, read_docstrings, source_files
+from checkout import ROOT
 
 
 def test_docstrings_of_modules_classes_and_functions_are_rows(package: Path) -> None:
@@ -58,8 +59,8 @@ def test_tests_and_installed_packages_are_no_part_of_the_standard_library() -> N
 
 
 def test_all_text_of_the_quickstart_is_pinned_by_requirements_lock() -> None:
-    lock = Path(__file__).parents[2] / "requirements.lock"
-    pinned = {line.partition("==")[0].lower() for line in lock.read_text(encoding="utf-8").splitlines()}
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pinned = {line.partition("==")[0].lower() for line in lock.splitlines()}
     owners = importlib.metadata.packages_distributions()  # of the standard library none: a Python may lack parts of it
     assert {owners.get(package, ["no package's"])[0].lower() for package in PACKAGES} <= pinned
 

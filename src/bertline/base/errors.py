@@ -60,6 +60,11 @@ def not_utf8(error: UnicodeDecodeError, where: str) -> BertlineError:
     return BertlineError(f"not UTF-8 ({error.reason})", where=where, fix=fix)
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether a full disk or GPU was the cause, on which `one_line` has advice whatever the exception is."""
+    return disk_is_full(error) or gpu_is_full(error)
+
+
 def gpu_is_full(error: BaseException) -> bool:
     """Whether a GPU had no memory left. This floor is below torch, and knows its exception by name."""
     return type(error).__name__ == "OutOfMemoryError"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.errors import BertlineError, disk_is_full, gpu_is_full, one_line, reason
+from bertline.base.errors import BertlineError, is_full, one_line, reason
 from bertline.base.files import write_json
 from bertline.base.messages import say
 from bertline.base.params import load_params
@@ -60,7 +60,7 @@ def execute(name: str, run: Run, root: Path, task: str = "", *, debug: bool = Fa
         say(f"{title}: interrupted")
         return 130
     except Exception as error:
-        if disk_is_full(error) or gpu_is_full(error):
+        if is_full(error):
             return _fail(title, one_line(error), debug)
         what = f"{type(error).__name__}: {reason(error)}"
         stage = f"{name} {task}".strip()

@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import Markdown, TableElement
 from rich.table import Table
 
-from bertline.base.errors import BertlineError, gpu_is_full, one_line, reason
+from bertline.base.errors import BertlineError, is_full, one_line, reason
 
 Root = Annotated[
     Path | None,
@@ -71,7 +71,7 @@ def reporting(debug: bool) -> Iterator[None]:
     except Exception as error:
         what = f"{type(error).__name__}: {reason(error)}"
         message = f"internal error, {what}. Run it again with --debug and report it."
-        if gpu_is_full(error):
+        if is_full(error):
             message = one_line(error)
     else:
         return

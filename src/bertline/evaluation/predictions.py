@@ -39,7 +39,8 @@ _WRITTEN: Mapping[Kind, tuple[str, ...]] = {
 }
 _KEPT_FILE = "kept.json"
 _SIGNIFICANT = 9  # digits, which tell any two numbers of fp32 apart
-_DIGITS = 6  # of probabilities: further ones change with the size of the batch
+DIGITS = 6
+"""Of probabilities, behind the point: further ones change with the size of the batch."""
 MOST_LABELS = 100
 """Of an answer, the likeliest, of which the probability is kept: rows times thousands of labels would be gigabytes."""
 _FIX = "Fine-tune anew with `dvc repro finetune`"
@@ -60,7 +61,7 @@ def label_answers(labels: Sequence[str], chances: NDArray[np.float64]) -> Iterat
     kept = min(len(labels), MOST_LABELS)
     places = np.sort(np.argpartition(chances, -kept, axis=1)[:, -kept:], axis=1)
     for some, values in zip(places.tolist(), np.take_along_axis(chances, places, axis=1), strict=True):
-        scores = {labels[place]: round(float(value), _DIGITS) for place, value in zip(some, values, strict=True)}
+        scores = {labels[place]: round(float(value), DIGITS) for place, value in zip(some, values, strict=True)}
         best = labels[some[int(values.argmax())]]
         yield {"label": best, "score": scores[best], "scores": scores}
 

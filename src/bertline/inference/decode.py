@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bertline.evaluation.entities import entities
-from bertline.evaluation.predictions import label_answers, rounded
+from bertline.evaluation.predictions import DIGITS, label_answers, rounded
 from bertline.inference.settings import InferenceSettings
 from bertline.tasks.batches import Batch, Features
 from bertline.tasks.schema import TaskInfo
@@ -34,7 +34,6 @@ Row = Mapping[str, Any]
 Prediction = dict[str, Any]
 Floats = npt.NDArray[np.float64]
 
-_DIGITS = 6  # of scores: further ones change with the size of the batch
 _CANDIDATES, _SPARE = 20, 4  # spans kept a window for n_best: so many as run_squad.py, and so many times n_best
 _NEVER = 1e6  # the null difference of a context without a token: it has no answer, whatever the threshold
 
@@ -129,7 +128,7 @@ class TagDecoder:
             word = int(batch.words[example, place])
             row = int(batch.rows[example])
             self._tags[row][word] = self._labels[int(best[example, place])]
-            self._scores[row][word] = round(float(chances[example, place]), _DIGITS)
+            self._scores[row][word] = round(float(chances[example, place]), DIGITS)
 
     def finish(self) -> list[Prediction]:
         """The tag of each word of each row, and the entities that they make."""
@@ -223,7 +222,7 @@ class SpanDecoder:
         best = answers[0] if answers else none  # a context without a token has no span
         if not self._settings.may_be_unanswerable:
             return best | self._list(answers)
-        difference = round(empty - float(scores[0]), _DIGITS) if answers else _NEVER
+        difference = round(empty - float(scores[0]), DIGITS) if answers else _NEVER
         chosen = none if difference > self._settings.null_threshold else best
         # The answer itself goes first, which the threshold and not the probability alone decides.
         ranked = sorted([*answers, none], key=lambda answer: (answer is not chosen, -float(answer["score"])))
@@ -245,5 +244,5 @@ def _candidates(n_best: int) -> int:
 
 
 def _span_answer(context: str, start: int, end: int, log_probability: float) -> Prediction:
-    score = round(float(np.exp(log_probability)), _DIGITS)
+    score = round(float(np.exp(log_probability)), DIGITS)
     return {"answer": context[start:end], "start": start, "end": end, "score": score}
