@@ -24,6 +24,7 @@ from bertline.finetuning.validation import Validation, validate
 from bertline.inference.heads import build_model
 from bertline.inference.predictor import Predictor, predict_rows
 from bertline.model.bert import BertConfig, BertWithHead, initialize
+from bertline.model.packing import Packing, pack
 from bertline.tasks.batches import Batch
 from bertline.tokens.tokenizer import load_tokenizer
 from bertline.training import device
@@ -76,6 +77,27 @@ def test_the_validation_loss_is_that_of_the_model(kind: Kind, learned: Learned) 
 def test_the_validation_loss_of_numbers_is_in_the_unit_of_the_training_loss(learned: Learned) -> None:
     _, _, history = learned("regression")
     assert history.validation_losses[-1] < 0.1  # labels are 100 to 130; standardised, guessing the mean gives 1
+
+
+def test_batches_of_long_sequences_are_cut_into_more_parts_and_teach_the_same(
+    prepare: Prepare, pretrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[int]] = []
+
+    def spy(mask: Tensor, parts: int) -> Packing:
+        packed = pack(mask, parts)
+        seen[-1].append(len(packed.parts))
+        return packed
+
+    monkeypatch.setattr(trainer, "pack", spy)
+    data, recipe = prepare("span"), replace(SHORT, dropout=0.0)
+    losses = []
+    for scores in (trainer._SCORES_OF_A_PART, 64):  # the latter: as if these rows were hundreds of tokens long
+        monkeypatch.setattr(trainer, "_SCORES_OF_A_PART", scores)
+        seen.append([])
+        losses.append(finetune(data, SHAPE, recipe, encoder=pretrained)[1].losses)
+    assert set(seen[0]) == {2} and min(seen[1]) > 4
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 @pytest.mark.parametrize("start", ["pretrained", "random"])
@@ -300,7 +322,6 @@ def test_question_and_padding_cannot_be_the_answer(prepare: Prepare) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_step_waits_for_a_gpu(kind: Kind, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is looked at every so many steps, and kept busy in between."""
-    monkeypatch.setitem(trainer._PARTS, GPU.type, 1)
     data, config = prepare(kind), replace(SHORT, precision="fp32")
     model = build_model(data.task, SHAPE).to(GPU)
     optimizer = torch.optim.SGD(model.parameters())

@@ -36,7 +36,7 @@ from bertline.tasks.batches import Batch
 from bertline.training.device import autocast, note_precision, prepare
 from bertline.training.optimizer import learning_rate_factor, make_optimizer, set_learning_rate
 
-_PARTS = {"cpu": 2, "cuda": 1}  # of a batch in attention: less padding, but more kernels to start
+_SCORES_OF_A_PART = 2**19  # at least, of a head: so much attention is worth the kernels that a part starts
 _CHECK_EVERY = 20  # steps between looks at the loss: on a GPU each look waits for it
 
 
@@ -166,7 +166,7 @@ def _step(
     ids, segments = (torch.from_numpy(array).to(device, non_blocking=True) for array in (batch.ids, batch.segments))
     mask = None
     if not batch.mask.all():
-        mask = pack(torch.from_numpy(batch.mask), _PARTS[device.type]).to(device, non_blocking=True)
+        mask = pack(torch.from_numpy(batch.mask), _parts(batch, device)).to(device, non_blocking=True)
     with autocast(device, config.precision):
         outputs = model(ids, segments, mask)
     loss = batch_loss(data.task.kind, outputs, batch)
@@ -175,6 +175,12 @@ def _step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return loss.detach()
+
+
+def _parts(batch: Batch, device: torch.device) -> int:
+    """Into how many a batch is cut for attention, which is padded there: the more there are, the less padding."""
+    rows, longest = batch.mask.shape
+    return max(2, rows * longest**2 // _SCORES_OF_A_PART) if device.type == "cpu" else 1
 
 
 def step_seed(seed: int, step: int) -> int:
