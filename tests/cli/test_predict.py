@@ -51,6 +51,11 @@ def test_a_gpu_that_is_not_there_is_one_clear_line(type_in: Type, model_of: Mode
     assert "device: cuda: no CUDA device is available" in refused.stderr
 
 
+def test_the_colours_of_a_line_of_a_log_are_text_in_the_table(type_in: Type, model_of: Model) -> None:
+    table = type_in("predict", model_of("classification"), "-", stdin="\x1b[31mred\x1b[0m cat\n").stdout
+    assert "\\x1b[31mred\\x1b[0m cat" in table and "\x1b" not in table
+
+
 def test_several_texts_get_an_answer_each_in_their_order(type_in: Type, model_of: Model) -> None:
     task = model_of("regression")
     texts = ["red", "blue blue", "green cat"]
