@@ -12,6 +12,7 @@ which is no public interface of DVC: this is the only file that touches it, and 
 
 import argparse
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -216,7 +217,7 @@ def main() -> int:
         say(f"error: {one_line(error)}")
         return 1
     if left and not arguments.mermaid:
-        say(f"left of tasks that are no more, and read by stages: rm -r {' '.join(left)}")
+        say(f"left of tasks that are no more, and read by stages: rm -r {shlex.join(left)}")
     for run in [] if arguments.mermaid or arguments.check else broken_off(arguments.root):
         say(f"pre-training that was broken off: {run} goes on when its parameters come back; else remove it")
     return 0

@@ -7,6 +7,7 @@ DVC forgets a stage that is no more, and leaves its outputs where they are. A st
 """
 
 import fcntl
+import shlex
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
@@ -78,5 +79,5 @@ def refuse_leftovers(left: Sequence[str]) -> None:
         BertlineError: there is something; names it.
     """
     if left:
-        fix = f"They are of tasks that params.yaml no longer has: `rm -r {' '.join(left)}`, then `dvc repro`"
+        fix = f"They are of tasks that params.yaml no longer has: `rm -r {shlex.join(left)}`, then `dvc repro`"
         raise BertlineError(f"depends on {', '.join(left)}, which no stage makes", where="dvc.lock", fix=fix)

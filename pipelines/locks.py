@@ -5,6 +5,7 @@ Our own locks (bertline.base.files.exclusive_lock) end with their process.
 """
 
 import re
+import shlex
 
 _GIT = re.compile(r"Unable to create '(.+\.lock)': File exists")
 _DVC = {
@@ -20,5 +21,5 @@ def what_to_do(message: str) -> str:
     """The fix for the lock that git's or DVC's message speaks of; empty where it speaks of none."""
     git = _GIT.search(message)
     if git:
-        return f"Wait for the other git; where none runs, one was killed: rm {git[1]}"
+        return f"Wait for the other git; where none runs, one was killed: rm {shlex.quote(git[1])}"
     return next((fix for words, fix in _DVC.items() if words in message), "")

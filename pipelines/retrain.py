@@ -38,8 +38,8 @@ def retrain(
         limits: what stages may use side by side.
     """
     try:
-        changed = ", ".join(f"{key}={value}" for key, value in overrides.assignments()) or "nothing changed"
         params = configured(CHECKOUT, preset, overrides, promote)
+        changed = ", ".join(f"{key}={value}" for key, value in overrides.assignments()) or "nothing changed"
         name = run_name("retrain")
         kept = saved_run(CHECKOUT, name)  # finished, and tried again: it must not take the place of its own result
         with working_in(CHECKOUT, name, *((kept[0].base, kept[1]) if kept else ())) as tree:

@@ -50,6 +50,9 @@ def start_server(port: int, stop: ExitStack) -> str:
     # Its own session: Ctrl-C is for this program, which ends its runs first and then the server.
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     environment["PREFECT_SERVER_UI_API_URL"] = address  # or else the pages ask port 4200, whatever this one is
+    # By default any website that is open in a browser here may start runs, promote models, and read what it is told.
+    own = ",".join(f"http://{host}:{port}" for host in (LOOPBACK, "localhost"))
+    environment.setdefault("PREFECT_SERVER_CORS_ALLOWED_ORIGINS", own)
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     stop.callback(_end, server)
     deadline = time.monotonic() + _SERVER_SECONDS

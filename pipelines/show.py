@@ -195,10 +195,15 @@ def _link(title: str, page: Path, checkout: Artifacts) -> str:
 
 
 def _cell(value: Any) -> str:
-    """A value as it may stand in a table: what is in the data is text, never markup."""
+    """A value as it may stand in a table, cut."""
     text = " ".join(str("" if value is None else value).split())
     text = text if len(text) <= 120 else text[:119] + "…"
-    return text if text == "**failed**" else re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", text)
+    return text if text == "**failed**" else as_text(text)
+
+
+def as_text(text: str) -> str:
+    """A text on one line of Markdown: what is in the data is text, never markup."""
+    return re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", " ".join(text.split()))
 
 
 def _key(title: str) -> str:

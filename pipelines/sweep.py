@@ -241,7 +241,7 @@ def conclude(task: str, points: Sequence[Point]) -> State[Any]:
     failed = [each for each in points if each.score is None]
     lines = ["| run | options | validation score |", "|---|---|---|"]
     lines += [f"| {each.run} | {each.described} | {each.score:.4f} |" for each in done]
-    lines += [f"| {each.run} | {each.described} | failed: {each.message.replace('|', ' ')} |" for each in failed]
+    lines += [f"| {each.run} | {each.described} | failed: {show.as_text(each.message)} |" for each in failed]
     if not done:
         show.points("\n".join(lines), task)
         return Failed(message=failed[0].message if failed else "no point to try")

@@ -21,7 +21,10 @@ EDGES: dict[tuple[type, str], tuple[list[Any], list[Any]]] = {
     **{(Documents, key): _NOT_NEGATIVE for key in ("max_digit_share", "max_uppercase_share", "max_repeated_share")},
     (Documents, "validation_fraction"): ([0.001, 0.5], [0.0, 0.51]),
     (Vocab, "size"): ([256], [255]),
-    (Vocab, "reuse"): (["", "data/initial/bert"], ["data/initial", "data/models/bert", "/data/initial/bert"]),
+    (Vocab, "reuse"): (
+        ["", "data/initial/bert"],
+        ["data/initial", "data/models/bert", "/data/initial/bert", "data/initial/../x"],
+    ),
     (Encode, "max_tokens_per_character"): ([0.0], [-0.1]),
     (SecondPhase, "share"): _SHARE,
     (SecondPhase, "batch_size"): _POSITIVE,

@@ -19,6 +19,8 @@ from bertline.base.errors import BertlineError, masked, one_line, reason
         ("https://geheim@github.com/a/b.git", "https://***@github.com/a/b.git"),
         ("https://me:12345@host/a", "https://me:***@host/a"),
         ("s3 refused https://host/a?X-Amz-Signature=geheim", "s3 refused https://host/a?X-Amz-Signature=***"),
+        ("https://a.blob.core/c/x.txt?sv=1&sig=geheim%3D&se=2", "https://a.blob.core/c/x.txt?sv=1&sig=***&se=2"),
+        ("https://host/a?X-Api-Key=geheim&access_key=12345", "https://host/a?X-Api-Key=***&access_key=***"),
         ("http://[::1 is no address", "http://[::1 is no address"),
         ("two: redis://:geheim@a, http://me:geheim@b:4200/api/x", "two: redis://:***@b:4200/api/x"),
         ("API request to http://me:geheim@b:5000/api failed", "API request to http://me:***@b:5000/api failed"),
@@ -37,6 +39,7 @@ def test_passwords_and_tokens_are_masked_wherever_they_stand(text: str, shown: s
         "http://host:4200/user@example.com",
         "hf://datasets/OWNER/NAME@main/file.txt",
         "sqlite:////a/b@c.db",
+        "https://host/a.txt?design=blue&config=2&keys=all",
         "ssh://git@host/a.git",
         "finetune@docs_qa: error: a.csv, row 3: no label. Add one.",
     ],
@@ -58,6 +61,15 @@ def test_of_an_endless_word_the_reason_is_told_in_no_time_and_masked(secret: str
     assert len(reason(ValueError("://x:" * 40_000 + secret))) == 300
     assert "very" not in reason(ValueError(secret + "://x:" * 40_000))
     assert time.process_time() - begun < 2
+
+
+def test_what_a_person_is_told_is_one_line_whatever_a_file_has_in_its_headings() -> None:
+    """An escape sequence of one would move the cursor of the terminal, or rename its window."""
+    error = BertlineError(
+        "no column 'text'", where="a.csv", fix="It has: the\ntext, \x1b]0;owned\x07\x9b2J, یک\u200cزن"
+    )
+    told = r"a.csv: no column 'text'. It has: the\ntext, \x1b]0;owned\x07\x9b2J, یک" + "\u200cزن."
+    assert one_line(error) == told
 
 
 def test_a_full_disk_is_known_behind_the_error_of_a_store() -> None:

@@ -286,12 +286,30 @@ def test_all_of_a_directory_is_flushed_before_it_gets_its_name_and_its_name_and_
     assert flushed == [(".", False), *((name, False) for name in inside), ("above", True)]
 
 
-def test_what_is_written_may_be_read_by_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("umask", "modes"), [(0o022, (0o644, 0o755)), (0o077, (0o600, 0o700)), (0o002, (0o664, 0o775))]
+)
+def test_what_is_written_may_be_read_by_those_whom_the_user_lets(
+    tmp_path: Path, umask: int, modes: tuple[int, int]
+) -> None:
     """Not as temporary files are made: for their owner alone."""
-    write_json(tmp_path / "file", {})
-    with atomic_directory(tmp_path / "folder"):
+    before = os.umask(umask)
+    try:
+        write_json(tmp_path / "file", {})
+        with atomic_directory(tmp_path / "folder"):
+            pass
+    finally:
+        os.umask(before)
+    assert tuple((tmp_path / name).stat().st_mode & 0o777 for name in ("file", "folder")) == modes
+
+
+def test_no_file_takes_the_place_of_a_device_or_a_pipe(tmp_path: Path) -> None:
+    """As root in a container, `--out /dev/null` would leave a file there, and the machine without it."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BertlineError, match="pipe: a device or a pipe, no file"), atomic_file(tmp_path / "pipe"):
         pass
-    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("file", "folder")] == [0o644, 0o755]
+    assert (tmp_path / "pipe").is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
 
 @pytest.mark.parametrize(
@@ -379,6 +397,15 @@ def test_a_machine_s_locks_are_the_same_whatever_the_folder_for_temporary_files_
     assert len(found) == 1 and f"bertline-{os.getuid()}-gpu-0.lock\n" in found.pop()
     monkeypatch.setenv("BERTLINE_LOCKS", str(tmp_path))
     assert machine_lock("gpu-0").parent == tmp_path
+
+
+def test_a_link_in_the_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
+    """In /tmp it may be anybody's: what it leads to would be written over."""
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "lock").symlink_to("mine")
+    with pytest.raises(OSError, match="symbolic link"), exclusive_lock(tmp_path / "lock", "work"):
+        pass
+    assert (tmp_path / "mine").read_text() == "precious"
 
 
 def test_a_patient_process_waits_for_the_lock(tmp_path: Path) -> None:

@@ -5,6 +5,13 @@ from pathlib import Path
 from bertline.base.messages import say
 
 
+def test_what_a_row_has_in_it_moves_no_cursor(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w", encoding="utf-8") as stream:
+        say('gate: for example "\x1b]0;owned\x07 \x1b[31mred", half a sign \ud83d\nanother line: ü', stream)
+    told = 'gate: for example "\\x1b]0;owned\\x07 \\x1b[31mred", half a sign \\ud83d\nanother line: ü\n'
+    assert (tmp_path / "log").read_text(encoding="utf-8") == told
+
+
 def test_a_line_is_there_as_soon_as_it_is_said(tmp_path: Path) -> None:
     """Held back, the line of an hour ago would come with the last one."""
     with (tmp_path / "log").open("w") as stream:

@@ -164,6 +164,40 @@ def test_a_password_is_refused_with_its_key_and_not_repeated(value: dict[str, An
     assert "geheim" not in str(caught.value)
 
 
+BILLIONS = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 14))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("pretrain: {seed: 2026-02-30}", "not valid YAML .day is out of range for month"),
+        (f"pretrain: {{seed: {'1' * 5000}}}", "not valid YAML .Exceeds the limit"),
+        (f"pretrain: {'[' * 1500}", "not valid YAML .maximum recursion depth"),
+        ("pretrain: {model: &a [*a]}", "key pretrain.model.0: too many entries.*alias"),
+        ("pretrain: &a {model: *a}", "key pretrain.model.model: too many entries.*alias"),
+        (BILLIONS, "too many entries.*alias"),
+    ],
+    ids=["no day", "endless number", "deep", "a list in itself", "a section in itself", "billions"],
+)
+def test_what_yaml_cannot_hold_is_one_line(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(BertlineError, match=rf"params\.yaml.*{told}"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_an_alias_of_yaml_may_stand_for_a_section(tmp_path: Path) -> None:
+    text = "tasks:\n  a: &a {data: {train: data/sources/a.csv}}\n  b: {<<: *a, finetune: &f {epochs: 2}}\n  c: *a\n"
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    assert load_params(tmp_path / "params.yaml").tasks["c"].data.train == "data/sources/a.csv"
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r", "\x1b", "\0", "\x85", "\u2028"])
+def test_a_heading_is_a_comment_whatever_is_in_it(sign: str, tmp_path: Path) -> None:
+    """YAML would read what follows as an option, or refuse the file."""
+    (tmp_path / "params.yaml").write_text(render_params(Params(), f"Run x: a{sign}encode: {{}}"), encoding="utf-8")
+    assert load_params(tmp_path / "params.yaml") == Params()
+
+
 def test_a_budget_is_written_as_people_write_it() -> None:
     written = render_params(parse_params({"pretrain": {"budget": 6000.0, "clip": 1.0}}, "params.yaml"), "A heading.")
     assert "  budget: 6000 #" in written and "  clip: 1.0 #" in written

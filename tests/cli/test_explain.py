@@ -1,6 +1,7 @@
 """explain and embed: what people type, and what they read."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,8 @@ def test_texts_become_vectors_whichever_way_they_come(type_in: Type, model_of: M
     np.testing.assert_allclose(np.load(checkout / "out.npy"), [row["embedding"] for row in typed], atol=1e-6)
     refused = type_in("embed", "--file", "rows.csv", "--column", "said", "--out", "rows.csv")
     assert "rows.csv: --out is the file that is read" in refused.stderr
+    os.mkfifo(checkout / "device")
+    assert "device: a device or a pipe, no file" in type_in("embed", "x", "--out", "device").stderr
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """predict: what people type, and what they read."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,11 @@ def test_a_gpu_that_is_not_there_is_one_clear_line(type_in: Type, model_of: Mode
     refused = type_in("predict", model_of("regression"), "red", "--device", "cuda")
     assert refused.exit_code == 1
     assert "device: cuda: no CUDA device is available" in refused.stderr
+
+
+def test_the_colours_of_a_line_of_a_log_are_text_in_the_table(type_in: Type, model_of: Model) -> None:
+    table = type_in("predict", model_of("classification"), "-", stdin="\x1b[31mred\x1b[0m cat\n").stdout
+    assert "\\x1b[31mred\\x1b[0m cat" in table and "\x1b" not in table
 
 
 def test_several_texts_get_an_answer_each_in_their_order(type_in: Type, model_of: Model) -> None:
@@ -203,6 +209,7 @@ def test_a_file_is_read_by_the_columns_of_params_yaml(type_in: Type, model_of: M
         ("review\nred\n", [], "new.csv, line 2: no column 'text'. Name yours in tasks.toy_classification.data.columns"),
         ('text\nred\n" "\n', [], "new.csv, line 3: text is empty"),
         ("text\n", [], "new.csv: no rows"),
+        ('"the\nheading",\x1b[2J\nred,1\n', [], r"no column 'text'"),
         ("text\nred\n", ["red"], "--file beside other inputs"),
         ("text\nred\n", ["--pair", "red"], "--pair makes no sense for classification"),
     ],
@@ -217,6 +224,20 @@ def test_a_file_that_cannot_be_answered_is_one_line_and_leaves_nothing(
     assert message in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     assert not (checkout / "answers.jsonl").exists()
+
+
+def test_half_a_character_in_an_id_is_named_as_in_a_text(type_in: Type, model_of: Model, checkout: Path) -> None:
+    (checkout / "rows.jsonl").write_text('{"id": "a", "text": "red"}\n{"id": "b\\ud83d", "text": "red"}\n')
+    refused = type_in("predict", model_of("classification"), "--file", "rows.jsonl", "--out", "answers.jsonl")
+    assert "rows.jsonl, line 2: id holds half a character (\\ud83d)" in refused.stderr
+
+
+def test_a_device_does_not_become_a_file_of_answers(type_in: Type, model_of: Model, checkout: Path) -> None:
+    os.mkfifo(checkout / "device")
+    (checkout / "rows.csv").write_text("text\nred\n")
+    refused = type_in("predict", model_of("classification"), "--file", "rows.csv", "--out", "device")
+    assert "device: a device or a pipe, no file. Name a file; without a name, answers go to standard" in refused.stderr
+    assert (checkout / "device").is_fifo()
 
 
 def test_rows_are_not_written_over_by_their_answers(type_in: Type, model_of: Model, checkout: Path) -> None:

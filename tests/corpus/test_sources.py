@@ -197,10 +197,11 @@ def test_a_pattern_in_a_path_is_told_to_be_none(raw: Path, pattern: str) -> None
         ("ftp://host/text.txt", "unknown scheme 'ftp'"),
         ("", "unknown scheme ''"),
         ("http://host/text.txt", "unknown scheme 'http'"),
-        ("https://", "names no file"),
+        ("https://", "not a whole https address"),
         ("https://host/../..", "names no file"),
         ("https://host/a%00b", "names no file"),
         ("https:/text.txt", "not a whole https address"),
+        ("https://[host/text.txt", "not a whole https address"),
         ("hf://models/owner/name/model.bin", "not the address of a dataset's file"),
         ("hf://datasets/owner", "not the address of a dataset's file"),
         ("hf://datasets/owner/name/../../../x", "names no file"),
@@ -301,3 +302,8 @@ def test_mirrors_are_separated_by_white_space_and_directories_by_colons() -> Non
     value = "/a:/b  https://host:8080/base/\n/c"
     assert parse_mirrors(value) == ["/a", "/b", "https://host:8080/base", "/c"]
     assert parse_mirrors("") == []
+
+
+def test_a_mirror_that_is_no_url_is_named_without_its_password() -> None:
+    with pytest.raises(BertlineError, match=r"BERTLINE_MIRROR, http://me:\*\*\*@\[::1/base: not a whole URL"):
+        parse_mirrors("/a http://me:geheim@[::1/base")

@@ -243,6 +243,17 @@ def test_nobody_listening_is_said_in_one_error_without_the_password(raw: Path, w
     assert "secret" not in str(caught.value)
 
 
+def test_what_is_kept_of_a_file_has_no_password_in_it_and_goes_on_all_the_same(raw: Path, server: Site) -> None:
+    mirror = server.url.replace("//", "//me:geheim@")
+    with pytest.raises(BertlineError):
+        get(raw, "mirror:cut,404,ok/text.txt", mirror)
+    get(raw, "mirror:cut,404,ok/text.txt", mirror)
+    get(raw, "mirror:cut,404,ok/text.txt", mirror)
+    assert ranges(server)[-2].startswith("bytes=") and server.headers[-1].get("If-None-Match")
+    kept = list((raw.parent / "kept").rglob("*.json"))
+    assert kept and all("geheim" not in file.read_text() for file in kept)
+
+
 def test_a_password_of_netrc_is_sent_to_its_own_host_alone(
     raw: Path, server: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

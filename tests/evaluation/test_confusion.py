@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from bertline.evaluation.confusion import confusion, write_confusion
+from dvc_render.vega import VegaRenderer
+
+from bertline.evaluation.confusion import confusion, read_confusion, write_confusion
 
 
 def test_labels_are_paired_in_the_order_of_the_rows() -> None:
@@ -32,3 +34,12 @@ def test_a_value_just_below_zero_is_the_same_category_as_zero() -> None:
 def test_the_file_is_csv_with_a_heading_and_quotes_where_needed(tmp_path: Path) -> None:
     write_confusion(tmp_path / "confusion.csv", [("a", "b"), ('say "x", y', "c")])
     assert (tmp_path / "confusion.csv").read_text() == 'actual,predicted\na,b\n"say ""x"", y",c\n'
+
+
+def test_no_label_ends_the_script_of_the_page_that_dvc_draws(tmp_path: Path) -> None:
+    """What follows in the label would be run in the browser of whoever looks at the plots of somebody's data."""
+    write_confusion(tmp_path / "confusion.csv", [("</Script><script>alert(1)</script>", "</b>")])
+    ((label, other),) = read_confusion(tmp_path / "confusion.csv")
+    page = VegaRenderer([{"actual": label, "predicted": other}], "c.csv", template="confusion").generate_html()
+    assert "alert(1)" in page and page.lower().count("</script>") == 1
+    assert (label.replace("\u200b", ""), other) == ("</Script><script>alert(1)</script>", "</b>")

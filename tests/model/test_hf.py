@@ -292,6 +292,11 @@ def index_outside(directory):
     (directory / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../../model.safetensors"}}')
 
 
+def index_above(directory):
+    (directory / "model.safetensors").unlink()
+    (directory / "model.safetensors.index.json").write_text('{"weight_map": {"a": ".."}}')
+
+
 def index_without_shard(directory):
     (directory / "model.safetensors").unlink()
     (directory / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-1.safetensors"}}')
@@ -343,6 +348,13 @@ FAULTS = {
     "no weights": (lambda directory: (directory / "model.safetensors").unlink(), r"no model\.safetensors"),
     "truncated": (truncate, "not a readable safetensors file"),
     "index outside": (index_outside, "weight_map must name a file beside it"),
+    "index above": (index_above, "weight_map must name a file beside it"),
+    "true for a number": (break_config(vocab_size=True), "vocab_size must be a whole number, not True"),
+    "wide": (break_config(hidden_size=10**9, num_attention_heads=10**9), "hidden_size must be at most 10,000,000"),
+    "deep": (break_config(num_hidden_layers=10**7), "num_hidden_layers must be at most 1,000"),
+    "labels": (break_config(id2label={"x": "a"}), "id2label gives no label to each number"),
+    "labels in a list": (break_config(id2label=["a"]), "id2label gives no label to each number"),
+    "classes": (break_config(architectures=5), "architectures is 5, not a list"),
     "index without shard": (index_without_shard, r"model-1\.safetensors: not a readable"),
 }
 

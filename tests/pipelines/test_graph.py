@@ -286,7 +286,9 @@ def test_what_a_task_that_was_taken_out_has_left_is_named_and_fails_the_check(re
     assert run_in(folder, "dvc", "repro").returncode == 0
     refused = run_in(ROOT, *plan, "--check")
     assert refused.returncode == 1 and "depends on data/tasks/b, which no stage makes" in refused.stderr
-    assert "rm -r data/tasks/b\n" in run_in(ROOT, *plan).stderr
+    (folder / "data" / "tasks" / "my notes").touch()
+    assert "rm -r data/tasks/b 'data/tasks/my notes'\n" in run_in(ROOT, *plan).stderr
+    (folder / "data" / "tasks" / "my notes").unlink()
     shutil.rmtree(folder / "data" / "tasks" / "b")
     assert run_in(folder, "dvc", "repro").returncode == 0
     assert run_in(ROOT, *plan, "--check").returncode == 0

@@ -139,7 +139,24 @@ def test_the_pages_of_a_server_ask_that_server(tmp_path: Path, monkeypatch: pyte
     with ExitStack() as stop:
         address = serve.start_server(free_port(), stop)
         settings = json.load(urllib.request.urlopen(address.replace("/api", "/ui-settings")))
+        allowed = [origin for origin in ("http://evil.example", address[:-4], "null") if may_post(address, origin)]
     assert settings["api_url"] == address
+    assert allowed == [address[:-4]], "another website, open in the same browser, may start runs"
+
+
+def may_post(address: str, origin: str) -> bool:
+    """Whether a browser lets the pages of an origin send JSON to the server."""
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    request = urllib.request.Request(f"{address}/flow_runs/filter", headers=asked, method="OPTIONS")
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.headers.get("Access-Control-Allow-Origin") in ("*", origin)
+    except urllib.error.HTTPError:
+        return False
 
 
 @pytest.mark.slow

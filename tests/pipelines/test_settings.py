@@ -75,6 +75,7 @@ def test_a_run_that_must_not_promote_says_so_in_its_parameters() -> None:
         (f"pretrain.model={'[' * 500}", "is no YAML value"),
         ("pretrain.model=!!bool x", "is no YAML value"),
         ('pretrain.model="\\UFFFFFFFF"', "is no YAML value"),
+        ("pretrain.model=&a [*a]", "key pretrain.model.0: too many entries"),
         ('tasks.docs_qa.kind="; touch x"', "is no YAML value|key tasks.docs_qa.kind"),
     ],
 )

@@ -132,6 +132,16 @@ def test_the_best_point_is_named_and_failed_ones_are_counted() -> None:
 
 
 @pytest.mark.usefixtures("prefect_server")
+def test_what_a_failed_point_says_of_the_data_is_text_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("pipelines.show.create_markdown_artifact", lambda text, **_: shown.append(text))
+    told = 'gate_task@qa: error: for example "a | b\n![](http://host/x)". Mend it.'
+    concluded([Point("sweep-1-001", {"seed": 1}, None, told)])
+    line = r'failed: gate\_task@qa: error: for example "a \| b !\[\](http://host/x)". Mend it. |'
+    assert shown[0].splitlines()[-1] == f"| sweep-1-001 | seed 1 | {line}"
+
+
+@pytest.mark.usefixtures("prefect_server")
 def test_a_sweep_whose_points_cannot_be_shown_has_succeeded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: object, **__: object) -> None:
         raise httpx.ConnectError("the server is away")

@@ -33,6 +33,14 @@ def test_a_card_holds_data_recipe_scores_limits_licence_and_lineage(artifacts: A
         assert all(f"\n## {heading}" in card for card in cards.values()), heading
 
 
+def test_labels_that_are_signs_of_markdown_stand_in_a_card_as_they_are(artifacts: Artifacts, params: Params) -> None:
+    """Quotes of the Penn Treebank: as one fence of code they would take the rest of the card with them."""
+    path = artifacts.finetuned("topic") / "task.json"
+    write_json(path, read_json(path) | {"labels": ["''", "``", "<b>", "a`b"]})
+    topic = next(contenders(params, artifacts, {})).card
+    assert "Labels: `''`, ``` `` ```, `<b>`, ``a`b``." in topic
+
+
 def test_the_limits_say_what_was_measured_against_the_model(artifacts: Artifacts, params: Params) -> None:
     figures = read_json(artifacts.metrics("evaluate", "topic"))
     write_json(artifacts.metrics("evaluate", "topic"), figures | {"tfidf": {"accuracy": 0.9}})

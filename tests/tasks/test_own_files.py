@@ -408,6 +408,58 @@ def test_a_table_with_bytes_that_are_no_utf8_is_named_with_the_rows(
         assert "iconv" not in str(caught.value)
 
 
+def test_a_table_whose_bytes_make_no_sense_is_no_matter_of_permissions(artifacts: Artifacts) -> None:
+    path = put(artifacts, "a.parquet", "")
+    pq.write_table(pa.table({"text": ["a", "b"], "label": ["1", "2"]}), path)
+    told = path.read_bytes()
+    for place in (4, -60):
+        path.write_bytes(told[:place] + b"\xff" * 40 + told[place:][40:])
+        with pytest.raises(BertlineError, match=r"data/sources/a\.parquet: not a readable Parquet file.*Write it anew"):
+            build(artifacts, "classification", "a.parquet")
+
+
+def test_a_date_beyond_those_of_python_is_named_with_its_column(artifacts: Artifacts) -> None:
+    seen = pa.array([0, 253_402_300_800_000], pa.timestamp("ms"))  # the second: year 10000
+    pq.write_table(pa.table({"text": ["a", "b"], "label": ["1", "2"], "seen": seen}), put(artifacts, "a.parquet", ""))
+    with pytest.raises(BertlineError, match=r"a\.parquet, rows 1 to 2: column 'seen' of timestamp\[ms\] holds what"):
+        build(artifacts, "classification", "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("dataset_dict.json", "[]"),
+        ("dataset_dict.json", '{"splits": null}'),
+        ("train/state.json", "{}"),
+        ("train/state.json", '{"_data_files": [{}]}'),
+    ],
+)
+def test_a_dataset_whose_description_is_none_is_named(artifacts: Artifacts, name: str, text: str) -> None:
+    saved(artifacts)
+    (artifacts.data / "sources" / "mine" / name).write_text(text, encoding="utf-8")
+    with pytest.raises(BertlineError, match=rf"data/sources/mine/{name}: not as .*datasets describes one.*Save"):
+        build(artifacts, "classification", "mine")
+
+
+@pytest.mark.parametrize("text", ["not json", "[1]", '{"info": {"features": {"label": {"_type": "ClassLabel"}}}}'])
+def test_a_table_whose_labels_have_no_names_though_it_says_so_is_named(artifacts: Artifacts, text: str) -> None:
+    table = pa.table({"text": ["a", "b"], "label": [0, 1]}).replace_schema_metadata({"huggingface": text})
+    pq.write_table(table, put(artifacts, "a.parquet", ""))
+    with pytest.raises(BertlineError, match=r"data/sources/a\.parquet: not as .*datasets describes one"):
+        build(artifacts, "classification", "a.parquet")
+
+
+def test_a_dataset_is_read_from_its_own_folder_alone(artifacts: Artifacts) -> None:
+    saved(artifacts)
+    folder = artifacts.data / "sources" / "mine"
+    for file in (folder / "train").glob("*.arrow"):
+        file.rename(folder / file.name)
+    state = {"_data_files": [{"filename": f"../{file.name}"} for file in folder.glob("*.arrow")]}
+    (folder / "train" / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    with pytest.raises(BertlineError, match=r"data/sources/mine/train: data-.*\.arrow is not readable"):
+        build(artifacts, "classification", "mine")
+
+
 def test_an_unknown_label_of_a_dataset_is_no_class_of_its_own(artifacts: Artifacts) -> None:
     features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
     rows = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [0, 1, -1]}, features=features)

@@ -193,6 +193,14 @@ FAULTS: dict[str, tuple[Change, str]] = {
         change(JSON, lambda v: v["post_processor"].update(single=[], pair=v["post_processor"]["single"] * 2)),
         r"a pair of texts becomes ",
     ),
+    "a panic as it is read": (
+        change(JSON, lambda v: v.update(normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"})),
+        r"not a tokenizer \(Precompiled",
+    ),
+    "a panic as it is used": (
+        change(JSON, lambda v: v["post_processor"].update(special_tokens={})),
+        r"not a tokenizer \(no entry found",
+    ),
     "cases that contradict": (
         change(CONFIG, lambda v: v.update(do_lower_case=False)),
         "its normalizer has lowercase True, but do_lower_case is False",

@@ -47,7 +47,19 @@ def one_line(error: BaseException) -> str:
         place = getattr(error, "filename", None) or "input or output"
         what = getattr(error, "strerror", None) or reason(error)
         message = f"{place}: {what}. Check the path and its permissions."
-    return masked(message)
+    return printable(masked(message))
+
+
+def printable(text: str) -> str:
+    """A text on one line, as it may be shown in a terminal or stand in a comment of YAML: control characters escaped.
+
+    Headings of a table, names of files and a model's config.json are whatever somebody wrote there.
+    """
+    return _UNPRINTABLE.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+
+
+# Controls, ends of lines that only Unicode knows, halves of characters, and what is none.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
 def not_utf8(error: UnicodeDecodeError, where: str) -> BertlineError:
@@ -102,7 +114,8 @@ def _without_password(word: re.Match[str]) -> str:
 _WORD = re.compile(r"\S+")
 # scheme://user:password@host, where the password may hold what it should not: / and @. host:port/… is none.
 _PASSWORD = re.compile(r"(://[^\s:/@]*):(?!\d{1,5}(?:[/?#\s]|$))\S*@")
+_NAMES = "passw(?:or)?d|pwd|token|secret|api[_-]?key|access[_-]?key|signature|sig"  # the last: Azure's
 _SECRETS = (
     (re.compile(r"(https?://)[^\s:/@]+@"), r"\1***@"),  # a token in the place of a user's name
-    (re.compile(r"([?&][\w.-]*(?:passw(?:or)?d|pwd|token|secret|api_?key|signature)=)[^&\s'\"]+", re.I), r"\1***"),
+    (re.compile(rf"([?&][\w.-]*(?:{_NAMES})=)[^&\s'\"]+", re.I), r"\1***"),
 )

@@ -28,19 +28,41 @@ _LOCKS = "BERTLINE_LOCKS"
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed."""
+    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed.
+
+    Raises:
+        BertlineError: as `refuse_device`.
+    """
+    refuse_device(path)
     _make_directory(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)
+        temporary.chmod(0o666 & ~_umask())  # mkstemp leaves it to its owner alone
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_device(path: Path) -> None:
+    """Refuse to write a file in the place of a device or a pipe: /dev/null would be one from then on, for everybody.
+
+    Raises:
+        BertlineError: so it would.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        fix = "Name a file; without a name, answers go to standard output"
+        raise BertlineError("a device or a pipe, no file", where=str(path), fix=fix)
+
+
+def _umask() -> int:
+    """What the user lets nobody do with new files. os.umask tells it by changing it, for all threads at once."""
+    found = re.search(r"^Umask:\s*(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"), re.MULTILINE)
+    return int(found[1], 8) if found else 0o022
 
 
 @contextmanager
@@ -53,7 +75,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     """
     with scratch_directory(path) as temporary:
         yield temporary
-        temporary.chmod(0o755)
+        temporary.chmod(0o777 & ~_umask())
         for file in (temporary, *sorted(temporary.rglob("*"))):
             sync(file)
         _put_in_place(temporary, path)
@@ -254,7 +276,7 @@ def exclusive_lock(path: Path, purpose: str, *, patience: float = 0.0) -> Iterat
     """
     _make_directory(path.parent)
     deadline = time.monotonic() + patience
-    with path.open("a+", encoding="utf-8") as handle:
+    with open(path, "a+", encoding="utf-8", opener=_open_no_link) as handle:
         while not _try_lock(handle):
             if time.monotonic() < deadline:
                 time.sleep(_LOCK_POLL_SECONDS)
@@ -267,6 +289,11 @@ def exclusive_lock(path: Path, purpose: str, *, patience: float = 0.0) -> Iterat
         handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         handle.flush()
         yield
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    """Open a lock: in /tmp a link of its name may be anybody's, and lead to a file that would be written over."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def machine_lock(name: str) -> Path:

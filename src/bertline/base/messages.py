@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from bertline.base.errors import printable
+
 
 def say(line: str, stream: TextIO | None = None) -> None:
     """Write a line at once, to standard error or to `stream`.
@@ -17,7 +19,12 @@ def say(line: str, stream: TextIO | None = None) -> None:
     """
     stream = stream or sys.stderr
     try:
-        print(line, file=stream, flush=True)
+        print(for_terminal(line), file=stream, flush=True)
     except BrokenPipeError:
         with Path(os.devnull).open("wb") as nowhere:  # or Python, whose buffer stays full, exits with 120
             os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def for_terminal(text: str) -> str:
+    """A text of one or more lines as a terminal may show it: what somebody's data has in it moves no cursor."""
+    return "\n".join(map(printable, text.split("\n")))

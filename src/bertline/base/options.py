@@ -48,7 +48,8 @@ def names_random_numbers(section: object, key: str) -> None:
 def watched(section: object, key: str, folder: str) -> None:
     """Refuse the directory of a model that does not lie where DVC sees that it changes, inside of `folder`."""
     value = getattr(section, key)
-    require(not value or value.startswith(f"{folder}/"), key, f"must be a directory under {folder}, or empty")
+    inside = value.startswith(f"{folder}/") and ".." not in value.split("/")
+    require(not value or inside, key, f"must be a directory under {folder}, or empty")
 
 
 def not_negative(section: object, *keys: str) -> None:

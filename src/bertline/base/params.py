@@ -8,7 +8,7 @@ import difflib
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -19,13 +19,14 @@ from ruamel.yaml.error import YAMLError
 
 from bertline.base.builders import FILES, KINDS
 from bertline.base.config import Finetune, Params, Task
-from bertline.base.errors import BertlineError, masked, reason
+from bertline.base.errors import BertlineError, masked, printable, reason
 from bertline.base.files import write_text
 from bertline.base.register_config import ENCODER
 
 _WIDTH = 4096
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LARGE = 100.0  # from here on, whole numbers are written without .0
+_DEEPEST, _MOST_ENTRIES = 16, 1_000_000  # of a params.yaml: no option lies deeper than six, and none has so many
 _OPTIONS = "src/bertline/base/config.py or a *_config.py beside it"  # params.yaml leaves the rare ones out
 
 
@@ -45,7 +46,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         fix = "Run in a checkout of the project, or write it with `bertline preset use quickstart`"
         raise BertlineError("file not found", where=str(path), fix=fix) from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:  # beside YAML's own: no UTF-8, the 30th of February, […]
         raise BertlineError(f"not valid YAML ({reason(error)})", where=str(path), fix="Correct the line") from None
     if not isinstance(value, dict | None):
         raise BertlineError("not a mapping of sections", where=str(path), fix="Write `section:` and its options")
@@ -110,28 +111,37 @@ def _check_transfers(params: Params, where: str) -> None:
             raise BertlineError("a task cannot start from itself", where=key, fix="Name another task")
 
 
-def _check_entries(value: Any, where: str, *path: str) -> None:
-    """Refuse names that are no text, as YAML reads dates and true, and secrets.
+def _check_entries(value: Any, where: str) -> None:
+    """Refuse names that are no text, as YAML reads dates and true, secrets, and what has no end, as `&a [*a]`.
 
     The file is committed, and shown in reports, in Prefect and in MLflow.
     """
-    entries: Iterable[tuple[Any, Any]] = ()
-    if isinstance(value, Mapping):
-        entries = value.items()
-    elif isinstance(value, list):
-        entries = enumerate(value)
-    elif isinstance(value, str) and masked(value) != value:
-        fix = "Take it out: user names and passwords of servers are read from ~/.netrc, the Hub's token from HF_TOKEN"
-        what = "an address with a password or token, in a file that is committed and shown"
-        raise BertlineError(what, where=f"{where}, key {'.'.join(path)}", fix=fix)
-    for key, item in entries:
-        place = (*path, str(key))
+    left: list[tuple[tuple[str, ...], Any]] = [((), value)]
+    count = 0
+    while left:
+        path, value = left.pop()
+        count += 1
+        if len(path) > _DEEPEST or count > _MOST_ENTRIES:
+            what = "too many entries, or entries in entries; an alias of YAML (*) may repeat them"
+            raise BertlineError(what, where=f"{where}, key {'.'.join(path[:3])}", fix="Write it without the alias")
+        if isinstance(value, str) and masked(value) != value:
+            what = "an address with a password or token, in a file that is committed and shown"
+            fix = "Take it out: passwords of servers are read from ~/.netrc, the Hub's token from HF_TOKEN"
+            raise BertlineError(what, where=f"{where}, key {'.'.join(path)}", fix=fix)
+        if isinstance(value, Mapping):
+            _check_names(value, where, path)
+            left += [((*path, str(name)), item) for name, item in reversed([*value.items()])]
+        elif isinstance(value, list):
+            left += [((*path, str(place)), item) for place, item in reversed([*enumerate(value)])]
+
+
+def _check_names(value: Mapping[Any, Any], where: str, path: tuple[str, ...]) -> None:
+    for name in value:
         # A file may be called 2024. DVC makes no stages for a task that YAML reads as a number.
-        digits = type(key) is int and path[:1] not in (("tasks",), ("transfer",))
-        if isinstance(value, Mapping) and not isinstance(key, str) and not digits:
-            named = f"{where}, key {'.'.join(place)}"
-            raise BertlineError(f"the name {key} is not read as text", where=named, fix="Put it in quotes")
-        _check_entries(item, where, *place)
+        digits = type(name) is int and path[:1] not in (("tasks",), ("transfer",))
+        if not isinstance(name, str) and not digits:
+            named = f"{where}, key {'.'.join((*path, str(name)))}"
+            raise BertlineError(f"the name {name} is not read as text", where=named, fix="Put it in quotes")
 
 
 def _check_overrides(base: Finetune, overrides: Mapping[str, Any], where: str, prefix: str) -> None:
@@ -172,7 +182,7 @@ def render_params(params: Params, heading: str) -> str:
     """
     root = _commented(params)
     if heading:
-        root.yaml_set_start_comment(heading)
+        root.yaml_set_start_comment(printable(heading))  # the values of a run stand in it, with any sign
     for section in root:
         kind = type(getattr(params, section))
         title = (kind.__doc__ or "").strip() if dataclasses.is_dataclass(kind) else ""

@@ -12,8 +12,10 @@ import typer
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import Markdown, TableElement
 from rich.table import Table
+from rich.text import Text
 
 from bertline.base.errors import BertlineError, is_full, one_line, reason
+from bertline.base.messages import for_terminal
 
 Root = Annotated[
     Path | None,
@@ -83,7 +85,14 @@ def reporting(debug: bool) -> Iterator[None]:
 
 def console() -> Console:
     """Where tables and texts go; made when needed, so that it is the standard output of that moment."""
-    return Console(markup=False, emoji=False, highlight=False)  # texts hold [MASK], which is no markup
+    return _Console(markup=False, emoji=False, highlight=False)  # texts hold [MASK], which is no markup
+
+
+class _Console(Console):
+    """A console whose texts are text: the colours of a log's lines are none of its own."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(for_terminal(text), **options)
 
 
 def whole(table: Table) -> Table:

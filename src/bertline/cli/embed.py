@@ -8,7 +8,7 @@ import typer
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Device, Precision
 from bertline.base.errors import BertlineError
-from bertline.base.files import atomic_file
+from bertline.base.files import atomic_file, refuse_device
 from bertline.cli.ask import find_pretrained, read_texts
 from bertline.cli.console import Debug, Root, check_apart, find_root, print_json, reporting
 
@@ -40,6 +40,8 @@ def embed(  # noqa: PLR0913, PLR0917  (a command has as many parameters as optio
         if bool(texts) == bool(file):
             what = "TEXT and --file together" if texts else "no text given"
             raise BertlineError(what, where="bertline embed", fix="Give texts in quotes, or --file")
+        if out is not None:
+            refuse_device(out)  # before the work
         import numpy as np  # noqa: PLC0415  (these take seconds; --help must not)
 
         from bertline.inference.embedding import embed as vectors_of  # noqa: PLC0415

@@ -10,9 +10,10 @@ In https:, hf: and mirror: braces stand for several files, as in a shell: `part-
 import re
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import product
 from pathlib import PurePosixPath
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from bertline.base.errors import BertlineError
 from bertline.tasks.docs import RAW_FILE
@@ -87,12 +88,24 @@ def url(address: str) -> str:
         BertlineError: the address is not whole.
     """
     if scheme(address) == "https":
-        if not urlsplit(address).hostname:
-            raise _wrong(address, "not a whole https address", "Write https://host/path")
+        _parts(address)
         return address
     parts = _hub_parts(address)
     # File names on the Hub are plain text: `#` and `?` are letters of them.
     return f"{HUB}/datasets/{quote(parts[0])}/resolve/{quote(parts[1], safe='')}/{quote(parts[2])}"
+
+
+def _parts(address: str) -> SplitResult:
+    """The parts of an https: address.
+
+    Raises:
+        BertlineError: it names no host, or none that there can be, as https://[x.
+    """
+    with suppress(ValueError):
+        parts = urlsplit(address)
+        if parts.hostname:
+            return parts
+    raise _wrong(address, "not a whole https address", "Write https://host/path")
 
 
 def _hub_parts(address: str) -> tuple[str, str, str]:
@@ -138,7 +151,7 @@ def local_name(address: str) -> PurePosixPath:
         repository, _, inside = _hub_parts(address)
         path = PurePosixPath(repository, inside)
     else:
-        path = PurePosixPath(unquote(urlsplit(address).path) if kind == "https" else rest)
+        path = PurePosixPath(unquote(_parts(address).path) if kind == "https" else rest)
     outside = kind != "file" and (".." in path.parts or (kind == "hf" and path.is_absolute()))
     if not path.name or path.name == ".." or outside or not is_name(path.name):
         raise _wrong(address, "the address names no file", "End it with the name of the file")

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from bertline.base.errors import BertlineError, reason
+from bertline.base.errors import BertlineError, masked, reason
 from bertline.base.files import sha256_file
 from bertline.base.messages import say
 from bertline.corpus.addresses import HUB
@@ -141,13 +141,13 @@ def _headers(url: str, kept: Kept) -> dict[str, str]:
     headers = {"Accept-Encoding": "identity"}
     if token := _token(url):
         headers["Authorization"] = f"Bearer {token}"
-    part, size = kept.part_state(), kept.part_size()
-    if size and part.get("url") == url and _validator(part):
+    part, size, known = kept.part_state(), kept.part_size(), masked(url)
+    if size and part.get("url") == known and _validator(part):
         return headers | {"Range": f"bytes={size}-", "If-Range": _validator(part)}
     whole = kept.whole()
-    if whole.get("url") == url and whole.get("etag"):
+    if whole.get("url") == known and whole.get("etag"):
         headers["If-None-Match"] = whole["etag"]
-    elif whole.get("url") == url and whole.get("modified"):
+    elif whole.get("url") == known and whole.get("modified"):
         headers["If-Modified-Since"] = whole["modified"]
     return headers
 
@@ -217,7 +217,9 @@ def _take(response: httpx.Response, url: str, kept: Kept, expected: Expected) ->
     if response.status_code not in (200, 206):
         raise _refusal(response, url)
     _refuse_packed(response, url)
-    state = {"url": url, "etag": response.headers.get("ETag"), "modified": response.headers.get("Last-Modified")}
+    # Masked: a mirror's password is not for a file that others may read.
+    known, said = masked(url), response.headers
+    state = {"url": known, "etag": said.get("ETag"), "modified": said.get("Last-Modified")}
     offset, total = _extent(response, asked, state, kept)
     if expected.bytes and total not in (None, expected.bytes):
         kept.drop_part()

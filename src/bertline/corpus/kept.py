@@ -24,7 +24,7 @@ from bertline.base.files import atomic_file, read_json, sha256_file, sync, write
 from bertline.base.messages import say
 
 State = Mapping[str, Any]
-"""url, and where the server gave them: etag, modified (validators), bytes. Of a whole file also sha256 and address."""
+"""url, masked; where the server gave them: etag, modified (validators), bytes. Of a whole file also sha256, address."""
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.download_config import Source
-from bertline.base.errors import BertlineError
+from bertline.base.errors import BertlineError, masked
 from bertline.base.files import sha256_directory, sha256_file, write_jsonl
 from bertline.base.messages import say
 from bertline.corpus.addresses import at_mirror, expand, is_fixed, is_name, local_name, scheme, url, where
@@ -74,9 +75,18 @@ class _Found:
 
 
 def parse_mirrors(value: str) -> list[str]:
-    """The entries of BERTLINE_MIRROR: URLs without a slash at the end, and directories."""
+    """The entries of BERTLINE_MIRROR: URLs without a slash at the end, and directories.
+
+    Raises:
+        BertlineError: one is neither, as http://[::1.
+    """
     mirrors: list[str] = []
     for entry in value.split():
+        try:
+            urlsplit(entry)
+        except ValueError:  # its message repeats what may be a part of a password
+            where = f"environment variable {MIRROR_VARIABLE}, {masked(entry)}"
+            raise BertlineError("not a whole URL", where=where, fix="Correct it, or unset the variable") from None
         mirrors += [entry.rstrip("/")] if "://" in entry else [part for part in entry.split(":") if part]
     return mirrors
 

@@ -10,6 +10,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from bertline.evaluation.metrics import gold_value, predicted_value
 from bertline.evaluation.squad import answer_scores
 
 COLUMNS = ("actual", "predicted")
+# `dvc plots` writes labels into a script of its page as they are: what follows this in one would be run.
+_END_OF_SCRIPT = re.compile("</(?=script)", re.IGNORECASE)
 
 
 def confusion(
@@ -51,7 +54,7 @@ def write_confusion(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(pairs)
+    writer.writerows([_END_OF_SCRIPT.sub("<\u200b/", label) for label in pair] for pair in pairs)
     write_text(path, text.getvalue())
 
 

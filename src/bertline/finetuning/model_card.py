@@ -11,7 +11,7 @@ from bertline.base.config import Finetune
 from bertline.evaluation.scoreboard import COLUMNS, metric_name
 from bertline.evaluation.seeds import spread
 from bertline.finetuning.protocol import Start
-from bertline.inference.heads import HEADS, PIPELINE_TAGS, USES, reading
+from bertline.inference.heads import HEADS, PIPELINE_TAGS, USES, in_markdown, reading
 from bertline.tasks.benchmarks import licence_of_rows
 from bertline.tasks.schema import TaskInfo
 from bertline.training.device import usable_precision
@@ -95,7 +95,7 @@ def finetuned_card(starts: Sequence[Start], config: Finetune, builder: str) -> s
 
 
 def _labels(info: TaskInfo) -> str:
-    return f"\n\nLabels: {', '.join(f'`{label}`' for label in info.labels)}." if info.labels else ""
+    return f"\n\nLabels: {in_markdown(info.labels)}." if info.labels else ""
 
 
 def _seeds(run: Sequence[int], kept: int) -> str:

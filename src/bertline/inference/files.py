@@ -16,6 +16,7 @@ from bertline.inference.embedding import TEXTS
 from bertline.inference.inputs import Row, as_rows, input_columns
 from bertline.inference.predictor import Predictor
 from bertline.tasks.readers import Record, records
+from bertline.tasks.rows import check_characters
 from bertline.tasks.schema import TaskInfo
 
 _TOGETHER = 4096  # rows: enough for batches of like lengths, and little memory
@@ -98,4 +99,7 @@ def _input(record: Record, task: TaskInfo, columns: Mapping[str, str], how: str)
     except BertlineError as error:
         raise BertlineError(error.what, where=where, fix=error.fix) from None
     identity = fields.get(columns.get("id", "id"))
-    return InputRow(where, identity if isinstance(identity, str | int | None) else str(identity), given)
+    identity = identity if isinstance(identity, str | int | None) else str(identity)
+    if isinstance(identity, str):
+        check_characters(identity, "id", where)
+    return InputRow(where, identity, given)

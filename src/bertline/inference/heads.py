@@ -1,6 +1,7 @@
 """Which network answers which kind of task, and what it is for: the tables that trainer, predictor and cards share."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bertline.base.config import Kind
@@ -49,6 +50,17 @@ USES: Mapping[Kind, str] = {
     "span": "finds the answer to a question in a context, as a span of it",
 }
 """What a model card says that it does."""
+
+
+def in_markdown(labels: Sequence[str]) -> str:
+    """The labels of a model card, each as code: a part of speech of the Penn Treebank is two backticks."""
+    return ", ".join(map(_code, labels))
+
+
+def _code(text: str) -> str:
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    room = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{room}{text}{room}{fence}"
 
 
 def reading(kind: Kind, max_length: int) -> str:

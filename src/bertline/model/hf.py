@@ -51,6 +51,7 @@ _SHAPE: dict[str, tuple[str, int]] = {
     "max_positions": ("max_position_embeddings", 512),
     "segments": ("type_vocab_size", 2),
 }
+_LARGEST, _MOST_LAYERS = 10_000_000, 1000  # far beyond any BERT; what is larger still would take minutes to refuse
 # The one kind of BERT that this is; anything else would load and compute something different.
 _REQUIRED: dict[str, Any] = {
     "hidden_act": "gelu",
@@ -122,6 +123,11 @@ def _read_hugging_face_config(directory: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get("model_type") != "bert":
         kind = found.get("model_type") if isinstance(found, dict) else None
         raise BertlineError(f"not a BERT model (model_type: {kind})", where=str(file), fix=_CHOOSE)
+    numbers, classes = found.get("id2label") or {}, found.get("architectures") or []
+    if not isinstance(numbers, dict) or not all(number.isdecimal() for number in numbers):
+        raise BertlineError("id2label gives no label to each number", where=str(file), fix=_CHOOSE)
+    if not isinstance(classes, list):
+        raise BertlineError(f"architectures is {classes!r:.60}, not a list", where=str(file), fix=_CHOOSE)
     return found
 
 
@@ -135,8 +141,11 @@ def _bert_config(file: Path, found: Mapping[str, Any]) -> BertConfig:
     dropout = found.get("hidden_dropout_prob", 0.1)
     try:
         for ours, count in shape.items():
-            if not isinstance(count, int):
+            if type(count) is not int:
                 raise ValueError(f"{_SHAPE[ours][0]} must be a whole number, not {count!r}")
+            most = _MOST_LAYERS if ours == "layers" else _LARGEST
+            if count > most:
+                raise ValueError(f"{_SHAPE[ours][0]} must be at most {most:,}, not {count}")
         if not isinstance(dropout, int | float):
             raise ValueError(f"hidden_dropout_prob must be a number, not {dropout!r}")
         return BertConfig(**shape, dropout=dropout, positions=found.get(POSITIONS_KEY, "learned"))
@@ -177,8 +186,7 @@ def load_model(kind: type[M], directory: Path) -> M:
 
 def _outputs(found: Mapping[str, Any]) -> int:
     """How many outputs a head has: as many as labels, and two where none are named (so does transformers)."""
-    labels = found.get("id2label")
-    return len(labels) if isinstance(labels, dict) and labels else 2
+    return len(found.get("id2label") or {}) or 2
 
 
 def _build(kind: type[M], config: BertConfig, outputs: int) -> M:
@@ -199,8 +207,8 @@ def read_labels(directory: Path) -> list[str]:
     Raises:
         BertlineError: as read_config.
     """
-    named = _read_hugging_face_config(directory).get("id2label")
-    return [str(named[number]) for number in sorted(named, key=int)] if isinstance(named, dict) else []
+    named = _read_hugging_face_config(directory).get("id2label") or {}
+    return [str(named[number]) for number in sorted(named, key=int)]
 
 
 def load_encoder(model: BertWithHead, directory: Path) -> None:

@@ -59,8 +59,9 @@ def _shards(index: Path) -> list[str]:
     found = read_json(index)
     places = found.get("weight_map") if isinstance(found, dict) else None
     if not isinstance(places, dict) or any(
-        not isinstance(name, str) or Path(name).name != name for name in places.values()
+        not isinstance(name, str) or Path(name).name != name or Path(name).suffix != ".safetensors"
+        for name in places.values()
     ):
-        what = "weight_map must name a file beside it for every weight"
+        what = "weight_map must name a file beside it, .safetensors, for every weight"
         raise BertlineError(what, where=str(index), fix="Fetch or write the file anew")
     return sorted(set(places.values()))

@@ -14,7 +14,7 @@ from bertline.base.config import Params
 from bertline.base.files import read_json
 from bertline.base.register_config import ENCODER
 from bertline.evaluation.scoreboard import COLUMNS
-from bertline.inference.heads import PIPELINE_TAGS, USES, reading
+from bertline.inference.heads import PIPELINE_TAGS, USES, in_markdown, reading
 from bertline.model.hf import read_config
 from bertline.registry.carbon import carbon
 from bertline.tasks.benchmarks import licence_of_rows
@@ -43,7 +43,7 @@ def task_card(
         lineage: name -> value of where it comes from.
     """
     rows = ", ".join(f"{info.rows[split]:,} {split}" for split in SPLITS)
-    labels = ", ".join(f"`{label}`" for label in info.labels) or "none"
+    labels = in_markdown(info.labels) or "none"
     recipe = params.finetune_for(info.name)
     # Another machine may have trained it than this one, and no file says in what.
     asked = {"precision": "bf16 where the processor has it"} if (recipe.device, recipe.precision) == _IF_ABLE else {}

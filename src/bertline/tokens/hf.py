@@ -25,6 +25,7 @@ from bertline.tokens.tokenizer import (
     VOCAB,
     SpecialIds,
     build_tokenizer,
+    malformed_is_refused,
     parse_tokenizer,
 )
 
@@ -202,7 +203,8 @@ def _check_pipeline(theirs: Tokenizer, ours: Tokenizer, path: Path) -> None:
             raise BertlineError(what, where=str(path), fix=_CHOOSE)
     theirs.no_padding()
     theirs.no_truncation()
-    pairs = [tokenizer.encode("[UNK]", "[MASK]") for tokenizer in (theirs, ours)]
+    with malformed_is_refused(path, _CHOOSE):
+        pairs = [tokenizer.encode("[UNK]", "[MASK]") for tokenizer in (theirs, ours)]
     if theirs.post_processor is not None and (pairs[0].ids, pairs[0].type_ids) != (pairs[1].ids, pairs[1].type_ids):
         what = f"a pair of texts becomes {' '.join(pairs[0].tokens)}, not {' '.join(pairs[1].tokens)}"
         raise BertlineError(what, where=str(path), fix=_CHOOSE)

@@ -7,7 +7,8 @@
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,11 +137,24 @@ def parse_tokenizer(path: Path, fix: str = _REMAKE) -> Tokenizer:
     Raises:
         BertlineError: the file is missing or malformed.
     """
-    try:
+    with malformed_is_refused(path, fix):
         return Tokenizer.from_str(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def malformed_is_refused(path: Path, fix: str) -> Iterator[None]:
+    """Say so in one line where a tokenizer.json cannot be read or used.
+
+    Raises:
+        BertlineError: it is missing or malformed.
+    """
+    try:
+        yield
     except FileNotFoundError:
         raise BertlineError("file not found", where=str(path), fix=fix) from None
-    except Exception as error:  # tokenizers raises bare Exception for a malformed file
+    except BaseException as error:  # tokenizers raises bare Exception for a malformed file, or its Rust panics
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise BertlineError(f"not a tokenizer ({reason(error)})", where=str(path), fix=fix) from None
 
 
