@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertline.evaluation.squad import answer_scores, best_thresholds, normalise_answer, squad_scores
+from bertline.evaluation.squad import Threshold, answer_scores, best_thresholds, normalise_answer, squad_scores
 
 words = st.lists(st.sampled_from(["The", "an", "Denver", "Broncos,", "a", "won", "-", "U.S.", "1999"]), max_size=6)
 texts = words.map(" ".join)
@@ -113,3 +113,8 @@ def test_where_nothing_should_be_answered_the_threshold_is_below_every_question(
     found = best_thresholds([[], []], ["x", "y"], [-3.0, 2.0])["f1"]
     assert found.value < -3
     assert found.score == 1
+
+
+def test_without_questions_every_score_is_zero() -> None:
+    assert set(squad_scores([], []).values()) == {0.0}
+    assert best_thresholds([], [], []) == dict.fromkeys(("exact_match", "f1"), Threshold(0.0, 0.0))

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -146,6 +148,24 @@ def test_the_validation_rows_choose_the_regularisation() -> None:
     other = tfidf_baseline(info, train, wrong)
     assert chosen is not None and other is not None
     assert chosen(rows["test"]) != other(rows["test"])
+
+
+def test_rare_words_that_decide_a_rare_label_are_learned() -> None:
+    random = np.random.Generator(np.random.Philox(key=1))
+
+    def row(number: int) -> dict[str, Any]:
+        rare = bool(random.random() < 0.2)
+        words = [f"filler{place}" for place in random.integers(0, 40, 8)]
+        if rare:
+            words.insert(int(random.integers(0, 8)), f"rare{random.integers(5)}")
+        return {"id": str(number), "text": " ".join(words), "label": "yes" if rare else "no"}
+
+    rows = {split: [row(n) for n in range(count)] for split, count in (("train", 200), ("validation", 100))}
+    rows["test"] = [row(n) for n in range(100)]
+    info = TaskInfo.of("rare", "classification", rows, "made up", metrics=("matthews",))
+    answers = tfidf_baseline(info, rows["train"], rows["validation"])
+    assert answers is not None
+    assert score(info, rows["test"], answers(rows["test"]))["matthews"] > 0.5  # all "no" has 0
 
 
 def test_one_class_gives_that_class() -> None:

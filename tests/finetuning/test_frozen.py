@@ -1,8 +1,11 @@
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from bertline.base.config import Kind
+from bertline.evaluation.linear import fit_linear
 from bertline.evaluation.metrics import score
 from bertline.finetuning import frozen
 from bertline.finetuning.frozen import frozen_baseline
@@ -29,6 +32,20 @@ def test_vectors_of_the_frozen_encoder_say_which_word_is_there(
         monkeypatch.setattr(frozen, "POOLINGS", (pooling,))
         each[pooling] = frozen_baseline(found, RECIPE)[1]["validation"]
     assert each[chosen["pooling"]] == chosen["validation"] == max(each.values())
+
+
+def test_vectors_are_as_long_as_counted_words_so_that_the_same_strengths_serve_both(
+    pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: list[float] = []
+
+    def watched(task: Any, train: Any, *arguments: Any) -> Any:
+        lengths.append(float(np.mean(np.sum(train**2, axis=1))))
+        return fit_linear(task, train, *arguments)
+
+    monkeypatch.setattr(frozen, "fit_linear", watched)
+    frozen_baseline(material("classification", pretrained, tmp_path), RECIPE)
+    assert lengths == pytest.approx([1.0, 1.0], rel=0.01)  # TF-IDF's rows have a length of 1
 
 
 @pytest.mark.parametrize("kind", ["tagging", "span"])

@@ -120,3 +120,17 @@ def test_the_validation_loss_is_the_mean_over_the_examples(prepare: Prepare, mon
     logits = model(*(torch.from_numpy(array) for array in (batch.ids, batch.segments, batch.mask)))
     expected = torch.nn.functional.cross_entropy(logits, torch.from_numpy(batch.labels)).item()
     assert validate(model, data).loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [1, 64])
+def test_the_validation_loss_of_a_tagger_is_the_mean_over_the_words_however_they_are_batched(
+    prepare: Prepare, monkeypatch: pytest.MonkeyPatch, tokens: int
+) -> None:
+    data = prepare("tagging")
+    model = build_model(data.task, SHAPE).eval()
+    randomize(model, 0)
+    batch = data.validation.batch(range(len(data.validation)))
+    logits = model(*(torch.from_numpy(array) for array in (batch.ids, batch.segments, batch.mask)))
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), torch.from_numpy(batch.labels).flatten()).item()
+    monkeypatch.setattr(predictor, "CPU_TOKENS", tokens)
+    assert validate(model, data).loss == pytest.approx(expected, rel=1e-5)

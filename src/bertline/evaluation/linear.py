@@ -19,8 +19,8 @@ from bertline.tasks.schema import TaskInfo
 Row = Mapping[str, Any]
 Predict = Callable[[Any], list[dict[str, Any]]]
 
-STRENGTHS = (0.1, 1.0, 10.0)
-"""Of the fit over the regularisation: C of the logistic regression, 1 / alpha of the ridge."""
+STRENGTHS = (0.1, 1.0, 10.0, 100.0)
+"""Of the fit over the regularisation: C of the logistic regression, 1 / alpha of the ridge; for rows of length 1."""
 _ITERATIONS = 1000
 _CHANCES = 20_000_000  # rows times labels that are predicted at once
 
@@ -46,7 +46,8 @@ def fit_linear(
 
     Args:
         task: of kind classification, pair or regression.
-        train, validation: features (rows, features), dense or sparse.
+        train, validation: features (rows, features), dense or sparse, of length 1 on average: what a strength means
+            goes by their square.
         train_rows, validation_rows: with their labels.
     """
     best: Fit | None = None  # the others are let go: of many labels, each takes as much memory as the features

@@ -89,7 +89,7 @@ def best_thresholds(
     order = np.argsort(differences, kind="stable")
     # Answering one more question gains its score, and loses what saying nothing had gained.
     gains = np.cumsum((scores - unanswerable)[order], axis=0)
-    last = np.append(differences[order][1:] != differences[order][:-1], True)
+    last = np.append(differences[order][1:] != differences[order][:-1], True)[: len(golds)]
     means = (unanswerable.sum() + gains[last]) / max(len(golds), 1)
     values = differences[order][last]
     return {name: _best(means[:, place], values, unanswerable) for place, name in enumerate(("exact_match", "f1"))}

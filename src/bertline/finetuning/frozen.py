@@ -6,6 +6,7 @@ A text's vector is the last hidden state of [CLS] or the mean over its tokens, w
 rows. What fine-tuning adds to this is the gain of moving the encoder.
 """
 
+import math
 from typing import Any
 
 from bertline.base.config import Finetune
@@ -42,15 +43,16 @@ def frozen_baseline(material: Material, config: Finetune) -> tuple[dict[str, lis
     fits, scales = {}, {}
     for pooling in POOLINGS:
         train, validation = vectors["train"][pooling], vectors["validation"][pooling]
-        mean, deviation = train.mean(axis=0), train.std(axis=0) + 1e-6
-        scales[pooling] = mean, deviation
+        # Of length 1 on average, as TF-IDF's rows are: the strengths of linear.py are for such.
+        mean, scale = train.mean(axis=0), (train.std(axis=0) + 1e-6) * math.sqrt(train.shape[1])
+        scales[pooling] = mean, scale
         fits[pooling] = fit_linear(
-            task, (train - mean) / deviation, data.train_rows, (validation - mean) / deviation, data.validation_rows
+            task, (train - mean) / scale, data.train_rows, (validation - mean) / scale, data.validation_rows
         )
     best = max(POOLINGS, key=lambda pooling: fits[pooling].score)
-    fit, (mean, deviation) = fits[best], scales[best]
+    fit, (mean, scale) = fits[best], scales[best]
     found = {
-        split: fit.predict((pooled_vectors(encoder, features)[best] - mean) / deviation)
+        split: fit.predict((pooled_vectors(encoder, features)[best] - mean) / scale)
         for split, (_, features) in material.test.items()
     }
     return found, {"pooling": best, "strength": fit.strength, "validation": round(fit.score, 6)}

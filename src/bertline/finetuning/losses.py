@@ -32,8 +32,15 @@ def batch_loss(kind: Kind, outputs: Any, batch: Batch) -> Tensor:
             outputs.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
         )
         # A batch of windows may have no word that counts: its loss is 0, not 0 / 0.
-        return total / max(int((batch.labels != IGNORED).sum()), 1)
+        return total / max(counted(kind, batch), 1)
     return functional.cross_entropy(outputs.float(), labels)
+
+
+def counted(kind: Kind, batch: Batch) -> int:
+    """What the loss of a batch is the mean over: its words that count (tagging), or its examples."""
+    if kind != "tagging" or batch.labels is None:
+        return len(batch.rows)
+    return int((batch.labels != IGNORED).sum())
 
 
 def _span_loss(outputs: tuple[Tensor, Tensor], batch: Batch) -> Tensor:

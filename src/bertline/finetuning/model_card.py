@@ -52,7 +52,8 @@ needs beside the network.
 |---|---{columns}|
 {scores}
 
-Medians over the seeds, with the least and the most. The scores on the test rows, with intervals and baselines, are in
+Medians over the seeds, with the least and the most.{chosen_later} The scores on the test rows, with \
+intervals and baselines, are in
 data/reports/report/scoreboard.md of the run, and in the card that the model has in the MLflow registry.
 
 ## What it is for
@@ -61,6 +62,10 @@ Text like its training rows, of which it {reading}; on other text it can do much
 What its rows and the text of its pre-training get wrong, it does too; no study of bias was made. It is no basis for
 decisions about people.
 """
+
+_CHOSEN_LATER = """ They are of the network as its training
+ended. Its longest answer, and when it gives none, were chosen on these rows after that (inference.json): the model may
+do better on them."""
 
 
 def finetuned_card(starts: Sequence[Start], config: Finetune, builder: str) -> str:
@@ -90,6 +95,7 @@ def finetuned_card(starts: Sequence[Start], config: Finetune, builder: str) -> s
         heading=" | ".join(COLUMNS[start.name] for start in starts),
         columns="|---" * len(starts),
         scores="\n".join(_score_rows(starts)),
+        chosen_later=_CHOSEN_LATER if info.kind == "span" else "",
         reading=reading(info.kind, config.max_length),
     )
 

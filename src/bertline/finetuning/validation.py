@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from bertline.evaluation.metrics import score
 from bertline.finetuning.data import FinetuningData
-from bertline.finetuning.losses import batch_loss
+from bertline.finetuning.losses import batch_loss, counted
 from bertline.inference.decode import make_decoder
 from bertline.inference.predictor import outputs_of
 from bertline.model.bert import BertWithHead
@@ -14,7 +14,7 @@ class Validation(NamedTuple):
     """What the validation rows said.
 
     Attributes:
-        loss: mean over the examples, without dropout, in the unit of the training loss.
+        loss: mean over the examples (tagging: the words), without dropout, in the unit of the training loss.
         scores: metric -> value.
     """
 
@@ -24,10 +24,11 @@ class Validation(NamedTuple):
 
 def validate(model: BertWithHead, data: FinetuningData) -> Validation:
     """Predict the validation rows of a task with a model in training; it is left as it was."""
-    total, examples = 0.0, 0
+    total, terms = 0.0, 0
     decoder = make_decoder(data.task, data.validation, data.validation_rows, data.settings)
     for batch, outputs in outputs_of(model, data.validation):
         decoder.add(batch, outputs)
-        total += float(batch_loss(data.task.kind, outputs, batch)) * len(batch.rows)
-        examples += len(batch.rows)
-    return Validation(total / max(examples, 1), score(data.task, data.validation_rows, decoder.finish()))
+        own = counted(data.task.kind, batch)
+        total += float(batch_loss(data.task.kind, outputs, batch)) * own
+        terms += own
+    return Validation(total / max(terms, 1), score(data.task, data.validation_rows, decoder.finish()))

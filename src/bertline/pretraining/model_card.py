@@ -36,7 +36,7 @@ tokenizer = AutoTokenizer.from_pretrained("path/to/this/directory")
 |---|---|---|---|---|---|
 {scores}
 
-Measured on {evaluation_batches} batches of each with the final weights, {mask_rate:.0%} of the tokens masked;
+Measured on {evaluation_batches} batches of each with the final weights, {mask_rate} of the tokens masked;
 pseudo-perplexity (Salazar et al. 2020) on {perplexity_sequences} sequences, their tokens masked one by one.
 Validation documents were never trained on. The interval is a bootstrap over the validation batches: it tells how sure
 the figure is for this model, not how far another seed would come.
@@ -48,7 +48,7 @@ the figure is for this model, not how far another seed would come.
 {ramp}{batch_size} a step{second_phase}; {steps:,} steps,
   {tokens:,} tokens in all (padding included).
 - Start: {start}.
-- {optimizer_name}, peak learning rate {learning_rate:g}, {schedule} schedule with {warmup:.0%} warm-up, weight decay
+- {optimizer_name}, peak learning rate {learning_rate:g}, {schedule} schedule with {warmup} warm-up, weight decay
   {weight_decay:g}, gradient norm clipped at {clip:g}, dropout {dropout:g}, seed {seed}, {precision}{averaged}.
 - Vocabulary (sha256 of vocab.txt): `{vocab_sha256}`.
 
@@ -90,25 +90,32 @@ def pretraining_card(
         masked="whole words masked, " if config.whole_word else "",
         positions="" if shape.positions == "learned" else f"{shape.positions} positions, ",
         ramp=f"from {config.ramp_from} to " if config.ramp_from else "",
-        averaged=f"; weights averaged over the last {config.average_share:.0%}" if config.average_share else "",
+        averaged=f"; weights averaged over the last {_percent(config.average_share)}" if config.average_share else "",
         start=f"the weights of {config.init_from}" if config.init_from else _STARTS[config.embedding_init],
         parameters=metrics["parameters"],
         steps=metrics["steps"],
         precision=metrics["precision"],
         tokens=metrics["tokens"],
+        mask_rate=_percent(config.mask_rate),
+        warmup=_percent(config.warmup),
         **{key: getattr(config, key) for key in _OPTIONS},
     )
 
 
 def _second_phase(phase: SecondPhase) -> str:
-    return (
-        f"; in the last {phase.share:.0%}, of {phase.sequence_length}, {phase.batch_size} a step" if phase.share else ""
-    )
+    if not phase.share:
+        return ""
+    return f"; in the last {_percent(phase.share)}, of {phase.sequence_length}, {phase.batch_size} a step"
+
+
+def _percent(share: float) -> str:
+    """A share as it was configured: a warm-up of 0.0025 is none of 0 %."""
+    return f"{100 * share:.4g}%"
 
 
 _OPTIONS = (
-    *("evaluation_batches", "mask_rate", "objective", "sequence_length", "batch_size", "learning_rate", "schedule"),
-    *("warmup", "weight_decay", "clip", "dropout", "seed", "perplexity_sequences"),
+    *("evaluation_batches", "objective", "sequence_length", "batch_size", "learning_rate", "schedule"),
+    *("weight_decay", "clip", "dropout", "seed", "perplexity_sequences"),
 )
 
 
