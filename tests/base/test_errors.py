@@ -20,14 +20,12 @@ from bertline.base.errors import BertlineError, masked, one_line, reason
         ("https://me:12345@host/a", "https://me:***@host/a"),
         ("s3 refused https://host/a?X-Amz-Signature=geheim", "s3 refused https://host/a?X-Amz-Signature=***"),
         ("http://[::1 is no address", "http://[::1 is no address"),
-        ("two: redis://:geheim@a, http://me:geheim@b:4200/api/x", "two: redis://:***@b:4200/api/x"),
+        ("two: redis://:geheim@a, http://me:geheim@b:4200/api/x", "two: redis://:***@a, http://me:***@b:4200/api/x"),
         ("API request to http://me:geheim@b:5000/api failed", "API request to http://me:***@b:5000/api failed"),
     ],
 )
 def test_passwords_and_tokens_are_masked_wherever_they_stand(text: str, shown: str) -> None:
-    if not text.startswith("two: "):
-        assert masked(text) == shown
-    assert "geheim" not in masked(text) and "12345" not in masked(text)
+    assert masked(text) == shown
 
 
 @pytest.mark.parametrize(
