@@ -1,3 +1,5 @@
+"""What is taken for what, by kind of task."""
+
 from pathlib import Path
 
 from bertline.evaluation.confusion import confusion, write_confusion

@@ -1,3 +1,5 @@
+"""The baseline of TF-IDF and a linear model."""
+
 import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer

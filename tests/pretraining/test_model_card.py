@@ -32,7 +32,7 @@ def test_figures_stand_with_their_intervals_and_what_was_not_measured_is_a_dash(
     [
         (
             {"sequence_length": 64, "batch_size": 32},
-            "of 64 tokens, 32 a step; 100 steps, 6,400 tokens in all",
+            "mlm+nsp, sequences of 64 tokens, 32 a step; 100 steps, 6,400 tokens in all",
         ),
         (
             {"sequence_length": 64, "second_phase": SecondPhase(share=0.15, sequence_length=128, batch_size=32)},
@@ -51,7 +51,6 @@ def test_figures_stand_with_their_intervals_and_what_was_not_measured_is_a_dash(
         ),
         ({"batch_size": 32, "ramp_from": 8, "ramp_share": 0.1}, "from 8 to 32 a step; 100 steps"),
         ({"average_share": 0.2}, "seed 0, fp32; weights averaged over the last 20%."),
-        ({"sequence_length": 64, "batch_size": 32}, "mlm+nsp, sequences of 64 tokens, 32 a step; 100 steps"),
         ({}, "seed 0, fp32. - Vocabulary"),
     ],
 )
