@@ -6,13 +6,13 @@ info, train, scored = rows_of(folder, JOBS["sst2"])
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Finetune, Precision, Task, TaskData
-from bertline.base.download_config import Source
 from bertline.base.files import read_json, write_json
-from bertline.corpus.sources import Places, fetch
+from bertline.corpus.sources import Places, fetch_packed
 from bertline.finetuning.data import prepare_data
 from bertline.finetuning.save import save_finetuned
 from bertline.inference.heads import build_model
@@ -86,13 +86,8 @@ def write_inputs(
 
 def _write_rows(folder: Path, job: Job) -> None:
     artifacts = Artifacts(folder)
-    places = Places.of(artifacts)
-
-    def fetch_into(source: Source, directory: Path) -> None:
-        fetch(replace(source, unpack="nothing"), directory, places)
-
     task = Task(BENCHMARKS[job.builder].kind, TaskData(builder=job.builder))
-    info = build_task(job.builder, task, artifacts, fetch_into)
+    info = build_task(job.builder, task, artifacts, partial(fetch_packed, places=Places.of(artifacts)))
     chosen = [
         cap_rows(rows, limit or len(rows), info.kind)
         for split, limit in (("train", job.train_rows), ("test", job.scored_rows))

@@ -8,7 +8,6 @@ the published development rows.
 """
 
 import argparse
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from benchmarks.machine import for_people, write_result
 from bertline.base.artifacts import Artifacts
 from bertline.base.files import read_json
+from bertline.evaluation.confusion import read_confusion
 from bertline.evaluation.scoreboard import BEYOND, COLUMNS, render_spread
 from pipelines.graph import read_plan_and_changes
 from pipelines.plan import check_lock
@@ -66,11 +66,7 @@ def gather(artifacts: Artifacts, name: str) -> dict[str, Any]:
 def _task(artifacts: Artifacts, task: str) -> dict[str, Any]:
     evaluated = read_json(artifacts.metrics("evaluate", task))
     finetuned = read_json(artifacts.metrics("finetune", task))
-    confusion = artifacts.metrics("evaluate", task).with_name("confusion.csv")
-    pairs: Counter[tuple[str, str]] = Counter()
-    if confusion.exists():
-        with confusion.open(encoding="utf-8", newline="") as stream:
-            pairs.update((row["actual"], row["predicted"]) for row in csv.DictReader(stream))
+    pairs = Counter(read_confusion(artifacts.report("evaluate", task) / "confusion.csv"))
     return {
         **evaluated,
         "epochs": {start: [seed["epochs"] for seed in finetuned[start]["seeds"].values()] for start in _COLORS},

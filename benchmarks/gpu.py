@@ -311,7 +311,7 @@ def docstrings(path: Path) -> list[tuple[str, ...]]:
     return [parts for parts in made if len(parts) > 1]
 
 
-def make_vocabulary(documents: list[tuple[str, ...]], size: int = 8192) -> list[str]:
+def make_vocabulary(documents: list[tuple[str, ...]]) -> list[str]:
     """Special tokens, every printable ASCII character, alone and inside a word, and the commonest words."""
     words = Counter(
         word for document in documents for part in document for word in re.findall(r"[a-z0-9]+", part.lower())
@@ -320,8 +320,7 @@ def make_vocabulary(documents: list[tuple[str, ...]], size: int = 8192) -> list[
     pieces = [*SPECIAL_TOKENS, *characters, *(f"##{character}" for character in characters)]
     known = set(pieces)
     pieces += [word for word, _ in words.most_common() if word not in known]
-    size = min(size, len(pieces) // 64 * 64)
-    return pieces[:size]
+    return pieces[: min(8192, len(pieces) // 64 * 64)]
 
 
 # Batches and steps ----------------------------------------------------------------------------------------------------
@@ -544,7 +543,7 @@ def pieces(stepper: Stepper, turn: Iterator[Batch], steps: int, device: torch.de
     }
 
 
-def kernels(stepper: Stepper, turn: Iterator[Batch], most: int = 25) -> list[dict[str, Any]]:
+def kernels(stepper: Stepper, turn: Iterator[Batch]) -> list[dict[str, Any]]:
     """The kernels that take the most time in a step."""
     steps = 2
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
@@ -560,7 +559,7 @@ def kernels(stepper: Stepper, turn: Iterator[Batch], most: int = 25) -> list[dic
             "calls": event.count / steps,
             "kernel": event.key[:120],
         }
-        for event in events[:most]
+        for event in events[:25]
     ]
 
 

@@ -1,14 +1,22 @@
 """A copy of the checkout to run things in, and a way to run them as a user's shell would."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from bertline.base.config import Params
 from bertline.base.params import parse_params, read_yaml, write_params
 
 ROOT = Path(__file__).parents[1]
+PRESETS = {path.stem: path for path in sorted((ROOT / "pipelines" / "presets").glob("*.yaml"))}
+"""Name -> file of each preset."""
+
+
+def preset(name: str) -> Params:
+    return parse_params(read_yaml(PRESETS[name]), name)
 
 
 def run_in(folder: Path, *command: str, timeout: float = 580, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -26,8 +34,8 @@ def run_in(folder: Path, *command: str, timeout: float = 580, **environment: str
     )
 
 
-def copy_checkout(destination: Path, preset: str = "smoke") -> Path:
-    """A fresh git repository with this working tree's files, no data, and the given preset in params.yaml."""
+def copy_checkout(destination: Path) -> Path:
+    """A fresh git repository with this working tree's files, no data, and the smoke preset in params.yaml."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
     ).stdout.decode()
@@ -36,11 +44,17 @@ def copy_checkout(destination: Path, preset: str = "smoke") -> Path:
         if not generated and (ROOT / name).is_file():
             (destination / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, destination / name)
-    overlay = ROOT / "pipelines" / "presets" / f"{preset}.yaml"
-    write_params(destination / "params.yaml", parse_params(read_yaml(overlay), preset), "The smoke preset.")
+    write_params(destination / "params.yaml", preset("smoke"), "The smoke preset.")
     subprocess.run(["git", "init", "--quiet"], cwd=destination, check=True)
     commit(destination)
     return destination
+
+
+def dvc_graph(folder: Path) -> tuple[set[str], set[tuple[str, str]]]:
+    """Stages, and edges (upstream, stage), as `dvc dag` shows them."""
+    dot = run_in(folder, "dvc", "dag", "--dot").stdout
+    names = re.findall(r'^"([^"]+)";$', dot, re.MULTILINE)
+    return set(names), set(re.findall(r'^"([^"]+)" -> "([^"]+)";$', dot, re.MULTILINE))
 
 
 def commit(checkout: Path) -> None:

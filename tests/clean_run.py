@@ -1,6 +1,6 @@
 """A small clean run: real text through the real stages, from download to pre-training, for the gates to look at.
 
-Six tasks, one of each kind and a pair of each sort; the corpus is the documentation of a few installed packages.
+Five tasks, one of each kind; the corpus is the documentation of a few installed packages.
 """
 
 import csv
@@ -8,16 +8,7 @@ import random
 from pathlib import Path
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.config import (
-    Documents,
-    Download,
-    Encode,
-    Params,
-    Pretrain,
-    Task,
-    TaskData,
-    Vocab,
-)
+from bertline.base.config import Documents, Download, Encode, Params, Pretrain, Task, TaskData, Vocab
 from bertline.base.download_config import Source
 from bertline.base.gate_config import GateCorpus, GatePretrain, GateTask, GateTokens
 from bertline.base.params import write_params

@@ -33,7 +33,7 @@ def wait_for(what: Callable[[], T], seconds: float, why: str) -> T:
         found = what()
         if found:
             return found
-        time.sleep(0.2)
+        time.sleep(0.1)
     raise AssertionError(f"not within {seconds:.0f} s: {why}")
 
 
@@ -96,10 +96,10 @@ class Station:
         wait_for(self._healthy, 180, "the server answers")
         return server
 
-    def start_serving(self, limit: int = 2) -> subprocess.Popen[bytes]:
+    def start_serving(self) -> subprocess.Popen[bytes]:
         """The flows, served by `python -m pipelines.serve`."""
         pages = str(free_port())
-        serving = self.start("-m", "pipelines.serve", "--limit", str(limit), "--pages-port", pages)
+        serving = self.start("-m", "pipelines.serve", "--limit", "2", "--pages-port", pages)
         wait_for(lambda: self.deployment("rollback/local"), 120, "the deployments are there")
         return serving
 

@@ -9,7 +9,7 @@ import pytest
 from bertline.base.artifacts import Artifacts
 from bertline.base.files import read_json
 from bertline.base.params import load_params
-from checkout import run_in
+from checkout import commit, run_in
 
 REST = ["evaluate@docs_qa", "report", "register"]
 Smoke = tuple[Path, subprocess.CompletedProcess[str]]
@@ -109,11 +109,7 @@ def test_a_forced_repro_gives_the_same_hash_for_every_out(checkout: Path) -> Non
 
 @pytest.mark.slow
 def test_an_experiment_with_another_parameter_is_compared_by_dvc(checkout: Path) -> None:
-    for arguments in (
-        ["add", "--all"],
-        ["-c", "user.name=T", "-c", "user.email=t@example.com", "commit", "-qm", "run"],
-    ):
-        assert run_in(checkout, "git", *arguments).returncode == 0
+    commit(checkout)
     experiment = run_in(checkout, "dvc", "exp", "run", "-S", "tasks.docs_qa.finetune.learning_rate=1e-3")
     assert experiment.returncode == 0, experiment.stderr
     difference = run_in(checkout, "dvc", "params", "diff").stdout

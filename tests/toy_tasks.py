@@ -10,10 +10,12 @@ import torch
 
 from bertline.base.config import Finetune, Kind
 from bertline.finetuning.data import FinetuningData
+from bertline.inference.heads import build_model
+from bertline.inference.settings import InferenceSettings
 from bertline.model.bert import BertConfig, BertForPreTraining, initialize
 from bertline.model.hf import save_model
 from bertline.tasks.schema import SPLITS, TaskInfo, write_task
-from bertline.tokens.tokenizer import SPECIAL_TOKENS, write_tokenizer
+from bertline.tokens.tokenizer import SPECIAL_TOKENS, copy_tokenizer, write_tokenizer
 
 Row = dict[str, Any]
 
@@ -45,7 +47,6 @@ RECIPE = Finetune(
 SHORT = replace(RECIPE, epochs=1, dropout=0.1, precision="bf16")
 Prepare = Callable[..., FinetuningData]
 """What fixture `prepare` gives: (kind, config, train_rows) to a task's examples."""
-SCALE = 8
 KINDS: tuple[Kind, ...] = ("classification", "pair", "regression", "tagging", "span")
 
 
@@ -81,7 +82,7 @@ def randomize(model: torch.nn.Module, seed: int) -> None:
     initialize(model, seed)
     with torch.no_grad():
         for weight in model.parameters():
-            weight.mul_(SCALE if weight.ndim == 2 else 1)
+            weight.mul_(8 if weight.ndim == 2 else 1)
 
 
 def write_pretrained(directory: Path, seed: int = 1, shape: BertConfig = SHAPE, vocab: Sequence[str] = VOCAB) -> None:
@@ -91,6 +92,17 @@ def write_pretrained(directory: Path, seed: int = 1, shape: BertConfig = SHAPE, 
     directory.mkdir(parents=True, exist_ok=True)
     save_model(model, directory)
     write_tokenizer(vocab, directory, lowercase=True)
+
+
+def write_finetuned(directory: Path, info: TaskInfo, pretrained: Path) -> None:
+    """A model of a task as stage finetune leaves it, but of random weights."""
+    directory.mkdir(parents=True)
+    model = build_model(info, SHAPE)
+    randomize(model, seed=3)
+    save_model(model, directory, labels=info.labels)
+    copy_tokenizer(pretrained, directory)
+    info.write(directory)
+    InferenceSettings(max_length=32, stride=8).write(directory)
 
 
 def _pick(random: np.random.Generator, words: Sequence[str]) -> str:

@@ -22,14 +22,12 @@ from bertline.base.errors import BertlineError, masked, one_line, reason
         ("https://a.blob.core/c/x.txt?sv=1&sig=geheim%3D&se=2", "https://a.blob.core/c/x.txt?sv=1&sig=***&se=2"),
         ("https://host/a?X-Api-Key=geheim&access_key=12345", "https://host/a?X-Api-Key=***&access_key=***"),
         ("http://[::1 is no address", "http://[::1 is no address"),
-        ("two: redis://:geheim@a, http://me:geheim@b:4200/api/x", "two: redis://:***@b:4200/api/x"),
+        ("two: redis://:geheim@a, http://me:geheim@b:4200/api/x", "two: redis://:***@a, http://me:***@b:4200/api/x"),
         ("API request to http://me:geheim@b:5000/api failed", "API request to http://me:***@b:5000/api failed"),
     ],
 )
 def test_passwords_and_tokens_are_masked_wherever_they_stand(text: str, shown: str) -> None:
-    if not text.startswith("two: "):
-        assert masked(text) == shown
-    assert "geheim" not in masked(text) and "12345" not in masked(text)
+    assert masked(text) == shown
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,8 @@ def test_an_unknown_task_lists_the_known_ones(root: Path, capsys: pytest.Capture
 
     assert execute("finetune", run, root, "topic") == 1
     assert "no task named 'topic'. Choose one of: topics." in capsys.readouterr().err
+    assert execute("finetune", run, root, "") == 1
+    assert "no task named ''. Choose one of: topics." in capsys.readouterr().err
     assert execute("finetune", run, root, "topics") == 0
 
 

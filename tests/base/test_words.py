@@ -1,3 +1,5 @@
+"""Words as they are compared: whatever their case and punctuation."""
+
 from bertline.base.words import normalised
 
 

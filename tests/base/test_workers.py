@@ -1,3 +1,5 @@
+"""Work spread over processes: in order, a few items ahead, and none left behind."""
+
 import os
 import signal
 import subprocess

@@ -13,8 +13,7 @@ import torch
 from benchmarks.gpu import Case, Report, circumstances, laid_out, random_batch, speeds
 from bertline.model.bert import BertConfig, BertForPreTraining, initialize
 from bertline.pretraining.progress import flops_of_sequence
-
-ROOT = Path(__file__).parents[2]
+from checkout import ROOT
 
 
 def run(out: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

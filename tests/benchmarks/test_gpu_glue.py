@@ -16,9 +16,9 @@ from benchmarks import gpu_glue
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Finetune, Pretrain, SecondPhase
 from bertline.evaluation.metrics import score
+from checkout import PRESETS, ROOT
 from toy_tasks import SHORT, write_pretrained, write_toy_task
 
-ROOT = Path(__file__).parents[2]
 Run = tuple[Path, subprocess.CompletedProcess[str]]
 
 
@@ -35,7 +35,7 @@ def root(smoke_run: Run, tmp_path: Path) -> Path:
 def part(root: Path, seconds: float, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """One part, in a process that finds bertline and nothing else of this checkout."""
     command = [sys.executable, str(ROOT / "benchmarks" / "gpu_glue.py"), "--root", str(root), "--out", str(root)]
-    command += ["--preset", str(ROOT / "pipelines" / "presets" / "smoke.yaml"), "--seconds", str(seconds), *arguments]
+    command += ["--preset", str(PRESETS["smoke"]), "--seconds", str(seconds), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
@@ -47,13 +47,12 @@ def summary(root: Path) -> dict[str, Any]:
 
 def options_of(tmp_path: Path, preset: str, *arguments: str) -> tuple[Pretrain, dict[str, Finetune]]:
     """What the script trains with, by its command line."""
-    file = ROOT / "pipelines" / "presets" / f"{preset}.yaml"
-    given = gpu_glue.read_options(["--out", str(tmp_path), "--preset", str(file), *arguments])
+    given = gpu_glue.read_options(["--out", str(tmp_path), "--preset", str(PRESETS[preset]), *arguments])
     return gpu_glue.recipe(given)[1:]
 
 
 def test_every_preset_is_a_recipe_with_its_parts_and_what_it_leaves_out(tmp_path: Path) -> None:
-    for preset in sorted(path.stem for path in (ROOT / "pipelines" / "presets").glob("*.yaml")):
+    for preset in PRESETS:
         options_of(tmp_path, preset)
     pretrain, finetune = options_of(tmp_path, "glue-cpu")
     assert pretrain.second_phase == SecondPhase(share=0.15, sequence_length=128, batch_size=32)
@@ -190,7 +189,7 @@ def test_a_process_that_the_system_ended_fails_the_part(capfd: pytest.CaptureFix
 @pytest.mark.slow
 def test_an_encoder_that_learned_next_to_nothing_ends_the_script(root: Path, tmp_path: Path) -> None:
     strict = tmp_path / "strict.yaml"
-    text = (ROOT / "pipelines" / "presets" / "smoke.yaml").read_text(encoding="utf-8")
+    text = PRESETS["smoke"].read_text(encoding="utf-8")
     strict.write_text(text.replace("min_gain_over_unigram: -10.0", "min_gain_over_unigram: 5.0"), encoding="utf-8")
     ended = part(root, 300, "--preset", str(strict), "--set", "pretrain.budget=5")
     assert ended.returncode == 1

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,16 +10,11 @@ from typer.testing import CliRunner
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Kind
-from bertline.base.params import parse_params, read_yaml, write_params
+from bertline.base.params import write_params
 from bertline.cli import app
-from bertline.inference.heads import build_model
-from bertline.inference.settings import InferenceSettings
-from bertline.model.bert import initialize
-from bertline.model.hf import save_model
-from bertline.tokens.tokenizer import copy_tokenizer
-from checkout import ROOT
+from checkout import ROOT, preset
 from cli.typed import Type
-from toy_tasks import SHAPE, toy_task, write_pretrained
+from toy_tasks import toy_task, write_finetuned, write_pretrained
 
 
 @pytest.fixture
@@ -30,8 +24,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "pipelines" / "presets", folder / "pipelines" / "presets")
     shutil.copy(ROOT / "dvc.yaml", folder)
     shutil.copy(ROOT / "requirements.lock", folder)
-    params = parse_params(read_yaml(folder / "pipelines" / "presets" / "quickstart.yaml"), "quickstart")
-    write_params(folder / "params.yaml", params, "for tests")
+    write_params(folder / "params.yaml", preset("quickstart"), "for tests")
     monkeypatch.chdir(folder)
     return folder
 
@@ -54,16 +47,8 @@ def model_of(checkout: Path) -> Callable[[Kind], str]:
         info, _ = toy_task(kind)
         artifacts = Artifacts(checkout)
         if not artifacts.pretrained.exists():
-            artifacts.pretrained.mkdir(parents=True)
             write_pretrained(artifacts.pretrained)
-        directory = artifacts.finetuned(info.name)
-        directory.mkdir(parents=True)
-        model = build_model(info, replace(SHAPE))
-        initialize(model, seed=3)
-        save_model(model, directory, labels=info.labels)
-        copy_tokenizer(artifacts.pretrained, directory)
-        info.write(directory)
-        InferenceSettings(max_length=32, stride=8).write(directory)
+        write_finetuned(artifacts.finetuned(info.name), info, artifacts.pretrained)
         return info.name
 
     return make

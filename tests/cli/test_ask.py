@@ -14,6 +14,13 @@ from bertline.base.params import load_params, write_params
 from cli.typed import Model, Type, rows
 
 
+def write_scoreboard(checkout: Path, table: str, figures: str) -> None:
+    folder = Artifacts(checkout).scoreboard
+    folder.mkdir(parents=True)
+    (folder / "scoreboard.md").write_text(table)
+    (folder / "scoreboard.json").write_text(figures)
+
+
 def test_words_are_guessed_where_the_text_has_a_mask(type_in: Type, model_of: Model) -> None:
     model_of("classification")
     guesses = rows(type_in("fill-mask", "the red [MASK].", "--top", "3", "--json"))
@@ -37,19 +44,13 @@ def test_the_scoreboard_is_shown_or_said_to_be_missing(type_in: Type, checkout: 
     missing = type_in("scoreboard")
     assert missing.exit_code == 1
     assert "no scoreboard yet. Run the pipeline: `dvc repro`." in missing.stderr
-    folder = Artifacts(checkout).scoreboard
-    folder.mkdir(parents=True)
-    (folder / "scoreboard.md").write_text("| task | F1 |\n|---|---|\n| docs_qa | 0.5 |\n")
-    (folder / "scoreboard.json").write_text('{"tasks": {\n"docs_qa": 0.5}}')
+    write_scoreboard(checkout, "| task | F1 |\n|---|---|\n| docs_qa | 0.5 |\n", '{"tasks": {\n"docs_qa": 0.5}}')
     assert "| docs_qa | 0.5 |" in type_in("scoreboard").stdout
     assert rows(type_in("scoreboard", "--json")) == [{"tasks": {"docs_qa": 0.5}}]
 
 
 def test_a_scoreboard_of_other_tasks_than_those_of_params_yaml_is_called_so(type_in: Type, checkout: Path) -> None:
-    folder = Artifacts(checkout).scoreboard
-    folder.mkdir(parents=True)
-    (folder / "scoreboard.md").write_text("| docs_qa | 0.5 |\n")
-    (folder / "scoreboard.json").write_text('{"tasks": {"docs_qa": 0.5}}')
+    write_scoreboard(checkout, "| docs_qa | 0.5 |\n", '{"tasks": {"docs_qa": 0.5}}')
     others = type_in("scoreboard")
     assert (
         "this is of docs_qa; params.yaml has docs_pair, docs_params, docs_qa, docs_topic. `dvc repro`" in others.stderr
@@ -63,12 +64,10 @@ def test_a_scoreboard_of_other_tasks_than_those_of_params_yaml_is_called_so(type
 
 @pytest.mark.parametrize("columns", [40, 80, 124, 200])
 def test_of_the_scoreboard_nothing_is_cut_however_narrow_the_terminal_is(columns: int, checkout: Path) -> None:
-    folder = Artifacts(checkout).scoreboard
-    folder.mkdir(parents=True)
     rows = [[f"docs_task_{letter}", "classification", *(f"0.{n}{n}{n}" for n in range(1, 9))] for letter in "ab"]
     heading = ["task", "kind", *(f"a column {n}" for n in range(1, 9))]
     lines = ("| " + " | ".join(cells) + " |" for cells in (heading, ["---"] * len(heading), *rows))
-    (folder / "scoreboard.md").write_text("\n".join(lines) + "\n")
+    write_scoreboard(checkout, "\n".join(lines) + "\n", '{"tasks": {}}')
     terminal, ours = pty.openpty()
     command = [sys.executable, "-c", "from bertline.cli import main; main()", "scoreboard"]
     environment = os.environ | {"COLUMNS": str(columns), "TERM": "dumb"}
@@ -84,10 +83,7 @@ def test_of_the_scoreboard_nothing_is_cut_however_narrow_the_terminal_is(columns
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
 def test_a_reader_that_has_enough_ends_a_command_quietly(options: list[str], checkout: Path) -> None:
     """As in `bertline … | head -1`."""
-    folder = Artifacts(checkout).scoreboard
-    folder.mkdir(parents=True)
-    (folder / "scoreboard.md").write_text("| task | F1 |\n")
-    (folder / "scoreboard.json").write_text('{"docs_qa": 0.5}')
+    write_scoreboard(checkout, "| task | F1 |\n", '{"docs_qa": 0.5}')
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-c", "from bertline.cli import main; main()", "scoreboard", *options]

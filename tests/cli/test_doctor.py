@@ -28,6 +28,12 @@ def finding(check: Check, name: str, root: Path) -> Finding:
     return found
 
 
+def make_store(path: Path) -> None:
+    """A database as MLflow makes one, as far as the doctor looks."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+
+
 @pytest.fixture
 def ready(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout as `make run` finds it, and a shell with the environment activated."""
@@ -182,16 +188,14 @@ def test_the_sqlite_store_is_opened_and_never_made(ready: Path) -> None:
     store.write_text("this is no database, whatever its name may say")
     assert finding(checks.mlflow_store, "MLflow store", ready).level == "fail"
     store.unlink()
-    with closing(sqlite3.connect(store)) as database:
-        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+    make_store(store)
     assert finding(checks.mlflow_store, "MLflow store", ready).detail.endswith("(opens)")
 
 
 def test_a_relative_address_of_the_store_starts_at_the_checkout(
     ready: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(sqlite3.connect(ready / "other.db")) as database:
-        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+    make_store(ready / "other.db")
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
     assert finding(checks.mlflow_store, "MLflow store", ready).detail == f"sqlite:///{ready}/other.db (opens)"
@@ -204,8 +208,7 @@ def test_the_store_of_a_checkout_with_signs_of_addresses_in_its_path_is_looked_a
     place = ready / name
     place.mkdir()
     assert finding(checks.mlflow_store, "MLflow store", place).detail.endswith("(made by the first run)")
-    with closing(sqlite3.connect(place / "mlflow.db")) as database:
-        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+    make_store(place / "mlflow.db")
     assert finding(checks.mlflow_store, "MLflow store", place).detail.endswith("(opens)")
 
 

@@ -59,21 +59,19 @@ def test_the_colours_of_a_line_of_a_log_are_text_in_the_table(type_in: Type, mod
 def test_several_texts_get_an_answer_each_in_their_order(type_in: Type, model_of: Model) -> None:
     task = model_of("regression")
     texts = ["red", "blue blue", "green cat"]
-    pairs = ["--pair", "a dog"] if "text_pair" in type_in("predict", task, "x").stderr else []
-    together = rows(type_in("predict", task, *texts, *pairs, "--json"))
-    apart = [row for text in texts for row in rows(type_in("predict", task, text, *pairs, "--json"))]
+    together = rows(type_in("predict", task, *texts, "--json"))
+    apart = [row for text in texts for row in rows(type_in("predict", task, text, "--json"))]
     # To fp32's rounding, which the other rows of a batch may change, and far closer than these answers are.
     assert [row["value"] for row in together] == pytest.approx([row["value"] for row in apart], rel=1e-6)
     assert len({round(row["value"], 6) for row in together}) == len(texts)
     lines = "".join(f"{text}\n\n" for text in texts)
-    assert rows(type_in("predict", task, "-", *pairs, "--json", stdin=lines)) == together
+    assert rows(type_in("predict", task, "-", "--json", stdin=lines)) == together
 
 
 def test_a_number_is_shown_with_six_digits_in_whatever_unit(type_in: Type, model_of: Model) -> None:
     task = model_of("regression")
-    pairs = ["--pair", "a dog"] if "text_pair" in type_in("predict", task, "x").stderr else []
-    value = rows(type_in("predict", task, "red", *pairs, "--json"))[0]["value"]
-    assert f" {value:.6g}" in type_in("predict", task, "red", *pairs).stdout
+    (answer,) = rows(type_in("predict", task, "red", "--json"))
+    assert f" {answer['value']:.6g}" in type_in("predict", task, "red").stdout
 
 
 def test_a_pair_takes_its_second_text_once_or_once_each(type_in: Type, model_of: Model) -> None:

@@ -6,10 +6,8 @@ import pytest
 
 from bertline.base.params import load_params, parse_params
 from bertline.cli.presets import differences, load_preset
-from checkout import ROOT
+from checkout import PRESETS
 from cli.typed import Type
-
-PRESETS = sorted(path.stem for path in (ROOT / "pipelines" / "presets").glob("*.yaml"))
 
 
 def words(text: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from bertline.base.artifacts import Artifacts
 from bertline.registry.store import open_store
-from cli.conftest import Type
+from cli.typed import Type
 
 
 def test_promote_and_rollback_by_task(checkout: Path, type_in: Type) -> None:

@@ -1,4 +1,4 @@
-"""A local web that behaves as told, and small packages to read documentation from."""
+"""A folder to fetch into, a local web that behaves as told, and small packages to read documentation from."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,13 @@ import pytest
 
 from bertline.corpus import http
 from corpus.text_server import Site, TextHandler, secure_web, serving
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """An empty folder to fetch sources into."""
+    (tmp_path / "raw").mkdir()
+    return tmp_path / "raw"
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ def edited(words: list[str], draw: random.Random, share: float) -> list[str]:
     return [draw.choice(WORDS) if draw.random() < share else word for word in words]
 
 
-def found(texts: list[list[str]], threshold: float = 0.8) -> list[int]:
+def found(texts: list[list[str]]) -> list[int]:
     matrix = signatures([hashed(text) for text in texts])
-    return near_duplicates(matrix, threshold, np.ones(len(texts), bool)).tolist()
+    return near_duplicates(matrix, 0.8, np.ones(len(texts), bool)).tolist()
 
 
 def test_words_are_runs_of_letters_and_single_chinese_characters() -> None:

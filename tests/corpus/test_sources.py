@@ -13,7 +13,6 @@ import zstandard
 from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
 from bertline.base.files import sha256_directory
-from bertline.base.params import parse_params
 from bertline.corpus.addresses import MAX_FILES, expand
 from bertline.corpus.raw_files import kind
 from bertline.corpus.readers import READERS
@@ -21,12 +20,6 @@ from bertline.corpus.sources import Entry, Places, fetch, parse_mirrors
 
 CONTENT = b"A paragraph of text.\n" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-@pytest.fixture
-def raw(tmp_path: Path) -> Path:
-    (tmp_path / "raw").mkdir()
-    return tmp_path / "raw"
 
 
 def get_all(raw: Path, source: Source, *mirrors: str) -> list[Entry]:
@@ -273,23 +266,6 @@ def test_single_compressed_files_stay_where_the_readers_read_them(raw: Path, nam
     if made == "a.txt":
         assert (raw / made).read_bytes() == CONTENT
         assert row["unpacked"] == {"files": 1, "bytes": len(CONTENT), "left_out": 0, "sha256": SHA256}
-
-
-@pytest.mark.parametrize(
-    ("option", "told"),
-    [
-        ({"sha256": "abc"}, "sha256: must be 64 digits"),
-        ({"sha256": f"{SHA256} {SHA256[:-1]}"}, "sha256: must be 64 digits"),
-        ({"bytes": -1}, "bytes: must be at least 0"),
-        ({"folder": "../x"}, "folder: must be a relative path"),
-        ({"folder": "/x"}, "folder: must be a relative path"),
-        ({"unpack": "some"}, "unpack: "),
-    ],
-)
-def test_options_of_a_source_that_make_no_sense_are_refused(option: dict[str, object], told: str) -> None:
-    with pytest.raises(BertlineError) as caught:
-        parse_params({"download": {"sources": [{"address": "file:x", **option}]}}, "params.yaml")
-    assert f"key download.sources.0.{told}" in str(caught.value)
 
 
 def test_documentation_of_packages_records_their_versions(raw: Path, package: Path) -> None:

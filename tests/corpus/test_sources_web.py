@@ -23,12 +23,6 @@ OTHER = "0" * 64
 COMMIT = "b04c8d1ceb2f5cd4588862100d08de323dccfbaa"
 
 
-@pytest.fixture
-def raw(tmp_path: Path) -> Path:
-    (tmp_path / "raw").mkdir()
-    return tmp_path / "raw"
-
-
 def get(raw: Path, address: str, *mirrors: str, sha256: str = "", size: int = 0) -> Entry:
     """Fetch into an empty folder, as DVC leaves it before each run."""
     for file in sorted(raw.rglob("*"), reverse=True):

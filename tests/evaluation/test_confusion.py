@@ -1,3 +1,5 @@
+"""What is taken for what, by kind of task."""
+
 from pathlib import Path
 
 from dvc_render.vega import VegaRenderer

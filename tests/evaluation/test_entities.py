@@ -1,3 +1,5 @@
+"""Entities and their scores are those of conlleval."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

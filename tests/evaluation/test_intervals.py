@@ -15,8 +15,6 @@ from bertline.evaluation.metrics import score
 from bertline.tasks.schema import TaskInfo
 from toy_tasks import KINDS, toy_rows
 
-KEYS = {"regression": "value", "tagging": "tags", "span": "answer"}
-
 
 def task_of(kind: Any, rows: list[dict[str, Any]]) -> TaskInfo:
     metrics = {

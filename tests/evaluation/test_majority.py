@@ -1,3 +1,5 @@
+"""The answers of one who knows how often things are, and reads nothing."""
+
 import pytest
 
 from bertline.evaluation.majority import first_sentence, majority_rule

@@ -1,3 +1,5 @@
+"""Metrics are those of scikit-learn and SciPy."""
+
 import math
 
 import numpy as np

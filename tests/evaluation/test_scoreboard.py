@@ -1,3 +1,5 @@
+"""The scoreboard: a task beside its baselines, and which differences the seeds bear out."""
+
 from typing import Any
 
 import pytest

@@ -1,3 +1,5 @@
+"""Seeds: their spread, the one that is kept, and when a difference is beyond them."""
+
 import statistics
 
 import pytest

@@ -1,3 +1,5 @@
+"""Scores and thresholds of answers are those of the official script."""
+
 import re
 import string
 from collections import Counter

@@ -1,3 +1,5 @@
+"""The baseline of TF-IDF and a linear model."""
+
 from typing import Any
 
 import numpy as np

@@ -46,3 +46,8 @@ def change_json(path: Path, change: Callable[[Any], Any]) -> None:
 
 def change_bytes(path: Path, change: Callable[[bytes], bytes]) -> None:
     path.write_bytes(change(path.read_bytes()))
+
+
+def read_as_cp1252(text: str) -> str:
+    """A text that was read in the wrong encoding."""
+    return f"It’s a café: {text}".encode().decode("cp1252", "replace")

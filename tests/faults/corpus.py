@@ -1,19 +1,16 @@
 """Faults of the documents, and the expectations of gate_corpus that name them."""
 
-import json
 from collections.abc import Callable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.files import write_json
 from bertline.corpus.clean import normalise
-from faults import Fault, Row, change_bytes
+from faults import Fault, Row, change_bytes, change_json, read_as_cp1252
 
 SCHEMA = pa.schema([*((name, pa.string()) for name in ("id", "source", "title")), ("sentences", pa.list_(pa.string()))])
 GERMAN = "Das ist der Satz von einem Dokument, und er wird nicht auf Englisch, sondern in der Sprache des Landes sein."
-WORDS = "array value model shape input output index column number string result path"
 
 
 def shards(artifacts: Artifacts, split: str) -> list:
@@ -31,16 +28,14 @@ def read_documents(artifacts: Artifacts, split: str) -> list[Row]:
     return [row for path in shards(artifacts, split) for row in pq.read_table(path).to_pylist()]
 
 
-def change(split: str, edit: Callable[[list[Row]], list[Row] | None], *, told: bool = True):
-    """Rewrite the documents of a split; `told`: stage documents reports as many as there are now."""
+def change(split: str, edit: Callable[[list[Row]], list[Row] | None]):
+    """Rewrite the documents of a split; stage documents reports as many as there are now."""
 
     def damage(artifacts: Artifacts) -> None:
         rows = read_documents(artifacts, split)
         rows = edit(rows) or rows
         write_documents(artifacts, split, rows)
-        if told:
-            metrics = json.loads(artifacts.metrics("documents").read_text())
-            write_json(artifacts.metrics("documents"), {**metrics, f"{split}_documents": len(rows)})
+        change_json(artifacts.metrics("documents"), lambda metrics: {**metrics, f"{split}_documents": len(rows)})
 
     return damage
 
@@ -94,11 +89,6 @@ def wrong_share(artifacts: Artifacts) -> None:
 def other_type(artifacts: Artifacts) -> None:
     rows = [{**row, "id": number} for number, row in enumerate(read_documents(artifacts, "train"))]
     write_documents(artifacts, "train", rows, SCHEMA.set(0, pa.field("id", pa.int64())))
-
-
-def latin_1(text: str) -> str:
-    """A text read in the wrong encoding."""
-    return f"It’s a café: {text}".encode().decode("cp1252", "replace")
 
 
 def cyrillic(text: str) -> str:
@@ -188,8 +178,8 @@ FAULTS = [
     fault("HTML", "markup_is_gone", texts(9, lambda text: f"<p>{text}</p>")),
     fault("wikitext", "markup_is_gone", texts(9, lambda text: f"[[Category]] {text} {{{{cite web}}}}")),
     fault("HTML entities", "markup_is_gone", texts(9, lambda text: f"{text} &nbsp; &lt;")),
-    fault("mojibake", "encoding_is_intact", texts(50, latin_1)),
-    fault("double-encoded text", "encoding_is_intact", texts(50, lambda text: latin_1(latin_1(text)))),
+    fault("mojibake", "encoding_is_intact", texts(50, read_as_cp1252)),
+    fault("double-encoded text", "encoding_is_intact", texts(50, lambda text: read_as_cp1252(read_as_cp1252(text)))),
     fault("undecodable bytes", "encoding_is_intact", texts(50, lambda text: normalise(f"{text} caf\ufffd"))),
     fault("control characters", "control_characters_are_gone", texts(9, lambda text: f"\x07{text}")),
     fault("a few control characters", "control_characters_are_rare", texts(300, lambda t: f"\x07{t}"), "warning"),

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 
 from bertline.base.artifacts import Artifacts
-from faults import Fault, Row, change_bytes, change_json
+from faults import Fault, Row, change_bytes, change_json, read_as_cp1252
 
 SPLITS = ("train", "validation", "test")
 TEXTS = {"topics": "text", "pairs": "text", "likeness": "text", "names": "words", "questions": "context"}
@@ -108,10 +108,6 @@ def truncated(artifacts: Artifacts, task: str) -> None:
     change_bytes(artifacts.task(task) / "train.jsonl", lambda data: data[:-30])
 
 
-def latin_1(text: str) -> str:
-    return f"It’s a café: {text}".encode().decode("cp1252", "replace")
-
-
 def in_text(edit: Callable[[str], str]):
     """A change of the text of every other training row."""
 
@@ -141,7 +137,7 @@ FAULTS = [
     fault("an endless text", "topics", "texts_are_of_normal_length", row(text="word " * 30_000)),
     fault("HTML", "topics", "markup_is_gone", in_text(lambda text: f"<div>{text}</div>")),
     fault("wikitext", "pairs", "markup_is_gone", in_text(lambda text: f"[[File]] {text}")),
-    fault("mojibake", "topics", "encoding_is_intact", in_text(latin_1)),
+    fault("mojibake", "topics", "encoding_is_intact", in_text(read_as_cp1252)),
     fault("texts twice", "topics", "texts_are_unique", copies(100), "warning"),
     fault("contradicting copies", "topics", "copies_agree", copies(40, label="numpy"), "warning"),
     *(fault("a leaked test set", task, "test_is_not_in_train", leaked) for task in TEXTS),

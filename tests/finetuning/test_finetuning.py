@@ -1,3 +1,5 @@
+"""Fine-tuning learns each kind of task, is the recipe written out, and tells when it cannot go on."""
+
 import math
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""The baseline of a frozen encoder: what its vectors tell of a task."""
+
 from pathlib import Path
 from typing import Any
 

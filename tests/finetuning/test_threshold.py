@@ -10,7 +10,7 @@ import torch
 
 from bertline.evaluation.squad import best_thresholds, squad_scores
 from bertline.finetuning import runs
-from bertline.finetuning.data import FinetuningData, answer_tokens, prepare_data
+from bertline.finetuning.data import FinetuningData, answer_lengths, prepare_data
 from bertline.finetuning.material import Material
 from bertline.finetuning.runs import Runs
 from bertline.finetuning.threshold import fitted_settings
@@ -107,7 +107,7 @@ def test_windows_without_the_answer_do_not_count_as_short_answers(pretrained: Pa
     train = rows(100, context=60)
     data = prepared(pretrained, train)
     assert len(data.train) > 2 * len(train)
-    lengths = answer_tokens(data.train)
+    lengths = answer_lengths(data.train)
     assert (lengths > 1).mean() == pytest.approx(0.5, abs=0.1)
     assert lengths.max() == data.settings.max_answer_tokens == 9
 

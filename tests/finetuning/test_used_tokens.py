@@ -1,22 +1,19 @@
 """Only the token embeddings that the training rows use are in the optimizer; the result is as if all were."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from bertline.finetuning.data import FinetuningData
 from bertline.finetuning.used_tokens import UsedTokens
 from bertline.inference.heads import build_model
 from bertline.model.bert import BertWithHead, initialize
 from bertline.model.hf import load_encoder
 from bertline.tasks.batches import Batch, Features
 from bertline.training.optimizer import make_optimizer, set_learning_rate
-from toy_tasks import SHAPE
+from toy_tasks import SHAPE, Prepare
 
-Prepare = Callable[..., FinetuningData]
 RATES = (0.01, 0.02, 0.005, 0.01)  # of the steps
 
 

@@ -5,15 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from bertline.base.config import Kind
 from bertline.finetuning.data import prepare_data
 from bertline.finetuning.save import save_finetuned
 from bertline.inference.heads import build_model
-from bertline.model.bert import initialize
 from bertline.tokens.tokenizer import load_tokenizer
-from toy_tasks import RECIPE, SHAPE, toy_task
+from toy_tasks import RECIPE, SHAPE, randomize, toy_task
 
 
 @pytest.fixture(scope="session")
@@ -25,10 +23,7 @@ def model_directory(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) 
         if kind not in made:
             info, rows = toy_task(kind)
             model = build_model(info, SHAPE)
-            initialize(model, seed=3)
-            with torch.no_grad():
-                for weight in model.parameters():
-                    weight.mul_(8 if weight.ndim == 2 else 1)
+            randomize(model, seed=3)
             config = replace(RECIPE, max_length=24, stride=6)
             data = prepare_data(info, rows["train"], rows["validation"], load_tokenizer(pretrained), config)
             made[kind] = tmp_path_factory.mktemp("models") / kind

@@ -1,3 +1,5 @@
+"""From logits to answers: the best spans, the scores told, the places of entities."""
+
 import math
 from dataclasses import replace
 
@@ -27,8 +29,14 @@ def span_features(words: int) -> tuple[list[dict[str, str]], Features]:
     return rows, encode_rows(rows, TASK, TOKENIZER, max_length=LENGTH, stride=STRIDE)
 
 
+def random_logits(features: Features, seed: int) -> list[np.ndarray]:
+    """Of each window, its start and end logits."""
+    random = np.random.Generator(np.random.Philox(seed))
+    return [random.normal(0, 3, (2, LENGTH)).astype(np.float32) for _ in features.examples]
+
+
 def by_hand(
-    features: Features, row: int, logits: list[tuple[np.ndarray, np.ndarray]], most: int, unanswerable: bool
+    features: Features, row: int, logits: list[np.ndarray], most: int, unanswerable: bool
 ) -> tuple[tuple[int, int], float]:
     """The best (first, last character) of a row and its probability, by trying every span."""
     scores: dict[tuple[int, int, int], float] = {}
@@ -54,8 +62,7 @@ def by_hand(
 
 def decode(rows: list[dict[str, str]], features: Features, inference: InferenceSettings, seed: int) -> list[dict]:
     """Predictions from random logits of the features, decoded in batches of 3."""
-    random = np.random.Generator(np.random.Philox(seed))
-    logits = [tuple(random.normal(0, 3, (2, LENGTH)).astype(np.float32)) for _ in features.examples]
+    logits = random_logits(features, seed)
     decoder = make_decoder(TASK, features, rows, inference)
     for indices in features.evaluation_batches(3):
         batch = features.batch(indices)
@@ -136,15 +143,9 @@ def test_the_first_of_the_n_best_is_the_answer_whatever_the_threshold(words: int
 
 @pytest.mark.parametrize("answer", ["दिल्ली", "हिन्दू", "Jose\u0301", "محمدٌ", "cat"])
 def test_an_answer_keeps_the_marks_of_its_last_letter(answer: str) -> None:
-    tokenizer = build_tokenizer(
-        [
-            *SPECIAL_TOKENS,
-            *sorted({c for c in answer.lower() if c.isalpha()}),
-            *(f"##{c}" for c in sorted({c for c in answer.lower() if c.isalpha()})),
-            "in",
-        ],
-        lowercase=True,
-    )
+    letters = sorted({character for character in answer.lower() if character.isalpha()})
+    vocabulary = [*SPECIAL_TOKENS, *letters, *(f"##{letter}" for letter in letters), "in"]
+    tokenizer = build_tokenizer(vocabulary, lowercase=True)
     rows = [{"question": "in", "context": f"in {answer} in", "answers": [{"text": answer, "start": 3}]}]
     features = encode_rows(rows, TASK, tokenizer, max_length=30, stride=4)
     batch = features.batch(np.array([0]))
@@ -165,17 +166,10 @@ def test_a_prediction_without_unanswerable_rows_says_nothing_of_them() -> None:
 def test_the_answer_is_the_best_of_all_spans_of_all_windows(
     words: int, most: int, unanswerable: bool, seed: int
 ) -> None:
-    random = np.random.Generator(np.random.Philox(seed))
     rows, features = span_features(words)
-    logits = [tuple(random.normal(0, 3, (2, LENGTH)).astype(np.float32)) for _ in features.examples]
     inference = InferenceSettings(LENGTH, STRIDE, max_answer_tokens=most, may_be_unanswerable=unanswerable)
-    decoder = make_decoder(TASK, features, rows, inference)
-    for indices in features.evaluation_batches(3):
-        batch = features.batch(indices)
-        length = batch.ids.shape[1]
-        start, end = (np.stack([logits[index][side][:length] for index in indices]) for side in (0, 1))
-        decoder.add(batch, (torch.from_numpy(start), torch.from_numpy(end)))
-    for row, prediction in enumerate(decoder.finish()):
+    logits = random_logits(features, seed)
+    for row, prediction in enumerate(decode(rows, features, inference, seed)):
         (start_at, end_at), probability = by_hand(features, row, logits, most, unanswerable)
         assert (prediction["start"], prediction["end"]) == (start_at, end_at)
         assert prediction["answer"] == rows[row]["context"][start_at:end_at]

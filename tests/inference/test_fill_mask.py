@@ -1,3 +1,5 @@
+"""The guesses for [MASK] are those of transformers, wherever the special tokens have their ids."""
+
 import shutil
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""What people ask of a model, as rows: a text's words and where they stand, and what is refused."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

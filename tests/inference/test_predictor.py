@@ -1,3 +1,5 @@
+"""Predictions of a model directory: those of transformers, in any batches, and told when it is broken."""
+
 import json
 import shutil
 from collections.abc import Callable

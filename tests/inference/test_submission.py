@@ -14,17 +14,13 @@ from bertline.base.errors import BertlineError
 from bertline.base.files import read_jsonl, write_jsonl
 from bertline.base.params import write_params
 from bertline.cli import app
-from bertline.inference.heads import build_model
 from bertline.inference.predictor import Predictor
-from bertline.inference.settings import InferenceSettings
 from bertline.inference.submission import server_value
-from bertline.model.hf import save_model
 from bertline.stages.task import run
 from bertline.tasks.glue import GLUE
 from bertline.tasks.schema import TaskInfo
-from bertline.tokens.tokenizer import copy_tokenizer
 from tasks.published_files import TEST, use_small_files, write_mirror
-from toy_tasks import FILLERS, SHAPE, randomize, write_pretrained
+from toy_tasks import FILLERS, write_finetuned, write_pretrained
 
 SERVER = {
     **dict.fromkeys(("CoLA", "SST-2", "MRPC", "QQP", "WNLI"), ("0", "1")),
@@ -48,20 +44,9 @@ def submit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Submit:
     write_pretrained(artifacts.pretrained)
     for name in names:
         run(Params(tasks=tasks), artifacts, name)
-        put_model(artifacts, name)
+        write_finetuned(artifacts.finetuned(name), TaskInfo.read(artifacts.task(name)), artifacts.pretrained)
     monkeypatch.chdir(artifacts.root)
     return lambda: CliRunner().invoke(app, ["submission"])
-
-
-def put_model(artifacts: Artifacts, name: str) -> None:
-    info, directory = TaskInfo.read(artifacts.task(name)), artifacts.finetuned(name)
-    directory.mkdir(parents=True)
-    model = build_model(info, SHAPE)
-    randomize(model, seed=3)
-    save_model(model, directory, labels=info.labels)
-    copy_tokenizer(artifacts.pretrained, directory)
-    info.write(directory)
-    InferenceSettings(max_length=32, stride=8).write(directory)
 
 
 def test_the_zip_has_every_file_of_the_server_in_its_own_labels(submit: Submit) -> None:

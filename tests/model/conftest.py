@@ -1,3 +1,5 @@
+"""A small shape, a padded batch for it, and weights that no initialisation has."""
+
 import pytest
 import torch
 

@@ -204,11 +204,6 @@ def test_shapes_that_cannot_be_are_refused(config, change, complaint):
         dataclasses.replace(config, **change)
 
 
-def test_an_unknown_size_names_the_known_ones():
-    with pytest.raises(ValueError, match="'tiny', 'mini', 'small', 'medium', 'base', 'large'"):
-        BertConfig.named("giant", vocab_size=500)
-
-
 def test_an_encoder_without_a_pooler_says_so(config, batch):
     model = BertForTokenClassification(config, 2)
     with pytest.raises(RuntimeError, match="no pooler"):

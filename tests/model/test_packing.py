@@ -123,6 +123,13 @@ def loss_and_gradients(model, ids, segments, mask, positions):
     return (mlm_logits, nsp_logits), {name: weight.grad.clone() for name, weight in model.named_parameters()}
 
 
+def assert_same_gradients(gradients, expected):
+    for name, gradient in gradients.items():
+        error = (gradient - expected[name]).norm() / expected[name].norm()
+        # The gradient of a key's bias is 0 in exact arithmetic: attention does not see it.
+        assert error < 1e-5 or expected[name].norm() < 1e-5, name
+
+
 def test_a_packed_batch_has_the_logits_and_gradients_of_the_padded_one(model, large_batch):
     ids, segments, mask, positions = large_batch
     packing = pack(mask)
@@ -130,10 +137,7 @@ def test_a_packed_batch_has_the_logits_and_gradients_of_the_padded_one(model, la
     logits, gradients = loss_and_gradients(model, ids, segments, packing, positions)
     expected_logits, expected = loss_and_gradients(model, ids, segments, mask, positions)
     torch.testing.assert_close(logits, expected_logits, rtol=0, atol=1e-5)
-    for name, gradient in gradients.items():
-        error = (gradient - expected[name]).norm() / expected[name].norm()
-        # The gradient of a key's bias is 0 in exact arithmetic: attention does not see it.
-        assert error < 1e-5 or expected[name].norm() < 1e-5, name
+    assert_same_gradients(gradients, expected)
 
 
 def test_what_stands_in_padding_changes_nothing(model, large_batch):
@@ -165,10 +169,7 @@ def test_a_head_learns_the_same_from_a_packed_batch(config, scramble, large_batc
     outputs, gradients = outputs_and_gradients(pack(mask, parts))
     expected_outputs, expected = outputs_and_gradients(mask)
     torch.testing.assert_close(outputs, expected_outputs, rtol=1e-5, atol=1e-5)
-    for name, gradient in gradients.items():
-        error = (gradient - expected[name]).norm() / expected[name].norm()
-        # The gradient of a key's bias is 0 in exact arithmetic: attention does not see it.
-        assert error < 1e-5 or expected[name].norm() < 1e-5, name
+    assert_same_gradients(gradients, expected)
 
 
 def test_parts_are_no_longer_than_their_longest_sequence():

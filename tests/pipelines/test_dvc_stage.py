@@ -7,34 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from pipelines import process_groups
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
+from station import processes_of, wait_for
 
 Repo = Callable[[dict[str, Any]], Path]
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('started', 'w'); time.sleep(600)"
 
 
 def ignore(line: str) -> None:
     """A log that nobody reads."""
-
-
-def running(marker: str) -> list[str]:
-    """The command lines of living processes that mention `marker`."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        command = " ".join(process.info["cmdline"] or ())
-        if marker in command and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(command)
-    return found
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
 
 
 def in_background(runner: StageRunner, stage: str) -> tuple[threading.Thread, list[BaseException]]:
@@ -146,42 +130,40 @@ def test_two_stages_run_side_by_side(repo: Repo) -> None:
 
 
 def test_stopping_lets_the_stage_of_a_dvc_clean_up_and_leaves_no_process(repo: Repo, tmp_path: Path) -> None:
-    marker = str(tmp_path / "marker")
+    marker = tmp_path / "marker"
     clean = "trap 'sleep 0.5; echo saved > checkpoint; exit 143' TERM"
     child = f"python -c 'import time; time.sleep(600)' {marker} &"
     folder = repo({"train": {"cmd": f"{clean}; {child} echo > started; wait", "outs": ["model"]}})
     runner = StageRunner(folder)
     thread, raised = in_background(runner, "train")
-    wait_until((folder / "started").exists)
-    wait_until(lambda: running(marker))
+    wait_for((folder / "started").exists, 20, "the stage runs")
+    wait_for(lambda: processes_of(marker), 20, "its child runs")
     runner.stop_all()
     assert (folder / "checkpoint").read_text() == "saved\n"
     thread.join()
     assert [str(error) for error in raised] == ["train: stopped"]
-    assert running(marker) == []
-    assert running(str(folder)) == []
+    assert processes_of(marker) == []
+    assert processes_of(folder) == []
 
 
 def test_a_stage_that_ignores_sigterm_is_killed_when_patience_ends(repo: Repo) -> None:
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('started', 'w'); time.sleep(600)"
-    folder = repo({"train": {"cmd": f'python -c "{deaf}" deaf-to-sigterm'}})
+    folder = repo({"train": {"cmd": f'python -c "{DEAF}"'}})
     runner = StageRunner(folder, grace=0.5)
     thread, _ = in_background(runner, "train")
-    wait_until((folder / "started").exists)
+    wait_for((folder / "started").exists, 20, "the stage runs")
     began = time.monotonic()
     runner.stop_all()
     assert time.monotonic() - began >= 0.5
     thread.join(timeout=5)
     assert not thread.is_alive()
-    assert running("deaf-to-sigterm") == []
+    assert processes_of(folder) == []
 
 
 def test_a_second_interrupt_ends_the_patience_at_once(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('started', 'w'); time.sleep(600)"
-    folder = repo({"train": {"cmd": f'python -c "{deaf}" deaf-to-interrupt'}})
+    folder = repo({"train": {"cmd": f'python -c "{DEAF}"'}})
     runner = StageRunner(folder)
     thread, _ = in_background(runner, "train")
-    wait_until((folder / "started").exists)
+    wait_for((folder / "started").exists, 20, "the stage runs")
 
     def interrupted(_: float) -> None:
         raise KeyboardInterrupt
@@ -192,7 +174,7 @@ def test_a_second_interrupt_ends_the_patience_at_once(repo: Repo, monkeypatch: p
             runner.stop_all()
     thread.join(timeout=5)
     assert not thread.is_alive()
-    assert running("deaf-to-interrupt") == []
+    assert processes_of(folder) == []
 
 
 def test_after_a_stop_no_stage_begins(repo: Repo) -> None:
@@ -205,7 +187,7 @@ def test_after_a_stop_no_stage_begins(repo: Repo) -> None:
 
 
 def test_an_error_in_the_log_does_not_leave_the_stage_running(repo: Repo) -> None:
-    folder = repo({"a": {"cmd": "echo line; python -c 'import time; time.sleep(600)' orphan-of-a-log"}})
+    folder = repo({"a": {"cmd": "echo line; python -c 'import time; time.sleep(600)'"}})
 
     def log(line: str) -> None:
         if line == "line":
@@ -213,4 +195,4 @@ def test_an_error_in_the_log_does_not_leave_the_stage_running(repo: Repo) -> Non
 
     with pytest.raises(ValueError, match="the log is broken"):
         StageRunner(folder).run("a", log)
-    assert running("orphan-of-a-log") == []
+    assert processes_of(folder) == []

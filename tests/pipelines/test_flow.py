@@ -19,8 +19,8 @@ from prefect import State, flow
 from prefect.client.orchestration import get_client
 
 from bertline.base.config import Params, Pretrain
-from bertline.base.params import parse_params, read_yaml, write_params
-from checkout import ROOT, run_in
+from bertline.base.params import write_params
+from checkout import ROOT, dvc_graph, preset
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
 from pipelines.flow import RETRIES, Work, pipeline, run_name, run_plan
 from pipelines.plan import Node, Plan, in_order
@@ -61,13 +61,17 @@ def records(kind: str, state: State[Any]) -> list[dict[str, Any]]:
 
 def recorded(state: State[Any], count: int) -> dict[str, dict[str, Any]]:
     """The task runs of a flow run by name; they arrive at the server some moments after the run."""
-    deadline = time.monotonic() + 20
-    while True:
+
+    def ended() -> dict[str, dict[str, Any]]:
         runs = {run["name"]: run for run in records("task_runs", state)}
-        if len(runs) == count and not any(run["state_type"] == "RUNNING" for run in runs.values()):
-            return runs
-        assert time.monotonic() < deadline, [(name, run["state_name"]) for name, run in runs.items()]
-        time.sleep(0.1)
+        return runs if len(runs) == count and all(run["state_type"] != "RUNNING" for run in runs.values()) else {}
+
+    return wait_for(ended, 20, f"{count} task runs are recorded")
+
+
+def shown(state: State[Any]) -> dict[str, str]:
+    """The artifacts of a flow run by key."""
+    return {artifact["key"]: artifact["data"] for artifact in records("artifacts", state)}
 
 
 def edges(runs: dict[str, dict[str, Any]]) -> set[tuple[str, str]]:
@@ -136,17 +140,15 @@ def test_tasks_and_edges_of_this_project_are_those_that_dvc_shows(
 ) -> None:
     (tmp_path / ".dvc").symlink_to(empty_repo / ".dvc")
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
-    overlay = ROOT / "pipelines" / "presets" / "quickstart.yaml"
-    write_params(tmp_path / "params.yaml", parse_params(read_yaml(overlay), "quickstart"), "for a test")
+    write_params(tmp_path / "params.yaml", preset("quickstart"), "for a test")
     recorder = Recorder()
     monkeypatch.setattr("pipelines.flow.StageRunner", lambda root, **options: recorder)
     state = pipeline(tmp_path, return_state=True)
     assert state.is_completed()
-    dot = run_in(tmp_path, "dvc", "dag", "--dot").stdout
-    nodes = set(re.findall(r'^"([^"]+)";$', dot, re.MULTILINE))
-    runs = recorded(state, len(nodes))
-    assert set(runs) == nodes == set(recorder.order)
-    assert edges(runs) == set(re.findall(r'^"([^"]+)" -> "([^"]+)";$', dot, re.MULTILINE))
+    names, lines = dvc_graph(tmp_path)
+    runs = recorded(state, len(names))
+    assert set(runs) == names == set(recorder.order)
+    assert edges(runs) == lines
 
 
 def test_stages_run_after_their_upstreams_and_are_cached_the_second_time(repo: Repo) -> None:
@@ -274,22 +276,19 @@ def test_what_the_stages_leave_is_shown_as_artifacts(repo: Repo, monkeypatch: py
     pretrain["cmd"] += f" && cp {reports}/curve.json {reports}/validation_curve.json"
     gated = writes("data/gates/gate_corpus/report.json", gate)
     folder = repo({"gate_corpus": gated, "pretrain": pretrain, "report": report})
-    state = run(folder)
-    shown = {artifact["key"]: artifact["data"] for artifact in records("artifacts", state)}
-    assert set(shown) == {"plan", "gate-corpus", "pre-training-mlm-loss", "scoreboard"}
-    assert "report       to run: " in shown["plan"]
-    scores, _, link = shown["scoreboard"].partition("\n")
+    made = shown(run(folder))
+    assert set(made) == {"plan", "gate-corpus", "pre-training-mlm-loss", "scoreboard"}
+    assert "report       to run: " in made["plan"]
+    scores, _, link = made["scoreboard"].partition("\n")
     assert scores == "| docs_qa | 0.5 |"
     assert Path(link.strip().removeprefix("The report: ").strip("`")).read_text() == "<p>page\n"
-    assert base64.b64decode(shown["pre-training-mlm-loss"].removeprefix("data:image/png;base64,")).startswith(
-        b"\x89PNG"
-    )
-    assert "0 of 1 expectations hold" in shown["gate-corpus"]
-    assert r"| **failed** | sentences given |  | a text \| no \[MASK\] | 3 | warning |" in shown["gate-corpus"]
+    assert base64.b64decode(made["pre-training-mlm-loss"].removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
+    assert "0 of 1 expectations hold" in made["gate-corpus"]
+    assert r"| **failed** | sentences given |  | a text \| no \[MASK\] | 3 | warning |" in made["gate-corpus"]
     (page,) = folder.glob("data/runs/pages/*/gate_corpus/data_docs/index.html")
-    assert f"Data Docs: `{page}`" in shown["gate-corpus"]
+    assert f"Data Docs: `{page}`" in made["gate-corpus"]
     monkeypatch.setenv("BERTLINE_PAGES_URL", "http://127.0.0.1:4201")
-    again = {artifact["key"]: artifact["data"] for artifact in records("artifacts", run(folder))}
+    again = shown(run(folder))
     assert re.search(
         r"\[Data Docs\]\(http://127.0.0.1:4201/pipeline-\w{8}/gate_corpus/data_docs/index.html\)", again["gate-corpus"]
     )
@@ -301,15 +300,9 @@ def test_a_failed_gate_is_shown_too_and_a_broken_report_fails_no_run(repo: Repo)
     failing = {"cmd": failing["cmd"] + " && false", "outs": ["data/gates/gate_corpus/report.json"]}
     broken = writes("data/gates/gate_tokens/report.json", [1])
     state = run(repo({"gate_corpus": failing, "gate_tokens": broken}))
-    shown = {artifact["key"]: artifact["data"] for artifact in records("artifacts", state)}
-    assert "**gate_corpus: failed**, 0 of 1" in shown["gate-corpus"]
+    assert "**gate_corpus: failed**, 0 of 1" in shown(state)["gate-corpus"]
     assert state.is_failed()
     assert "gate_tokens" not in str(state.message)
-
-
-def shown(state: State[Any]) -> dict[str, str]:
-    """The artifacts of a flow run by key."""
-    return {artifact["key"]: artifact["data"] for artifact in records("artifacts", state)}
 
 
 def test_a_gate_that_dies_before_its_verdict_shows_none_of_an_earlier_run(repo: Repo) -> None:

@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from pipelines.process_groups import Watchdog
+from station import wait_for
 
 PARENT = """
 import subprocess, sys, time
@@ -36,22 +36,17 @@ def kill(parent: subprocess.Popen[str]) -> None:
     parent.wait()
 
 
-def gone(process: psutil.Process, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.05)
-    return False
+def wait_for_the_end(process: psutil.Process) -> None:
+    wait_for(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, 10, f"{process} ends")
 
 
 def watchdog(of: int) -> psutil.Process:
     """The one watchdog of a process. A program that has just started has no command line yet: the kernel writes it."""
-    deadline = time.monotonic() + 10
-    found: list[psutil.Process] = []
-    while not found and time.monotonic() < deadline:
-        found = [child for child in psutil.Process(of).children() if "process_groups" in " ".join(child.cmdline())]
-    (only,) = found
+
+    def found() -> list[psutil.Process]:
+        return [child for child in psutil.Process(of).children() if "process_groups" in " ".join(child.cmdline())]
+
+    (only,) = wait_for(found, 10, "the watchdog runs")
     return only
 
 
@@ -60,24 +55,23 @@ def test_a_stage_whose_flow_is_killed_is_asked_to_end_and_may_save(tmp_path: Pat
     began = tmp_path / "began"
     script = f"trap 'sleep 0.3; touch {saved}; exit 143' TERM; touch {began}; while true; do sleep 0.1; done"
     parent, stage = start_parent(script)
-    while not began.exists():
-        time.sleep(0.05)
+    wait_for(began.exists, 10, "the stage runs")
     kill(parent)
-    assert gone(stage, 10)
+    wait_for_the_end(stage)
     assert saved.exists()
 
 
 def test_a_deaf_stage_whose_flow_is_killed_is_killed_too() -> None:
     parent, stage = start_parent("trap '' TERM; while true; do sleep 0.1; done", grace=0.5)
     kill(parent)
-    assert gone(stage, 10)
+    wait_for_the_end(stage)
 
 
 def test_a_stage_that_is_no_longer_watched_is_left_alone() -> None:
     parent, stage = start_parent("sleep 600", then="dog.forget(stage.pid)")
     dog = watchdog(parent.pid)
     kill(parent)
-    assert gone(dog, 10)
+    wait_for_the_end(dog)
     assert stage.is_running()
     stage.kill()
 

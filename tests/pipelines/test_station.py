@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from bertline.base.files import exclusive_lock
-from checkout import run_in
+from checkout import dvc_graph, run_in
 from pipelines.worktree import saved_runs, unfinished_runs
 from station import Station, processes_of, wait_for
 
@@ -28,9 +28,9 @@ def names(tasks: dict[str, dict[str, Any]], state: str) -> set[str]:
     return {name for name, run in tasks.items() if run["state_name"] == state}
 
 
-def endless(seed: int, budget: int = 20_000) -> dict[str, Any]:
+def long_pretraining(seed: int) -> dict[str, Any]:
     """Parameters of a pre-training that is long enough to be disturbed, and leaves a checkpoint soon."""
-    more = [f"pretrain.seed={seed}", f"pretrain.budget={budget}", "pretrain.checkpoint_every=20"]
+    more = [f"pretrain.seed={seed}", "pretrain.budget=500", "pretrain.checkpoint_every=20"]
     return {"overrides": {"more": more}, "targets": ["pretrain"]}
 
 
@@ -60,12 +60,10 @@ def test_a_run_with_a_parameter_reaches_the_registry_and_shows_what_it_did(stati
     tasks = station.tasks(run)
     assert names(tasks, "Completed") == AFTER_TUNING
     # Tasks and edges are DVC's.
-    dot = run_in(station.checkout, "dvc", "dag", "--dot").stdout
-    assert set(tasks) == set(re.findall(r'^"([^"]+)";$', dot, re.MULTILINE))
     ids = {each["id"]: name for name, each in tasks.items()}
     above = {name: each["task_inputs"].get("wait_for", []) for name, each in tasks.items()}
     edges = {(ids[each["id"]], name) for name, upstreams in above.items() for each in upstreams}
-    assert edges == set(re.findall(r'^"([^"]+)" -> "([^"]+)";$', dot, re.MULTILINE))
+    assert (set(tasks), edges) == dvc_graph(station.checkout)
     # The registry, the checkout, the result.
     with closing(sqlite3.connect(station.checkout / "mlflow.db")) as store:
         tags = store.execute(
@@ -160,7 +158,7 @@ def test_two_runs_at_once_with_different_parameters_both_end_right(station: Stat
 def test_a_cancelled_run_leaves_no_process_and_no_lock_and_the_next_goes_on_from_its_checkpoint(
     station: Station,
 ) -> None:
-    parameters = endless(1, budget=500)
+    parameters = long_pretraining(1)
     run = station.run("retrain", **parameters)
     checkpoints = begun(station)
     tree = station.checkout / "data" / "runs" / "worktrees" / f"retrain-{run[-8:]}"
@@ -200,7 +198,7 @@ def test_a_retry_does_only_what_is_left(station: Station) -> None:
 
 
 def test_a_killed_flow_takes_its_stage_with_it_and_loses_nothing_finished(station: Station) -> None:
-    parameters = endless(2, budget=500)
+    parameters = long_pretraining(2)
     run = station.run("retrain", **parameters)
     checkpoints = begun(station)
     tree = station.checkout / "data" / "runs" / "worktrees" / f"retrain-{run[-8:]}"
@@ -214,7 +212,7 @@ def test_a_killed_flow_takes_its_stage_with_it_and_loses_nothing_finished(statio
 
 
 def test_a_run_survives_the_one_that_started_it(station: Station) -> None:
-    run = station.run("retrain", **endless(4, budget=500))
+    run = station.run("retrain", **long_pretraining(4))
     begun(station)
     serving = station.started[-1]
     os.kill(serving.pid, signal.SIGKILL)
@@ -224,12 +222,12 @@ def test_a_run_survives_the_one_that_started_it(station: Station) -> None:
         assert station.ended(run, 300)["type"] == "COMPLETED", station.logs(run)[-3000:]
     finally:
         station.start_serving()
-    following = station.run("retrain", **endless(4, budget=500))
+    following = station.run("retrain", **long_pretraining(4))
     assert station.ended(following)["message"] == "9 stages: 0 ran, 9 up to date"
 
 
 def test_a_killed_server_loses_nothing_that_was_finished(station: Station) -> None:
-    run = station.run("retrain", **endless(5, budget=500))
+    run = station.run("retrain", **long_pretraining(5))
     checkpoints = begun(station)
     server = station.started[0]
     os.killpg(server.pid, signal.SIGKILL)
@@ -238,7 +236,7 @@ def test_a_killed_server_loses_nothing_that_was_finished(station: Station) -> No
     station.started[0] = station.start_server()
     station.started.pop()
     first = station.ended(run, 300)["type"]
-    following = station.run("retrain", **endless(5, budget=500))
+    following = station.run("retrain", **long_pretraining(5))
     assert station.ended(following, 300)["type"] == "COMPLETED", station.logs(following)[-3000:]
     if first == "COMPLETED":
         assert station.state(following)["message"] == "9 stages: 0 ran, 9 up to date"

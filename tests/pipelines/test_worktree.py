@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -158,14 +157,16 @@ def test_the_result_can_be_adopted_as_a_branch(checkout: Path) -> None:
             adopt(checkout, "run", wrong)
 
 
-def test_of_runs_with_one_name_the_newest_is_listed_and_adopted(checkout: Path) -> None:
+def test_of_runs_with_one_name_the_newest_is_listed_and_adopted(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = []
     for day in (1, 2):  # each from another commit of the checkout: DVC keeps experiments by that
+        monkeypatch.setenv("GIT_COMMITTER_DATE", f"2026-01-0{day}T12:00:00")
         tree = open_worktree(checkout, "run")
         tree.use(seeded(day), "of a test")
         made.append(tree.save())
         assert saved_runs(checkout) == {"run": made[-1]}
-        time.sleep(1.1)  # dates of commits are whole seconds
         (checkout / "in").write_text(f"corpus of day {day}")
         commit(checkout)
     assert adopt(checkout, "run", "mine") == made[1]
@@ -358,12 +359,11 @@ def test_the_command_lists_adopts_and_removes(checkout: Path) -> None:
     made = tree.save()
     open_worktree(checkout, "stuck")
     base = ("python", "-m", "pipelines.worktree", "--root", str(checkout))
-    here = Path(__file__).parents[2]
-    assert run_in(here, *base, "list").stdout.splitlines()[0] == f"done  {made[:12]}"
-    assert run_in(here, *base, "adopt", "done", "mine").stdout.startswith(f"mine is at {made[:12]}.")
-    assert run_in(here, *base, "remove", "stuck").stdout == "stuck is removed\n"
+    assert run_in(ROOT, *base, "list").stdout.splitlines()[0] == f"done  {made[:12]}"
+    assert run_in(ROOT, *base, "adopt", "done", "mine").stdout.startswith(f"mine is at {made[:12]}.")
+    assert run_in(ROOT, *base, "remove", "stuck").stdout == "stuck is removed\n"
     assert unfinished_runs(checkout) == []
-    wrong = run_in(here, *base, "remove", "stuck")
+    wrong = run_in(ROOT, *base, "remove", "stuck")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
 
 

@@ -19,18 +19,9 @@ from torch import Tensor
 
 from bertline.base.config import Pretrain, SecondPhase
 from pretraining.interrupted_run import CONFIG, open_run
-from pretraining.tiny_corpus import topic_store
 
 PROGRAM = Path(__file__).with_name("distributed_run.py")
 EXACT = replace(CONFIG, precision="fp32", dropout=0.0, budget=12, log_every=1, evaluate_every=6)
-
-
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("stores")
-    topic_store(folder / "train", documents=60, seed=0)
-    topic_store(folder / "validation", documents=16, seed=1)
-    return folder
 
 
 _STARTED: list[subprocess.Popen[str]] = []

@@ -21,6 +21,7 @@ from bertline.pretraining.segments import Text, epoch_keys, slot_places
 from bertline.tokens.store import TokenStore
 from bertline.tokens.tokenizer import SPECIAL_TOKENS, SpecialIds
 from pretraining.tiny_corpus import SPECIALS, make_store, place_store, random_lengths
+from their_bert import as_bert_base
 
 CONFIG = Pretrain(sequence_length=48, batch_size=32)
 SPECIAL = SpecialIds.of(SPECIAL_TOKENS)  # of the stores below
@@ -36,16 +37,19 @@ def equal(one: Batch, other: Batch) -> bool:
     return all(torch.equal(getattr(one, item.name), getattr(other, item.name)) for item in fields(Batch))
 
 
-def unmasked(batch: Batch) -> np.ndarray:
-    ids = batch.ids.numpy().copy()
-    rows, columns = np.nonzero(batch.weights.numpy())
-    ids[rows, batch.positions.numpy()[rows, columns]] = batch.targets.numpy()[rows, columns]
-    return ids
+def continues(vocabulary: list[str]) -> np.ndarray:
+    """Of each place of a store, and of its end, whether a word goes on there."""
+    return np.array([piece.startswith("##") for piece in vocabulary[SPECIALS:]] + [False])
+
+
+def document_of(store: TokenStore) -> np.ndarray:
+    """The document of each place of a store."""
+    return np.repeat(np.arange(len(store.documents) - 1), np.diff(store.sentences[store.documents]))
 
 
 def segments_of(batch: Batch, row: int) -> tuple[np.ndarray, np.ndarray]:
     """The places in the store of the first and second segment of a row; checks the layout on the way."""
-    ids, real = unmasked(batch)[row], int(batch.mask[row].sum())
+    ids, real = batch.unmasked()[row].numpy(), int(batch.mask[row].sum())
     assert ids[0] == SPECIAL.cls and ids[real - 1] == SPECIAL.sep and (ids[real:] == SPECIAL.pad).all()
     assert not batch.mask[row, real:].any() and batch.mask[row, :real].all()
     ends = np.flatnonzero(ids == SPECIAL.sep)
@@ -137,7 +141,7 @@ def test_segments_are_contiguous_and_from_the_documents_their_label_says(
     corpus: Corpus, pairs: list[tuple[int, np.ndarray, np.ndarray]]
 ) -> None:
     store, _ = corpus
-    document = np.repeat(np.arange(len(store.documents) - 1), np.diff(store.sentences[store.documents]))
+    document = document_of(store)
     for label, first, second in pairs:
         assert len(first) and len(second)
         assert (np.diff(first) == 1).all() and (np.diff(second) == 1).all()
@@ -153,8 +157,7 @@ def test_segments_are_contiguous_and_from_the_documents_their_label_says(
 def test_no_segment_begins_or_ends_inside_a_word(
     corpus: Corpus, pairs: list[tuple[int, np.ndarray, np.ndarray]]
 ) -> None:
-    _, vocabulary = corpus
-    inside = np.array([piece.startswith("##") for piece in vocabulary[SPECIALS:]] + [False])
+    inside = continues(corpus[1])
     for _, first, second in pairs:
         for segment in (first, second):
             assert not inside[segment[0]] and not inside[segment[-1] + 1]
@@ -164,7 +167,7 @@ def test_no_segment_begins_or_ends_inside_a_word(
 def test_words_of_more_pieces_than_there_is_room_for_are_passed_over(tmp_path: Path, objective: Any) -> None:
     corpus = place_store(tmp_path, random_lengths(60, longest=60), inside=0.8)  # words of five pieces, and of thirty
     source = source_of(corpus, replace(CONFIG, objective=objective, short_rate=0.5))
-    inside = np.array([piece.startswith("##") for piece in corpus[1][SPECIALS:]] + [False])
+    inside = continues(corpus[1])
     for step in range(60):
         ids = source.batch(step).unmasked().numpy()
         real = ids[:, 1:-1] >= SPECIALS
@@ -409,12 +412,11 @@ def test_next_sentence_prediction_needs_two_documents_and_says_so(tmp_path: Path
 
 def test_the_mlm_objective_gives_one_segment(corpus: Corpus) -> None:
     store, vocabulary = corpus
-    inside = np.array([piece.startswith("##") for piece in vocabulary[SPECIALS:]] + [False])
-    document = np.repeat(np.arange(len(store.documents) - 1), np.diff(store.sentences[store.documents]))
+    inside, document = continues(vocabulary), document_of(store)
     source = source_of(corpus, replace(CONFIG, objective="mlm"))
     for step in range(20):
         batch = source.batch(step)
-        ids = unmasked(batch)
+        ids = batch.unmasked().numpy()
         assert not batch.segments.any() and not batch.labels.any()
         for row in ids:
             (end,) = np.flatnonzero(row == SPECIAL.sep)
@@ -428,8 +430,7 @@ def test_the_mlm_objective_gives_one_segment(corpus: Corpus) -> None:
 def rearranged(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, torch.Tensor]:
     """The same corpus with the vocabulary laid out as that of bert-base-uncased, and its id for each of the other."""
     store, vocabulary = corpus
-    unused = [f"[unused{number}]" for number in range(994)]
-    entries = ["[PAD]", *unused[:99], "[UNK]", "[CLS]", "[SEP]", "[MASK]", *unused[99:], *vocabulary[SPECIALS:]]
+    entries = as_bert_base(vocabulary[SPECIALS:])
     place = np.array([entries.index(piece) for piece in vocabulary])
     assert place[:SPECIALS].tolist() == [0, 100, 101, 102, 103] and place[SPECIALS] == 999
     sentences = np.split(place[store.ids], store.sentences[1:-1])
@@ -471,9 +472,9 @@ def test_a_word_too_long_for_any_sequence_is_cut(tmp_path: Path) -> None:
 
 def test_ids_may_be_of_any_width(tmp_path: Path) -> None:
     store = make_store(tmp_path, [[[70_000, 5], [6, 7]], [[8, 9], [10, 11]]], 70_001)
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(70_001 - 5))]
+    vocabulary = [*SPECIAL_TOKENS, *(f"w{number}" for number in range(70_001 - 5))]
     batches = [source_of((store, vocabulary)).batch(step) for step in range(5)]
-    assert max(int(unmasked(batch).max()) for batch in batches) == 70_000
+    assert max(int(batch.unmasked().max()) for batch in batches) == 70_000
 
 
 @pytest.mark.parametrize("workers", [1, 3])

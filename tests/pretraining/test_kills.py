@@ -16,7 +16,6 @@ import torch
 from bertline.training import checkpoint
 from pretraining.interrupted_run import CONFIG
 from pretraining.kill_server import KillServer, Sitting
-from pretraining.tiny_corpus import topic_store
 
 SHORT = {"budget": 8, "checkpoint_every": 2, "evaluate_every": 4}  # options of a run that is killed a hundred times
 RANDOM_KILLS, KILLS_IN_A_ROW = 20, 5
@@ -24,11 +23,8 @@ Outcome = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillServer]:
-    folder = tmp_path_factory.mktemp("kills")
-    topic_store(folder / "train", documents=60, seed=0)
-    topic_store(folder / "validation", documents=16, seed=1)
-    with KillServer(folder, folder / "server.log") as server:
+def server(stores: Path) -> Iterator[KillServer]:
+    with KillServer(stores, stores / "server.log") as server:
         yield server
 
 

@@ -32,7 +32,7 @@ def test_figures_stand_with_their_intervals_and_what_was_not_measured_is_a_dash(
     [
         (
             {"sequence_length": 64, "batch_size": 32},
-            "of 64 tokens, 32 a step; 100 steps, 6,400 tokens in all",
+            "mlm+nsp, sequences of 64 tokens, 32 a step; 100 steps, 6,400 tokens in all",
         ),
         (
             {"sequence_length": 64, "second_phase": SecondPhase(share=0.15, sequence_length=128, batch_size=32)},
@@ -54,7 +54,6 @@ def test_figures_stand_with_their_intervals_and_what_was_not_measured_is_a_dash(
         ({"average_share": 0.004}, "weights averaged over the last 0.4%."),
         ({"warmup": 0.0025}, "linear schedule with 0.25% warm-up"),
         ({"mask_rate": 0.125}, "12.5% of the tokens masked"),
-        ({"sequence_length": 64, "batch_size": 32}, "mlm+nsp, sequences of 64 tokens, 32 a step; 100 steps"),
         ({}, "seed 0, fp32. - Vocabulary"),
     ],
 )

@@ -12,20 +12,11 @@ from transformers import BertForPreTraining as TheirModel
 from bertline.model.hf import save_model
 from bertline.pretraining.examples import Batch
 from pretraining.interrupted_run import CONFIG, open_run
-from pretraining.tiny_corpus import topic_store
 
 STEPS = 50
 RECIPE = replace(
     CONFIG, precision="fp32", dropout=0.0, sequence_length=32, batch_size=16, budget=STEPS, log_every=1, clip=1.0
 )
-
-
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("stores")
-    topic_store(folder / "train", documents=60, seed=0)
-    topic_store(folder / "validation", documents=16, seed=1)
-    return folder
 
 
 def their_loss(model: TheirModel, batch: Batch) -> tuple[Tensor, Tensor]:

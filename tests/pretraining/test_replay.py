@@ -14,19 +14,10 @@ from bertline.pretraining.replay import describe, replay
 from bertline.pretraining.trainer import Trainer
 from bertline.tokens.tokenizer import SPECIAL_TOKENS
 from pretraining.interrupted_run import CONFIG, open_run
-from pretraining.tiny_corpus import topic_store
 
 POISONED = 10
 RECIPE = replace(CONFIG, log_every=1)
 VOCABULARY = [*SPECIAL_TOKENS, *(f"w{number}" for number in range(192)), *(f"[unused{number}]" for number in range(59))]
-
-
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("stores")
-    topic_store(folder / "train", documents=60, seed=0)
-    topic_store(folder / "validation", documents=16, seed=1)
-    return folder
 
 
 class Poisoned(Trainer):

@@ -17,7 +17,6 @@ import torch
 from bertline.base.config import Pretrain, SecondPhase
 from bertline.base.errors import BertlineError
 from bertline.pretraining import learner
-from bertline.pretraining import trainer as room
 from bertline.pretraining.examples import Batch
 from bertline.pretraining.learner import Learner
 from bertline.pretraining.measure import Measured
@@ -26,24 +25,15 @@ from bertline.pretraining.trainer import Trainer, fingerprint
 from bertline.training.checkpoint import optimizer_tensors
 from bertline.training.distributed import World
 from pretraining.interrupted_run import CONFIG, open_run, struck_at
-from pretraining.tiny_corpus import place_store, random_lengths, topic_store
+from pretraining.tiny_corpus import place_store, random_lengths
 
 State = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], list[Any], list[Any], Any]
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(room, "measure_peak", lambda *_: 1e12)
+def _as_before() -> Iterator[None]:
     yield
     torch.use_deterministic_algorithms(False)
-
-
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("stores")
-    topic_store(folder / "train", documents=60, seed=0)
-    topic_store(folder / "validation", documents=16, seed=1)
-    return folder
 
 
 def finish(stores: Path, run: Path, config: Pretrain = CONFIG) -> State:

@@ -32,7 +32,6 @@ def place_store(
     directory: Path,
     lengths: Sequence[Sequence[int]],
     *,
-    seed: int = 0,
     inside: float = 0.3,
     sources: Sequence[tuple[str, int]] = (),
 ) -> tuple[TokenStore, list[str]]:
@@ -41,11 +40,10 @@ def place_store(
     Args:
         directory: where to.
         lengths: for each document, the tokens of each sentence.
-        seed: of the choice below.
         inside: share of tokens, not at the start of a sentence, that are ## pieces.
         sources: how many documents are from where, in order.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     vocabulary, documents, place = list(SPECIAL_TOKENS), [], 0
     for document in lengths:
         made = []

@@ -23,8 +23,8 @@ from bertline.tasks.batches import Batch
 from bertline.tasks.features import encode_rows
 from bertline.tasks.schema import METRICS, TaskInfo
 from bertline.tokens.tokenizer import SPECIAL_TOKENS, load_tokenizer, write_tokenizer
+from checkout import ROOT
 
-ROOT = Path(__file__).parents[2]
 WORDS = ["the", "mean", "of", "an", "array", "returns", "value", "plot", "axis", "shape", "what", "does", ".", "?", ":"]
 VOCAB = [*SPECIAL_TOKENS, *WORDS, *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz")]
 CONFIG = BertConfig(len(VOCAB), hidden_size=16, layers=1, heads=2, intermediate_size=32, max_positions=64)
@@ -119,12 +119,7 @@ def learn(model: torch.nn.Module, batch: Batch) -> None:
 
 
 def write_scores(
-    artifacts: Artifacts,
-    name: str,
-    primary: float,
-    majority: float = 0.5,
-    rows: int = 4,
-    others: tuple[float, ...] = (),
+    artifacts: Artifacts, name: str, primary: float, rows: int = 4, others: tuple[float, ...] = ()
 ) -> None:
     """What stages finetune and evaluate report of a task: the kept seed's primary metric as given, on `rows` rows.
 
@@ -133,7 +128,7 @@ def write_scores(
     metrics = METRICS[TASKS[name]]
     scores: dict[str, Any] = {
         start: dict.fromkeys(metrics, value)
-        for start, value in {"pretrained": primary, "from_random": 0.6, "majority": majority}.items()
+        for start, value in {"pretrained": primary, "from_random": 0.6, "majority": 0.5}.items()
     }
     scores |= {
         "kept": {"pretrained": 0, "from_random": 0},

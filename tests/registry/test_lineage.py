@@ -22,8 +22,7 @@ stages:
 
 
 def git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), "-c", "user.name=T", "-c", "user.email=t@example.com", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_only_changes_of_code_and_configuration_make_a_commit_dirty(tmp_path: Path, params: Params) -> None:

@@ -3,10 +3,8 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -24,9 +22,7 @@ from bertline.registry.served_model import OUTPUT_COLUMNS
 from bertline.tasks.schema import TaskInfo
 from registry.pipeline_state import TEXTS
 from registry.test_served_model import ROWS
-
-SECONDS = 90.0
-
+from station import free_port, wait_for
 
 WRONG: dict[str, list[tuple[Any, str]]] = {
     "topic": [({"txt": "a text"}, "text"), ({"text": " "}, "text is empty"), ({"text": 3}, "text")],
@@ -42,39 +38,33 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
 @contextmanager
 def serving(registered: Artifacts, name: str) -> Iterator[str]:
     """The address of a server of a champion; its whole process group is ended afterwards."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{free_port()}"
     programs = Path(sys.executable).parent
     command = [programs / "mlflow", "models", "serve", "-m", f"models:/bertline-{name}@champion"]
     environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     process = subprocess.Popen(
-        [*command, "--env-manager", "local", "--port", str(port)],
+        [*command, "--env-manager", "local", "--port", address.rpartition(":")[2]],
         cwd=registered.root,  # where the default store is found
         env={**environment, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+
+    def answers() -> bool:
+        assert process.poll() is None, "the server ended"
+        try:
+            with urllib.request.urlopen(f"{address}/ping", timeout=1):
+                return True
+        except OSError:
+            return False
+
     try:
-        address = f"http://127.0.0.1:{port}"
-        wait_until_ready(address, process)
+        wait_for(answers, 90, "the server answers")
         yield address
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def wait_until_ready(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the server ended"
-        try:
-            with urllib.request.urlopen(f"{address}/ping", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("the server does not answer")
 
 
 def ask(address: str, question: dict[str, Any]) -> tuple[int, str]:

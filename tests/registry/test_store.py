@@ -18,7 +18,7 @@ OPEN = """
 import sys
 from pathlib import Path
 from bertline.base.artifacts import Artifacts
-from bertline.registry.store import faults_explained, open_store
+from bertline.registry.store import open_store
 with open_store(Artifacts(Path(sys.argv[1])), "shared") as store:
     print(store.experiment_id)
 """
@@ -214,18 +214,6 @@ def test_a_password_is_masked_though_a_long_message_is_cut_within_it() -> None:
     with pytest.raises(BertlineError) as caught, faults_explained("sqlite:////a/b.db"):
         raise MlflowException(told)
     assert "xxx" in str(caught.value) and "very" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("postgresql://me:p%40ss@host:5432/mlflow", "postgresql://me:***@host:5432/mlflow"),
-        ("http://host:5000", "http://host:5000"),
-        ("sqlite:////a/b.db", "sqlite:////a/b.db"),
-    ],
-)
-def test_passwords_are_masked(uri: str, shown: str) -> None:
-    assert masked(uri) == shown
 
 
 def test_checkouts_that_share_a_database_share_its_artifacts_and_its_lock(

@@ -1,3 +1,5 @@
+"""Stages finetune, evaluate and report, for a task of every kind: what they write, and that it fits together."""
+
 import csv
 import json
 import shutil
@@ -219,8 +221,9 @@ def test_questions_without_answer_are_learned_and_answered_with_nothing(tmp_path
     )
     artifacts = Artifacts(tmp_path)
     write_pretrained(artifacts.pretrained)
+    _, answerable = toy_task("span")
     rows = {
-        split: [unanswerable(row) if n % 2 else row for n, row in enumerate(some)] for split, some in spans().items()
+        split: [unanswerable(row) if n % 2 else row for n, row in enumerate(some)] for split, some in answerable.items()
     }
     metrics = ("f1", "exact_match", "has_answer_f1", "no_answer_accuracy", "best_f1", "best_exact_match")
     write_task(artifacts.task("toy_span"), TaskInfo.of("toy_span", "span", rows, "here", metrics=metrics), rows)
@@ -233,10 +236,6 @@ def test_questions_without_answer_are_learned_and_answered_with_nothing(tmp_path
     assert settings["may_be_unanswerable"]
     assert settings["null_threshold"] != 0
     assert f"- One seed was run, {RECIPE.seed}." in (artifacts.finetuned("toy_span") / "README.md").read_text()
-
-
-def spans() -> dict[str, list[Row]]:
-    return toy_task("span")[1]
 
 
 def unanswerable(row: Row) -> Row:

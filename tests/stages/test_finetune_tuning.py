@@ -51,9 +51,7 @@ def test_a_learning_rate_is_chosen_on_validation_rows_and_run_with_all_seeds(
     assert metrics["tuned"]["recipe"]["learning_rate"] == best
     assert list(metrics["tuned"]["seeds"]) == ["0", "1"]
     # The headline's own runs serve as trials and seeds: nothing is trained twice.
-    wanted = {
-        (seed, rate, True) for seed, rate in [(0, rate) for rate in rates] + [(1, best), (1, RECIPE.learning_rate)]
-    }
+    wanted = {(0, rate) for rate in rates} | {(1, best), (1, RECIPE.learning_rate)}
     assert len(recipes) == len(wanted) + 2  # and two from random weights
     # It stands in the scoreboard beside the headline, whose model is the one that is kept.
     evaluated = evaluate.run(setting, artifacts, "toy_classification")

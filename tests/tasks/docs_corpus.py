@@ -27,12 +27,12 @@ copy : bool, default True
 """
 
 
-def raw_rows(modules: int = 40, names: int = 4) -> list[dict[str, str]]:
+def raw_rows(modules: int = 40) -> list[dict[str, str]]:
     rows = []
     for package in PACKAGES:
         for module in range(modules):
-            for name in range(names):
-                text = docstring(package, module * names + name)
+            for name in range(4):
+                text = docstring(package, 4 * module + name)
                 row = {"package": package, "module": f"{package}.m{module}", "name": f"f{name}", "kind": "function"}
                 rows.append(row | {"text": text})
     return rows

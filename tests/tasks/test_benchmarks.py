@@ -13,13 +13,13 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.builders import KINDS
 from bertline.base.config import Params, Task, TaskData
 from bertline.base.errors import BertlineError
-from bertline.base.params import load_params
 from bertline.corpus import http
 from bertline.stages.task import run
 from bertline.tasks.benchmarks import BENCHMARKS, cut_validation
 from bertline.tasks.catalog import DOCS
 from bertline.tasks.published import PublishedFile
 from bertline.tasks.schema import TaskInfo, read_rows
+from checkout import ROOT, preset
 from tasks.published_files import (
     CHNSENTICORP,
     DEV,
@@ -283,7 +283,7 @@ def test_a_wrong_file_is_named(
 def test_params_yaml_knows_every_builder_and_its_kind() -> None:
     kinds = {name: benchmark.kind for name, benchmark in BENCHMARKS.items()}
     assert {name: kind for name, kind in KINDS.items() if name not in DOCS} == kinds
-    quickstart = load_params(Path(__file__).parents[2] / "pipelines" / "presets" / "quickstart.yaml").tasks
+    quickstart = preset("quickstart").tasks
     assert {task.data.builder: task.kind for task in quickstart.values()} == {name: KINDS[name] for name in DOCS}
 
 
@@ -312,7 +312,7 @@ def test_the_catalogue_is_whole() -> None:
 
 
 def test_the_chapter_on_tasks_lists_every_benchmark_with_its_rows() -> None:
-    lines = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8").splitlines()
+    lines = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8").splitlines()
     for name, benchmark in BENCHMARKS.items():
         [line] = [line for line in lines if line.startswith(f"| `{name}` |")]
         assert f" {benchmark.kind} | {benchmark.rows['train']:,} | {benchmark.rows['test']:,} " in line

@@ -31,6 +31,12 @@ def build(artifacts: Artifacts, kind: Kind, train: str, **options: Any) -> Rows:
     return {split: read_rows(artifacts.task("mine"), split) for split in SPLITS}
 
 
+def training_rows(artifacts: Artifacts, kind: Kind, name: str, **options: Any) -> list[dict[str, Any]]:
+    """All rows of a file, which is that of every split: none is cut from it."""
+    file = f"data/sources/{name}"
+    return build(artifacts, kind, name, validation=file, test=file, **options)["train"]
+
+
 def put(artifacts: Artifacts, name: str, text: str | bytes) -> Path:
     path = artifacts.data / "sources" / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -114,8 +120,7 @@ def test_a_label_that_only_cut_rows_have_goes_back_to_training(artifacts: Artifa
 
 def test_a_small_cap_loses_no_label(artifacts: Artifacts) -> None:
     put(artifacts, "a.csv", "text,label\nthe only one,rare\n" + "".join(f"text {n},common\n" for n in range(200)))
-    files = {"validation": "data/sources/a.csv", "test": "data/sources/a.csv"}
-    train = build(artifacts, "classification", "a.csv", max_train_rows=5, **files)["train"]
+    train = training_rows(artifacts, "classification", "a.csv", max_train_rows=5)
     assert len(train) == 5
     assert {row["label"] for row in train} == {"rare", "common"}
 
@@ -156,26 +161,21 @@ def test_columns_are_called_as_the_user_calls_them_and_quotes_are_read(artifacts
 
 def test_a_tsv_has_no_quotes(artifacts: Artifacts) -> None:
     put(artifacts, "a.tsv", 'text\tlabel\nhe said "no\tx\nand "yes"\ty\n')
-    files = {"validation": "data/sources/a.tsv", "test": "data/sources/a.tsv"}
-    assert [row["text"] for row in build(artifacts, "classification", "a.tsv", **files)["train"]] == [
-        'he said "no',
-        'and "yes"',
-    ]
+    rows = training_rows(artifacts, "classification", "a.tsv")
+    assert [row["text"] for row in rows] == ['he said "no', 'and "yes"']
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson"])
 def test_labels_of_jsonl_become_texts_and_ids_are_kept(artifacts: Artifacts, name: str) -> None:
     lines = [{"id": 7, "text": "a", "label": 1}, {"id": "x", "text": "b", "label": True}]
     put(artifacts, name, "".join(json.dumps(line) + "\n" for line in lines))
-    files = {"validation": f"data/sources/{name}", "test": f"data/sources/{name}"}
-    rows = build(artifacts, "classification", name, **files)["train"]
+    rows = training_rows(artifacts, "classification", name)
     assert rows == [{"id": "7", "text": "a", "label": "1"}, {"id": "x", "text": "b", "label": "true"}]
 
 
 def test_regression_reads_numbers_and_a_second_text_if_there_is_one(artifacts: Artifacts) -> None:
     put(artifacts, "a.csv", "text,text_pair,label\na,b,1.5\nc,d,-2e1\n")
-    files = {"validation": "data/sources/a.csv", "test": "data/sources/a.csv"}
-    rows = build(artifacts, "regression", "a.csv", **files)["train"]
+    rows = training_rows(artifacts, "regression", "a.csv")
     assert [row["label"] for row in rows] == [1.5, -20.0]
     assert rows[0]["text_pair"] == "b"
     assert TaskInfo.read(artifacts.task("mine")).pair
@@ -184,8 +184,7 @@ def test_regression_reads_numbers_and_a_second_text_if_there_is_one(artifacts: A
 def test_conll_columns_become_bio2(artifacts: Artifacts) -> None:
     text = "-DOCSTART- -X- O\n\nAda NNP I-PER\nKing NNP I-PER\nBob NNP B-PER\n\nsang VBD O\n"
     put(artifacts, "a.conll", text)
-    files = {"validation": "data/sources/a.conll", "test": "data/sources/a.conll"}
-    rows = build(artifacts, "tagging", "a.conll", **files)["train"]
+    rows = training_rows(artifacts, "tagging", "a.conll")
     assert rows == [
         {"id": "train-1", "words": ["Ada", "King", "Bob"], "tags": ["B-PER", "I-PER", "B-PER"]},
         {"id": "train-2", "words": ["sang"], "tags": ["O"]},
@@ -194,16 +193,14 @@ def test_conll_columns_become_bio2(artifacts: Artifacts) -> None:
 
 def test_columns_of_a_conll_file_are_chosen_by_number(artifacts: Artifacts) -> None:
     put(artifacts, "a.conll", "# sent_id = 1\n1 Ada NNP I-PER\n2 sang VBD O\n\n1 # # O\n")
-    files = {"validation": "data/sources/a.conll", "test": "data/sources/a.conll"}
-    rows = build(artifacts, "tagging", "a.conll", columns={"words": "2", "tags": "3"}, **files)["train"]
+    rows = training_rows(artifacts, "tagging", "a.conll", columns={"words": "2", "tags": "3"})
     assert [(row["words"], row["tags"]) for row in rows] == [(["Ada", "sang"], ["NNP", "VBD"]), (["#"], ["#"])]
 
 
 def test_a_parquet_file_is_read_with_its_lists_and_nothing_missing(artifacts: Artifacts) -> None:
     table = pa.table({"tokens": [["Ada", "sang"], ["so"]], "tags": [["B-PER", "O"], ["O"]]})
     pq.write_table(table, artifacts.data / "sources" / "a.parquet")
-    files = {"validation": "data/sources/a.parquet", "test": "data/sources/a.parquet"}
-    rows = build(artifacts, "tagging", "a.parquet", columns={"words": "tokens"}, **files)["train"]
+    rows = training_rows(artifacts, "tagging", "a.parquet", columns={"words": "tokens"})
     assert rows[0] == {"id": "train-1", "words": ["Ada", "sang"], "tags": ["B-PER", "O"]}
     pq.write_table(pa.table({"text": ["a", None], "label": [1, 2]}), artifacts.data / "sources" / "b.parquet")
     with pytest.raises(BertlineError, match=r"data/sources/b\.parquet, row 2: text is None"):
@@ -244,8 +241,7 @@ def test_numbered_tags_of_a_dataset_come_out_by_name_also_from_its_parquet_file(
     )
     made = datasets.Dataset.from_dict({"words": [["Ada", "sang"]], "tags": [[1, 0]]}, features=features)
     made.to_parquet(str(artifacts.data / "sources" / "a.parquet"))
-    files = {"validation": "data/sources/a.parquet", "test": "data/sources/a.parquet"}
-    assert build(artifacts, "tagging", "a.parquet", **files)["train"][0]["tags"] == ["B-PER", "O"]
+    assert training_rows(artifacts, "tagging", "a.parquet")[0]["tags"] == ["B-PER", "O"]
 
 
 def test_a_directory_without_the_split_or_without_a_dataset_is_named(artifacts: Artifacts) -> None:
@@ -307,8 +303,7 @@ def squad(**question: Any) -> str:
 )
 def test_squad_and_hugging_face_answers_are_read(artifacts: Artifacts, name: str, text: str) -> None:
     put(artifacts, name, text)
-    files = {"validation": f"data/sources/{name}", "test": f"data/sources/{name}"}
-    (row,) = build(artifacts, "span", name, **files)["train"]
+    (row,) = training_rows(artifacts, "span", name)
     assert row == {
         "id": "q1",
         "question": "Who?",
@@ -377,8 +372,7 @@ def test_labels_and_ids_of_any_plain_type_of_parquet_become_texts(artifacts: Art
     days = [date(2026, 1, day) for day in (1, 2, 3, 4)]
     columns = {"id": days, "text": list("abcd"), "label": [Decimal("1.0"), Decimal("2.5")] * 2}
     pq.write_table(pa.table(columns), put(artifacts, "a.parquet", ""))
-    files = {"validation": "data/sources/a.parquet", "test": "data/sources/a.parquet"}
-    rows = build(artifacts, "classification", "a.parquet", **files)["train"]
+    rows = training_rows(artifacts, "classification", "a.parquet")
     assert rows[0] == {"id": "2026-01-01", "text": "a", "label": "1.0"}
 
 
@@ -471,8 +465,7 @@ def test_an_unknown_label_of_a_dataset_is_no_class_of_its_own(artifacts: Artifac
 def test_a_sentence_may_begin_with_a_hash_and_a_word_hold_other_white_space(artifacts: Artifacts) -> None:
     text = "# sent_id = 1 of a few\n# O\nhello B-X\n\nfoo O\n# O\n\n# a comment\n10\u00a0000 O\n"
     put(artifacts, "a.conll", text)
-    files = {"validation": "data/sources/a.conll", "test": "data/sources/a.conll"}
-    rows = build(artifacts, "tagging", "a.conll", **files)["train"]
+    rows = training_rows(artifacts, "tagging", "a.conll")
     assert [row["words"] for row in rows] == [["#", "hello"], ["foo", "#"], ["10\u00a0000"]]
 
 
@@ -645,5 +638,4 @@ def test_an_unknown_column_of_ours_is_named(artifacts: Artifacts) -> None:
 
 def test_a_field_longer_than_csv_allows_by_itself_is_read(artifacts: Artifacts) -> None:
     put(artifacts, "a.csv", f"text,label\n{'x' * 200_000},1\ny,2\n")
-    files = {"validation": "data/sources/a.csv", "test": "data/sources/a.csv"}
-    assert len(build(artifacts, "classification", "a.csv", **files)["train"][0]["text"]) == 200_000
+    assert len(training_rows(artifacts, "classification", "a.csv")[0]["text"]) == 200_000

@@ -15,7 +15,7 @@ from bertline.base.errors import BertlineError
 from bertline.tokens.hf import first_difference, read_tokenizer
 from bertline.tokens.tokenizer import SpecialIds, build_tokenizer, load_tokenizer, read_vocab, write_tokenizer
 from their_bert import as_bert_base, save_tokenizer
-from tokens.test_encoder import texts
+from tricky_text import texts
 
 Change = Callable[[Path], object]
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,11 +31,15 @@ def read_back(store: TokenStore) -> Corpus:
     return [[store.ids[store.sentences[s] : store.sentences[s + 1]].tolist() for s in span] for span in spans]
 
 
+def write(directory: Path, *batches: Corpus, size: int = 100) -> dict[str, Any]:
+    """A store of these documents, a batch after the other; [UNK] is 1."""
+    made = [batch_of(documents) for documents in batches]
+    return write_store(directory, made, vocab_size=size, vocab_sha256="ab", unknown_id=1)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    write_store(
-        tmp_path / "train", [batch_of([[[5, 6], [7]], [[8, 1]]])], vocab_size=100, vocab_sha256="ab", unknown_id=1
-    )
+    write(tmp_path / "train", [[[5, 6], [7]], [[8, 1]]])
     return tmp_path / "train"
 
 
@@ -43,13 +48,13 @@ def test_documents_come_back_however_they_were_batched(
     tmp_path_factory: pytest.TempPathFactory, documents: Corpus, cut: int
 ) -> None:
     directory = tmp_path_factory.mktemp("store") / "train"
-    batches = [batch_of(part) for part in (documents[:cut], documents[cut:])]
+    batches = documents[:cut], documents[cut:]
     if not any(token for document in documents for token in document):
         with pytest.raises(BertlineError, match="no tokens"):
-            write_store(directory, batches, vocab_size=100, vocab_sha256="ab", unknown_id=1)
+            write(directory, *batches)
         assert not directory.exists()
         return
-    meta = write_store(directory, batches, vocab_size=100, vocab_sha256="ab", unknown_id=1)
+    meta = write(directory, *batches)
     opened = TokenStore.open(directory)
     assert meta["sha256"] == {name: sha256_file(directory / name) for name in FILES}
     assert read_back(opened) == documents
@@ -59,7 +64,7 @@ def test_documents_come_back_however_they_were_batched(
 
 @pytest.mark.parametrize(("size", "expected"), [(100, np.uint16), (65_536, np.uint16), (65_537, np.uint32)])
 def test_ids_are_as_narrow_as_the_vocabulary_allows(tmp_path: Path, size: int, expected: type) -> None:
-    write_store(tmp_path / "train", [batch_of([[[size - 1]]])], vocab_size=size, vocab_sha256="ab", unknown_id=1)
+    write(tmp_path / "train", [[[size - 1]]], size=size)
     opened = TokenStore.open(tmp_path / "train")
     assert opened.ids.dtype == expected
     assert opened.ids[0] == size - 1
@@ -67,13 +72,7 @@ def test_ids_are_as_narrow_as_the_vocabulary_allows(tmp_path: Path, size: int, e
 
 def test_an_id_outside_the_vocabulary_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
     with pytest.raises(BertlineError, match="token id 100 in a vocabulary of 100"):
-        write_store(
-            tmp_path / "train",
-            [batch_of([[[5]]]), batch_of([[[100]]])],
-            vocab_size=100,
-            vocab_sha256="ab",
-            unknown_id=1,
-        )
+        write(tmp_path / "train", [[[5]]], [[[100]]])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -85,7 +84,7 @@ def test_a_file_cut_short_does_not_open(store: Path, name: str) -> None:
 
 
 def test_a_missing_file_and_a_foreign_file_do_not_open(store: Path, tmp_path: Path) -> None:
-    write_store(tmp_path / "other", [batch_of([[[5]]])], vocab_size=100, vocab_sha256="ab", unknown_id=1)
+    write(tmp_path / "other", [[[5]]])
     ids = (store / "ids.npy").read_bytes()
     (store / "ids.npy").write_bytes((tmp_path / "other" / "ids.npy").read_bytes())
     with pytest.raises(BertlineError, match="1 tokens in the files, 5 in"):
@@ -118,7 +117,7 @@ def test_meta_counts_words_tokens_and_unknowns(store: Path) -> None:
 
 
 def test_the_entropy_of_four_equally_frequent_tokens_is_ln_4(tmp_path: Path) -> None:
-    write_store(tmp_path / "train", [batch_of([[[5, 6, 7, 8] * 3]])], vocab_size=16, vocab_sha256="ab", unknown_id=1)
+    write(tmp_path / "train", [[[5, 6, 7, 8] * 3]], size=16)
     opened = TokenStore.open(tmp_path / "train")
     assert unigram_entropy(opened) == pytest.approx(np.log(4))
     assert vocab_used(opened) == 4 / 16

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from bertline.base.errors import BertlineError
-from bertline.base.files import atomic_directory
 from bertline.training import checkpoint
 from bertline.training.checkpoint import (
     load_latest,
@@ -211,23 +210,6 @@ def test_all_is_flushed_before_the_checkpoint_gets_its_name_and_the_name_before_
     assert ("flush", folder) in last[manifest:named]  # its entries, once the last is there
     durable, removed = last.index(("flush", run), named), last.index(("remove", run / "step-00000001"))
     assert named < durable < removed
-
-
-def test_a_directory_and_all_that_is_in_it_are_flushed_before_it_gets_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    flushed, flush = list[Path](), os.fsync
-
-    def fsync(descriptor: int) -> None:
-        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
-        flush(descriptor)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    with atomic_directory(tmp_path / "out") as temporary:
-        (temporary / "inner").mkdir()
-        (temporary / "inner" / "file").touch()
-    assert set(flushed) == {temporary, temporary / "inner", temporary / "inner" / "file", tmp_path}
-    assert flushed[-1] == tmp_path
 
 
 def test_what_an_overwrite_had_set_aside_when_it_was_killed_is_put_back(tmp_path: Path) -> None:

@@ -89,14 +89,14 @@ def test_options_of_lamb_out_of_their_range_are_refused(model, options):
         Lamb(model.parameters(), **options)
 
 
-def lamb_by_the_paper(weights, gradients, *, lr, decay, adapt, eps=1e-6):
+def lamb_by_the_paper(weights, gradients, *, lr, decay, adapt):
     """Algorithm 2 of You et al. 2020 on one tensor, number by number, in double precision; returns its course."""
     first, second, course = [0.0] * len(weights), [0.0] * len(weights), []
     for count, gradient in enumerate(gradients, start=1):
         first = [0.9 * m + 0.1 * g for m, g in zip(first, gradient, strict=True)]
         second = [0.999 * v + 0.001 * g * g for v, g in zip(second, gradient, strict=True)]
         steps = [
-            m / (1 - 0.9**count) / (math.sqrt(v / (1 - 0.999**count)) + eps) + decay * w
+            m / (1 - 0.9**count) / (math.sqrt(v / (1 - 0.999**count)) + 1e-6) + decay * w
             for m, v, w in zip(first, second, weights, strict=True)
         ]
         sizes = [math.sqrt(sum(value * value for value in values)) for values in (weights, steps)]

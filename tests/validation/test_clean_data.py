@@ -9,9 +9,9 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.params import load_params
 from bertline.base.stage import execute
 from bertline.stages import documents, download, encode, gate_corpus, gate_task, gate_tokens, task, vocab
+from checkout import PRESETS
 
 pytestmark = pytest.mark.slow
-PRESETS = Path(__file__).parents[2] / "pipelines" / "presets"
 STAGES = {
     "documents": documents.run,
     "gate_corpus": gate_corpus.run,
@@ -34,7 +34,7 @@ STAGES = {
 def test_clean_data_raise_no_alarm(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From download to the tokens and the rows of every task; every expectation holds, warnings included."""
     artifacts = Artifacts(tmp_path)
-    artifacts.params.write_text((PRESETS / f"{preset}.yaml").read_text())
+    artifacts.params.write_text(PRESETS[preset].read_text())
     (artifacts.data / "sources").mkdir(parents=True)
     run = [("download", download.run, "")]
     for name in load_params(artifacts.params).tasks:

@@ -17,6 +17,7 @@ from bertline.base.gate_config import GateCorpus
 from bertline.corpus.clean import normalise
 from bertline.stages import documents, gate_corpus
 from bertline.validation.corpus import corpus_frames
+from bertline.validation.frames import Frame
 from bertline.validation.language import count_function_words
 from bertline.validation.near_duplicates import near_copies, sketch
 from bertline.validation.patterns import MOJIBAKE
@@ -60,14 +61,19 @@ def test_text_in_the_language_asked_for_passes_and_english_does_not(clean_copy: 
     ],
 )
 def test_a_text_is_judged_by_the_script_of_its_language_or_not_at_all(tmp_path: Path, language: str, text: str) -> None:
-    row = {"id": f"{7:032x}", "source": "a.txt", "title": "T", "sentences": [text, f"{text} 12"]}
-    artifacts = Artifacts(tmp_path)
-    artifacts.documents.mkdir(parents=True)
-    corpus.add_shard(artifacts, "train-00000.parquet", [row])
-    frames = corpus_frames(artifacts.documents, Documents(language=language).language_code, {})
+    frames = frames_of(tmp_path, Documents(language=language).language_code, [text, f"{text} 12"])
     assert frames["documents"].table["language_fault"].tolist() == [""]
     figures = frames["corpus"].figures("foreign_share", "own_letter_share")
     assert figures["foreign_share"] == 0 and figures["own_letter_share"] > 0.6
+
+
+def frames_of(root: Path, language: str, sentences: list[str]) -> dict[str, Frame]:
+    """What the gate sees of one document."""
+    artifacts = Artifacts(root)
+    artifacts.documents.mkdir(parents=True)
+    row = {"id": f"{7:032x}", "source": "a.txt", "title": "T", "sentences": sentences}
+    corpus.add_shard(artifacts, "train-00000.parquet", [row])
+    return corpus_frames(artifacts.documents, language, {})
 
 
 def _in_cyrillic(row: corpus.Row) -> corpus.Row:
@@ -147,11 +153,7 @@ VIETNAMESE = (
     ],
 )
 def test_a_document_in_another_language_is_told(tmp_path: Path, language: str, text: str) -> None:
-    row = {"id": f"{7:032x}", "source": "a.txt", "title": "T", "sentences": [text, text]}
-    artifacts = Artifacts(tmp_path)
-    artifacts.documents.mkdir(parents=True)
-    corpus.add_shard(artifacts, "train-00000.parquet", [row])
-    assert corpus_frames(artifacts.documents, language, {})["documents"].table["language_fault"].item()
+    assert frames_of(tmp_path, language, [text, text])["documents"].table["language_fault"].item()
 
 
 def test_a_share_below_its_threshold_is_let_pass(clean_copy: Artifacts) -> None:

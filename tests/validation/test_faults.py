@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.files import read_json
 from bertline.base.stage import execute
 from bertline.stages import gate_corpus, gate_pretrain, gate_task, gate_tokens
+from checkout import ROOT
 from clean_run import TASKS
 from faults import Fault, corpus, pretraining, tasks, tokens
 
@@ -92,7 +92,7 @@ def test_dvc_sees_the_exit_status_of_a_gate(name: str, clean_copy: Artifacts) ->
     (fault,) = [fault for fault in FAULTS if fault.name == name]
     fault.damage(clean_copy)
     command = [sys.executable, "-m", f"bertline.stages.{fault.gate}", "--root", str(clean_copy.root)]
-    ended = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == (1 if fault.severity == "critical" else 0), ended.stderr
     assert f"{fault.expectation} failed: " in ended.stderr
     assert ended.stderr.count("\n") == 1

@@ -1,5 +1,6 @@
 """gate_task: what it says, and what tells shifted labels and swapped columns; its faults are in test_faults.py."""
 
+import json
 import random
 import tracemalloc
 from collections import Counter
@@ -43,6 +44,15 @@ def test_a_line_that_is_no_json_is_told_with_its_number(clean_copy: Artifacts) -
     path.write_text(path.read_text() + '{"id": "x", \n')
     with pytest.raises(BertlineError, match=r"splits_can_be_read.*train\.jsonl, line 601"):
         gate_task.run(PARAMS, clean_copy, "pairs")
+
+
+def test_a_row_is_told_by_its_line_where_blank_lines_are_before_it(tmp_path: Path) -> None:
+    write_json(tmp_path / "task.json", {"kind": "classification", "labels": ["a"]})
+    for split in tasks.SPLITS:
+        rows = (json.dumps({"id": f"{split}-{n}", "text": f"{split} {n}", "label": "a"}) for n in range(2))
+        (tmp_path / f"{split}.jsonl").write_text("\n\n\n".join(rows))
+    found = task_frames(tmp_path)["rows"].table
+    assert found["row"].tolist() == [f"{split}.jsonl, line {number}" for split in tasks.SPLITS for number in (1, 4)]
 
 
 def test_ids_that_begin_anew_in_each_split_pass(clean_copy: Artifacts) -> None:

@@ -34,7 +34,7 @@ def reason(error: BaseException, most: int = 300) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """What a person is told of a BertlineError, an OSError, or any exception that a full disk or GPU has caused."""
+    """What a person is told of an exception that `has_advice`."""
     if disk_is_full(error):
         place = getattr(error, "where", None) or getattr(error, "filename", None) or "disk"
         message = f"{place}: No space left on device. Free some space and run again."
@@ -72,9 +72,9 @@ def not_utf8(error: UnicodeDecodeError, where: str) -> BertlineError:
     return BertlineError(f"not UTF-8 ({error.reason})", where=where, fix=fix)
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether a full disk or GPU was the cause, on which `one_line` has advice whatever the exception is."""
-    return disk_is_full(error) or gpu_is_full(error)
+def has_advice(error: BaseException) -> bool:
+    """Whether `one_line` has advice: on a BertlineError, an OSError, and whatever a full disk or GPU has caused."""
+    return isinstance(error, BertlineError | OSError) or disk_is_full(error) or gpu_is_full(error)
 
 
 def gpu_is_full(error: BaseException) -> bool:

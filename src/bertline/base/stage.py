@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
-from bertline.base.errors import BertlineError, is_full, one_line, reason
+from bertline.base.errors import BertlineError, has_advice, one_line, reason
 from bertline.base.files import write_json
 from bertline.base.messages import say
 from bertline.base.params import load_params
@@ -47,20 +47,19 @@ def execute(name: str, run: Run, root: Path, task: str = "", *, debug: bool = Fa
     try:
         artifacts = Artifacts(root)
         params = load_params(artifacts.params)
-        if task and task not in params.tasks:
+        of_task = takes_task(run)
+        if of_task and task not in params.tasks:
             fix = f"Choose one of: {', '.join(params.tasks) or 'none is defined'}"
             raise BertlineError(f"no task named {task!r}", where=f"{artifacts.params}, key tasks", fix=fix)
-        metrics = run(params, artifacts, task) if task else run(params, artifacts)
+        metrics = run(params, artifacts, task) if of_task else run(params, artifacts)
         seconds = time.monotonic() - started
         _record(artifacts, title, seconds)
         say(f"{title}: {summarize(metrics)} ({seconds:.1f} s)", sys.stdout)
-    except (BertlineError, OSError) as error:
-        return _fail(title, one_line(error), debug)
     except KeyboardInterrupt:
         say(f"{title}: interrupted")
         return 130
     except Exception as error:
-        if is_full(error):
+        if has_advice(error):
             return _fail(title, one_line(error), debug)
         what = f"{type(error).__name__}: {reason(error)}"
         stage = f"{name} {task}".strip()

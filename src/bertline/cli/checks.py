@@ -44,28 +44,30 @@ class Finding:
     fix: str = ""
 
 
+def _judged(good: bool, name: str, detail: str, fix: str, otherwise: Level = "fail") -> Finding:
+    """Ok, or what `fix` does something about."""
+    return Finding(name, "ok", detail) if good else Finding(name, otherwise, detail, fix)
+
+
 def python(_: Path) -> Iterator[Finding]:
     """The interpreter is new enough, and `python`, as dvc.yaml calls it, is this one."""
     version = ".".join(map(str, sys.version_info[:3]))
-    new = sys.version_info >= (3, 11)
-    yield Finding("Python", "ok" if new else "fail", version, "" if new else "Install Python 3.11 or later")
+    yield _judged(sys.version_info >= (3, 11), "Python", version, "Install Python 3.11 or later")
     found = shutil.which("python")
     same = found is not None and Path(found).parent == Path(sys.executable).parent
-    detail = found or "not on PATH"
-    yield Finding(
-        "python on PATH", "ok" if same else "fail", detail, "" if same else f"Stages need this one: {_ACTIVATE}"
-    )
+    yield _judged(same, "python on PATH", found or "not on PATH", f"Stages need this one: {_ACTIVATE}")
 
 
 def programs(_: Path) -> Iterator[Finding]:
     """The programs that the pipeline calls."""
-    for name, level, fix in (
+    wanted: tuple[tuple[str, Level, str], ...] = (
         ("git", "fail", "Install git"),
         ("make", "warn", "Install make; without it, follow the steps in the Makefile by hand"),
         ("dvc", "fail", _ACTIVATE),
-    ):
+    )
+    for name, otherwise, fix in wanted:
         path = shutil.which(name)
-        yield Finding(name, "ok", path) if path else Finding(name, level, "not on PATH", fix)  # type: ignore[arg-type]
+        yield _judged(path is not None, name, path or "not on PATH", fix, otherwise)
 
 
 def packages(root: Path) -> Iterator[Finding]:
@@ -101,13 +103,10 @@ def _some(names: list[str]) -> str:
 
 def repository(root: Path) -> Iterator[Finding]:
     """The checkout is a git and a DVC repository that can be written to, with valid parameters."""
-    git = (root / ".git").exists()
-    fix = "" if git else "Clone the project with git; without it there is no history of experiments"
-    yield Finding("git repository", "ok" if git else "warn", "yes" if git else "no .git here", fix)
-    dvc = (root / ".dvc" / "config").is_file()
-    yield Finding(
-        "DVC repository", "ok" if dvc else "fail", "yes" if dvc else "no .dvc/config", "" if dvc else "dvc init"
-    )
+    git, dvc = (root / ".git").exists(), (root / ".dvc" / "config").is_file()
+    fix = "Clone the project with git; without it there is no history of experiments"
+    yield _judged(git, "git repository", "yes" if git else "no .git here", fix, "warn")
+    yield _judged(dvc, "DVC repository", "yes" if dvc else "no .dvc/config", "dvc init")
     for folder in (root, root / "data", root / ".dvc"):
         if not folder.is_dir():
             continue
@@ -130,19 +129,16 @@ def repository(root: Path) -> Iterator[Finding]:
 def machine(root: Path) -> Iterator[Finding]:
     """Disk, memory and cores suffice for what params.yaml asks for."""
     free = shutil.disk_usage(root).free / GIB
-    low: Level = "fail" if free < 2 else "warn" if free < 10 else "ok"
-    yield Finding(
-        "disk", low, f"{free:.0f} GiB free", "" if low == "ok" else "Free some space; `dvc gc -w` drops old outputs"
-    )
+    fix = "Free some space; `dvc gc -w` drops old outputs"
+    yield _judged(free >= 10, "disk", f"{free:.0f} GiB free", fix, "fail" if free < 2 else "warn")
     memory = _memory() / GIB
-    enough = memory >= 4
-    fix = "" if enough else "The quickstart needs 4 GiB; lower pretrain.batch_size and finetune.batch_size"
-    yield Finding("memory", "ok" if enough else "warn", f"{memory:.1f} GiB", fix)
+    fix = "The quickstart needs 4 GiB; lower pretrain.batch_size and finetune.batch_size"
+    yield _judged(memory >= 4, "memory", f"{memory:.1f} GiB", fix, "warn")
     params = _params(root)
     threads = max(params.pretrain.threads, params.finetune.threads)
     cores = _cores()
-    fix = "" if cores >= threads else f"params.yaml asks for {threads} threads: results are the same, only later"
-    yield Finding("cores", "ok" if cores >= threads else "warn", f"{cores:g}", fix)
+    fix = f"params.yaml asks for {threads} threads: results are the same, only later"
+    yield _judged(cores >= threads, "cores", f"{cores:g}", fix, "warn")
 
 
 def accelerators(root: Path) -> Iterator[Finding]:

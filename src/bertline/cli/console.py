@@ -14,7 +14,7 @@ from rich.markdown import Markdown, TableElement
 from rich.table import Table
 from rich.text import Text
 
-from bertline.base.errors import BertlineError, is_full, one_line, reason
+from bertline.base.errors import BertlineError, has_advice, one_line, reason
 from bertline.base.messages import for_terminal
 
 Root = Annotated[
@@ -48,7 +48,7 @@ def find_root(given: Path | None) -> Path:
     raise BertlineError("not in a checkout of bertline (no dvc.yaml here or above)", where=str(here), fix=fix)
 
 
-def check_apart(file: Path, out: Path | None) -> None:
+def check_not_lost(file: Path, out: Path | None) -> None:
     """Raise a BertlineError where a file of rows would be written over by what comes of it."""
     if out is not None and out.exists() and file.exists() and out.samefile(file):
         raise BertlineError(
@@ -63,18 +63,14 @@ def reporting(debug: bool) -> Iterator[None]:
         yield
     except BrokenPipeError:  # of `bertline … | head`: Typer ends the command quietly, with status 1
         raise
-    except (BertlineError, OSError) as error:
-        message = one_line(error)
     except typer.Exit:
         raise
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(130) from None
     except Exception as error:
-        what = f"{type(error).__name__}: {reason(error)}"
-        message = f"internal error, {what}. Run it again with --debug and report it."
-        if is_full(error):
-            message = one_line(error)
+        what = f"internal error, {type(error).__name__}: {reason(error)}"
+        message = one_line(error) if has_advice(error) else f"{what}. Run it again with --debug and report it."
     else:
         return
     if debug:

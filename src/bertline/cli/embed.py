@@ -10,7 +10,7 @@ from bertline.base.config import Device, Precision
 from bertline.base.errors import BertlineError
 from bertline.base.files import atomic_file, refuse_device
 from bertline.cli.ask import find_pretrained, read_texts
-from bertline.cli.console import Debug, Root, check_apart, find_root, print_json, reporting
+from bertline.cli.console import Debug, Root, check_not_lost, find_root, print_json, reporting
 
 
 def embed(  # noqa: PLR0913, PLR0917  (a command has as many parameters as options)
@@ -45,12 +45,12 @@ def embed(  # noqa: PLR0913, PLR0917  (a command has as many parameters as optio
         import numpy as np  # noqa: PLC0415  (these take seconds; --help must not)
 
         from bertline.inference.embedding import embed as vectors_of  # noqa: PLC0415
-        from bertline.inference.files import read_texts as texts_of  # noqa: PLC0415
+        from bertline.inference.files import read_column  # noqa: PLC0415
         from bertline.inference.fill_mask import FillMask  # noqa: PLC0415
 
         if file:
-            check_apart(file, out)
-        given = texts_of(file, column) if file else read_texts(texts or [])
+            check_not_lost(file, out)
+        given = read_column(file, column) if file else read_texts(texts or [])
         model = FillMask(directory, device=device, precision=precision)
         vectors = vectors_of(model.model.bert, model.tokenizer, given, max_length=model.max_length, precision=precision)
         if out is None:

@@ -13,7 +13,7 @@ from bertline.base.errors import BertlineError
 from bertline.base.files import write_jsonl
 from bertline.base.params import load_params
 from bertline.cli.ask import find_model, read_texts
-from bertline.cli.console import Debug, Json, Root, check_apart, console, find_root, print_json, reporting, whole
+from bertline.cli.console import Debug, Json, Root, check_not_lost, console, find_root, print_json, reporting, whole
 
 if TYPE_CHECKING:
     from bertline.inference.predictor import Predictor
@@ -108,7 +108,7 @@ def _columns(artifacts: Artifacts, task: str) -> Mapping[str, str]:
 def _answer_file(predictor: "Predictor", file: Path, out: Path | None, columns: Mapping[str, str], n_best: int) -> None:
     from bertline.inference.files import predict_file  # noqa: PLC0415
 
-    check_apart(file, out)
+    check_not_lost(file, out)
     answers = predict_file(predictor, file, columns, n_best=n_best)
     if out is not None:
         typer.echo(f"{out} written: {write_jsonl(out, answers):,} answers")

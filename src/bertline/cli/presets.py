@@ -16,7 +16,8 @@ from rich.table import Table
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
-from bertline.base.params import load_params, parse_params, read_yaml, render_params, write_params
+from bertline.base.files import write_text
+from bertline.base.params import load_params, parse_params, read_yaml, render_params
 from bertline.cli.console import Debug, Root, console, find_root, reporting
 
 app = typer.Typer(no_args_is_help=True, help="List, show and use ready-made configurations.")
@@ -31,13 +32,10 @@ class Preset:
     description: str
     params: Params
 
-    @property
-    def heading(self) -> str:
-        return f"Written by `bertline preset use {self.name}`; edit freely. `dvc repro` picks up what changed."
-
     def render(self) -> str:
         """The params.yaml that it stands for."""
-        return render_params(self.params, self.heading)
+        heading = f"Written by `bertline preset use {self.name}`; edit freely. `dvc repro` picks up what changed."
+        return render_params(self.params, heading)
 
 
 def _load_presets(root: Path) -> tuple[list[Preset], list[BertlineError]]:
@@ -110,8 +108,9 @@ def use(
         before = _text(path)
         if before is not None and not force:
             _refuse_to_lose_edits(path, before, _load_presets(checkout)[0])
-        write_params(path, preset.params, preset.heading)
-        word = "is unchanged" if before == preset.render() else "written"
+        text = preset.render()
+        write_text(path, text)
+        word = "is unchanged" if before == text else "written"
         typer.echo(f"{path} {word}: {preset.description or preset.name}\nNext: dvc repro")
 
 

@@ -124,10 +124,8 @@ def unpack(path: Path, name: str, folder: Path, *, limit: int, wanted: Callable[
     Raises:
         BertlineError: the archive is damaged, dangerous, too large, or holds no file that is wanted.
     """
-    size = path.stat().st_size
-    allowed = limit or min(max(RATIO * size, SMALL), LARGE)
-    made = _Folder(folder, allowed, wanted)
-    with _explained(name, folder, allowed, size):
+    made = _Folder(folder, _allowed(path, limit), wanted)
+    with _explained(path, name, folder, made.limit):
         suffix = _suffix(name)
         if suffix == ".zip":
             _unpack_zip(path, made)
@@ -144,16 +142,18 @@ def decompress(path: Path, name: str, target: Path, *, limit: int) -> int:
     Raises:
         BertlineError: the file is damaged or too large.
     """
-    size = path.stat().st_size
-    allowed = limit or min(max(RATIO * size, SMALL), LARGE)
-    made = _Folder(target.parent, allowed, lambda _: True)
-    with _explained(name, target, allowed, size), open_compressed(path, ending(PurePosixPath(name))) as stream:
+    made = _Folder(target.parent, _allowed(path, limit), lambda _: True)
+    with _explained(path, name, target, made.limit), open_compressed(path, ending(PurePosixPath(name))) as stream:
         made.write(stream, target)
     return made.bytes
 
 
+def _allowed(path: Path, limit: int) -> int:
+    return limit or min(max(RATIO * path.stat().st_size, SMALL), LARGE)
+
+
 @contextmanager
-def _explained(name: str, target: Path, allowed: int, size: int) -> Iterator[None]:
+def _explained(path: Path, name: str, target: Path, allowed: int) -> Iterator[None]:
     """Turn what may go wrong inside into one line, and take away what was made until then."""
     try:
         yield
@@ -162,7 +162,7 @@ def _explained(name: str, target: Path, allowed: int, size: int) -> Iterator[Non
             shutil.rmtree(target)
         target.unlink(missing_ok=True)
         if isinstance(error, _Refused) and not str(error):
-            what = f"it unpacks to more than {allowed:,} bytes, from {size:,}"
+            what = f"it unpacks to more than {allowed:,} bytes, from {path.stat().st_size:,}"
             raise BertlineError(what, where=name, fix="Set max_unpacked if it is meant") from None
         if isinstance(error, _Refused | NotImplementedError):  # zipfile's word for a method it does not know
             raise BertlineError(str(error), where=name, fix="Pack it anew, or take another archive") from None

@@ -43,7 +43,7 @@ def read_documents(raw: Path) -> Iterator[Document]:
         path = raw / source["path"]
         empty = True
         try:
-            for file in _files(path) if path.is_dir() else [path]:
+            for file in filter(Path.is_file, visible(path)) if path.is_dir() else [path]:
                 for document in READERS[source.get("format") or kind(file)](file):
                     empty = False
                     yield document
@@ -54,10 +54,10 @@ def read_documents(raw: Path) -> Iterator[Document]:
             say(f"{path}: there is no document in it")
 
 
-def _files(folder: Path) -> list[Path]:
-    """The files of a folder, sorted; hidden ones are left out."""
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+def visible(folder: Path) -> list[Path]:
+    """What is in a folder and in those below it, sorted; what is hidden is left out."""
+    inside = sorted(folder.rglob("*"))
+    return [entry for entry in inside if not any(part.startswith(".") for part in entry.relative_to(folder).parts)]
 
 
 def read_python_docs(path: Path) -> Iterator[Document]:

@@ -35,7 +35,7 @@ from bertline.corpus.http import Unavailable, download, shown
 from bertline.corpus.kept import Expected, Kept, copy, keep, link
 from bertline.corpus.python_docs import package_versions, parse_selection, read_docstrings
 from bertline.corpus.raw_files import BY_NAME
-from bertline.corpus.readers import MANIFEST
+from bertline.corpus.readers import MANIFEST, visible
 
 MIRROR_VARIABLE = "BERTLINE_MIRROR"
 FORMATS = (".txt", ".text", *BY_NAME)
@@ -116,6 +116,15 @@ def fetch(source: Source, directory: Path, places: Places) -> list[Entry]:
             names = f"texts are named {', '.join(FORMATS)}, also compressed"
             say(f"{row['address']}: {count:,} of its files left out ({names})")
     return rows
+
+
+def fetch_packed(source: Source, directory: Path, places: Places) -> None:
+    """Fetch one source as it is published: the readers of benchmarks look into archives.
+
+    Raises:
+        BertlineError: as fetch.
+    """
+    fetch(replace(source, unpack="nothing"), directory, places)
 
 
 def check_apart(rows: Sequence[Entry]) -> None:
@@ -219,8 +228,7 @@ def _put(source: Source, found: _Found, directory: Path, name: PurePosixPath) ->
 
 def _copy_folder(source: Source, origin: Path, directory: Path) -> Entry:
     path = _free(source, directory, PurePosixPath(origin.name))
-    inside = sorted(origin.rglob("*"))
-    inside = [entry for entry in inside if not any(part.startswith(".") for part in entry.relative_to(origin).parts)]
+    inside = visible(origin)
     files = [entry for entry in inside if entry.is_file()]
     leading = next((entry for entry in inside if entry.is_symlink() and not entry.is_file()), None)
     if leading:  # rglob does not enter it, and DVC would not see what changes behind it

@@ -60,7 +60,7 @@ def prepare_data(
     elif task.kind == "span":
         settings = replace(
             settings,
-            max_answer_tokens=int(answer_tokens(features).max(initial=1)),
+            max_answer_tokens=int(answer_lengths(features).max(initial=1)),
             may_be_unanswerable=any(not row["answers"] for row in train),
         )
     elif task.kind == "tagging":
@@ -77,7 +77,7 @@ def _standardised(features: Features, mean: float, deviation: float) -> Features
     return Features(features.kind, examples, features.pad)
 
 
-def answer_tokens(features: Features) -> npt.NDArray[np.int64]:
+def answer_lengths(features: Features) -> npt.NDArray[np.int64]:
     """How many tokens each answer has that a window shows; windows without one, which point to [CLS], do not count."""
     labels = [example.labels for example in features.examples if example.labels is not None]
     return np.array([last - first + 1 for first, last in labels if first > 0], dtype=np.int64)

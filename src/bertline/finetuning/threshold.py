@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from bertline.evaluation.squad import best_thresholds, squad_scores
-from bertline.finetuning.data import FinetuningData, answer_tokens
+from bertline.finetuning.data import FinetuningData, answer_lengths
 from bertline.inference.decode import Prediction, make_decoder
 from bertline.inference.predictor import outputs_of
 from bertline.inference.settings import InferenceSettings
@@ -36,7 +36,7 @@ def fitted_settings(model: BertWithHead, data: FinetuningData) -> InferenceSetti
 
 def _limits(data: FinetuningData) -> list[int]:
     """Lengths to try, the longest first: the least that let through so large a share of the training answers."""
-    lengths = answer_tokens(data.train)
+    lengths = answer_lengths(data.train)
     if not len(lengths):
         return [data.settings.max_answer_tokens]
     return list(dict.fromkeys(np.quantile(lengths, _SHARES, method="inverted_cdf").tolist()))

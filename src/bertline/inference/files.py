@@ -15,9 +15,9 @@ from bertline.base.errors import BertlineError
 from bertline.inference.embedding import TEXTS
 from bertline.inference.inputs import Row, as_rows, input_columns
 from bertline.inference.predictor import Predictor
-from bertline.tasks.readers import Record, records
+from bertline.tasks.readers import records
 from bertline.tasks.rows import check_characters
-from bertline.tasks.schema import TaskInfo
+from bertline.tasks.schema import Record, TaskInfo
 
 _TOGETHER = 4096  # rows: enough for batches of like lengths, and little memory
 
@@ -36,51 +36,42 @@ class InputRow(NamedTuple):
     given: Row
 
 
-def read_inputs(path: Path, task: TaskInfo, columns: Mapping[str, str], how: str = "") -> Iterator[list[InputRow]]:
-    """The rows of a file, or of a saved dataset, in their order.
-
-    Args:
-        path: CSV, TSV, JSONL, Parquet, CoNLL or SQuAD's JSON.
-        task: whose model is asked.
-        columns: our names -> those of the file, where they differ.
-        how: what to do about a column that is not there; by default, to name it in params.yaml.
-
-    Raises:
-        BertlineError: the file or a row of it cannot be read; names file and line.
-    """
-    how = how or f"Name yours in tasks.{task.name}.data.columns of params.yaml"
-    found = records(path, str(path), "test")
-    while some := list(islice(found, _TOGETHER)):
-        yield [_input(record, task, columns, how) for record in some]
-
-
 def predict_file(
-    predictor: Predictor, path: Path, columns: Mapping[str, str], *, n_best: int = 0
+    predictor: Predictor, path: Path, columns: Mapping[str, str], *, n_best: int
 ) -> Iterator[dict[str, Any]]:
     """The answers to the rows of a file, in their order, each with the row's id where the file has a column of ids.
 
     Args:
         predictor: who is asked.
-        path, columns: see `read_inputs`.
+        path: CSV, TSV, JSONL, Parquet, CoNLL, SQuAD's JSON, or the directory of a saved dataset.
+        columns: our names -> those of the file, where they differ.
         n_best: list so many answers to each question (span).
 
     Raises:
         BertlineError: the file or a row of it cannot be read; names file and line.
     """
-    for rows in read_inputs(path, predictor.task, columns):
+    how = f"Name yours in tasks.{predictor.task.name}.data.columns of params.yaml"
+    for rows in _batches(path, predictor.task, columns, how):
         answers = predictor.predict([row.given for row in rows], n_best=n_best)
         for row, answer in zip(rows, answers, strict=True):
             yield ({} if row.identity is None else {"id": row.identity}) | answer
 
 
-def read_texts(path: Path, column: str) -> list[str]:
-    """One column of a file of rows.
+def read_column(path: Path, column: str) -> list[str]:
+    """The texts of one column of a file of rows.
 
     Raises:
         BertlineError: the file or a row of it cannot be read, or a text is empty; names file and line.
     """
     how = "Give its name with --column"
-    return [row.given["text"] for rows in read_inputs(path, TEXTS, {"text": column}, how) for row in rows]
+    return [row.given["text"] for rows in _batches(path, TEXTS, {"text": column}, how) for row in rows]
+
+
+def _batches(path: Path, task: TaskInfo, columns: Mapping[str, str], how: str) -> Iterator[list[InputRow]]:
+    """The rows of a file, some thousands at a time; `how` is what to do about a column that is not there."""
+    found = records(path, str(path), "test")
+    while some := list(islice(found, _TOGETHER)):
+        yield [_input(record, task, columns, how) for record in some]
 
 
 def _input(record: Record, task: TaskInfo, columns: Mapping[str, str], how: str) -> InputRow:

@@ -1,4 +1,7 @@
-"""How the report looks: a style beside that of Data Docs, and its template (Jinja). No script, nothing fetched."""
+"""How the report looks: a style beside that of Data Docs, and the template (Jinja) of what follows their HEAD.
+
+No script, nothing fetched.
+"""
 
 STYLE = """
 html { scroll-behavior: smooth } body { max-width: 76rem }
@@ -45,16 +48,7 @@ figure { margin: 0; min-width: 0 } figcaption { font-weight: 600; margin-bottom:
 .small { font-size: .87rem } p { max-width: 60rem }
 """
 
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>bertline: report</title>
-<style>{{ style }}</style>
-</head>
-<body>
-<h1>Report</h1>
+PAGE = """<h1>Report</h1>
 <div class="figures">
 {% for name, value in figures %}<div><span class="dim">{{ name }}</span><b>{{ value }}</b></div>
 {% endfor %}

@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 from bertline.evaluation.scoreboard import COLUMNS, LEGEND, metric_name, remarks, score_table
 from bertline.reporting.charts import Series, line_chart, reliability_diagram
 from bertline.reporting.look import PAGE, STYLE
+from bertline.validation.pages import HEAD
 from bertline.validation.pages import STYLE as COMMON
 
 Rows = Sequence[Mapping[str, Any]]
@@ -80,7 +81,8 @@ def render_page(scoreboard: Figures, training: Rows, validation: Rows, tasks: Se
         "pretraining": _pretraining(training, validation),
         "tasks": [_task(task, board[task.name]["kind"]) for task in tasks],
     }
-    return environment.from_string(PAGE).render(page, style=Markup(COMMON + STYLE))
+    template = environment.from_string(HEAD + PAGE)
+    return template.render(page, title="bertline: report", style=Markup(COMMON + STYLE))
 
 
 def _figures(pretraining: Figures) -> Iterator[tuple[str, str]]:

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from bertline.base.errors import BertlineError, reason
 from bertline.base.files import read_json
+from bertline.tasks.schema import Record
 
-Record = tuple[str, dict[str, Any]]
 _DICT, _STATE = "dataset_dict.json", "state.json"
 _BATCH = 4096
 _SAVE = "Save the dataset anew"

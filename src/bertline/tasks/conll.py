@@ -3,14 +3,11 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from bertline.base.errors import BertlineError
 from bertline.tasks.published import Benchmark, Parts, PublishedFile
-from bertline.tasks.schema import Row
+from bertline.tasks.schema import Record, Row
 from bertline.tasks.tag_schemes import of_entity, to_bio2
-
-Record = tuple[str, dict[str, Any]]
 
 _DATA = "https://raw.githubusercontent.com/synalp/NER/c0ea07c81ec3512b5047dcd804b0ac2b10a3bdfc/corpus/CoNLL-2003"
 _BETWEEN = re.compile(r"[ \t]+")  # other white space may be part of a word

@@ -22,9 +22,9 @@ from bertline.base.errors import BertlineError
 from bertline.base.words import normalised
 from bertline.tasks.hashing import stable_hash
 from bertline.tasks.published import Downloads, PublishedFile
-from bertline.tasks.readers import Record, records
+from bertline.tasks.readers import records
 from bertline.tasks.rows import COLUMNS, check_pair, check_row, check_several_labels, targets
-from bertline.tasks.schema import SPLITS, Row
+from bertline.tasks.schema import SPLITS, Record, Row
 from bertline.tasks.squad import our_answers
 from bertline.tasks.tag_schemes import scheme_of, to_bio2
 

@@ -10,7 +10,7 @@
 | .json | SQuAD, v1.1 or v2.0 |
 | a directory | a dataset of Hugging Face's `datasets`, saved with `save_to_disk` |
 
-Each reader yields (where, record): the file and line, for messages, and the record as the file has it.
+Each reader yields a schema.Record: file and line, and the record as the file has it.
 """
 
 import csv
@@ -24,9 +24,9 @@ from bertline.base.errors import BertlineError, not_utf8
 from bertline.base.files import numbered_jsonl
 from bertline.tasks.arrow import check_columns, dataset_records, parquet_records
 from bertline.tasks.conll import conll_records
+from bertline.tasks.schema import Record
 from bertline.tasks.squad import squad_records
 
-Record = tuple[str, dict[str, Any]]
 _FIELD_LIMIT = 1 << 30  # characters; csv's own limit of 131,072 is below a long document
 _SEPARATORS = ";\t,|"  # spreadsheets of many countries write the first of them
 _FIELD = re.compile(r'(?P<quoted>"[^"]*(?:""[^"]*)*(?P<closed>"(?=[,\r\n]|\Z))?)|[^,\r\n]*')

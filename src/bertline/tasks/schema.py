@@ -27,6 +27,8 @@ from bertline.tasks.rows import COLUMNS, check_pair, check_row, targets
 
 Row = dict[str, Any]
 Rows = Mapping[str, Sequence[Row]]
+Record = tuple[str, dict[str, Any]]
+"""What a reader yields: file and line, for messages, and the record as the file has it."""
 
 SPLITS = ("train", "validation", "test")
 SUBMISSION = "submission"

@@ -12,9 +12,7 @@ from typing import Any
 from bertline.base.errors import BertlineError
 from bertline.base.files import read_json
 from bertline.tasks.published import Benchmark, Parts, PublishedFile
-from bertline.tasks.schema import Row
-
-Record = tuple[str, dict[str, Any]]
+from bertline.tasks.schema import Record, Row
 
 _DATA = "https://rajpurkar.github.io/SQuAD-explorer/dataset"
 _DU = "https://raw.githubusercontent.com/tomhosking/squad-du-split/beac7f3ddcdd579010c7352646938e8ab31e8add"

@@ -18,7 +18,7 @@ def token_counts(store: TokenStore) -> NDArray[np.int64]:
 
 
 def vocab_used(store: TokenStore) -> float:
-    """The share of the vocabulary's entries that occur."""
+    """The share of the vocabulary's entries that occur, special tokens counted; of them [UNK] alone may occur."""
     counts = token_counts(store)
     return float(np.count_nonzero(counts) / len(counts))
 

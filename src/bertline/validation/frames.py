@@ -8,6 +8,7 @@ that a check looks at may be empty, because Great Expectations passes over nulls
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -60,9 +61,4 @@ def shorten(value: object) -> str:
 
 def first(values: Iterable[str]) -> list[str]:
     """The first three, shortened."""
-    found: list[str] = []
-    for value in values:
-        if len(found) == EXAMPLES:
-            break
-        found.append(shorten(value))
-    return found
+    return [shorten(value) for value in islice(values, EXAMPLES)]

@@ -39,7 +39,7 @@ details { margin-top: .6rem } summary { cursor: pointer; color: var(--link) }
   dd { margin-bottom: .3rem } }
 """
 
-_HEAD = """<!DOCTYPE html>
+HEAD = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -51,7 +51,7 @@ _HEAD = """<!DOCTYPE html>
 """
 
 GATE = (
-    _HEAD
+    HEAD
     + """<nav><a href="{{ up }}index.html">All gates</a></nav>
 <h1>{{ report.gate }} <span class="pill {{ "good" if report.passed else "bad" }}">
 {{- "passed" if report.passed else "failed" }}</span></h1>
@@ -99,7 +99,7 @@ GATE = (
 )
 
 OVERVIEW = (
-    _HEAD
+    HEAD
     + """<h1>Gates <span class="pill {{ "bad" if stopped else "good" }}">
 {{- "%d failed" % stopped if stopped else "all passed" }}</span></h1>
 <p class="dim">What each gate found when it last ran.</p>

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bertline.base.errors import BertlineError
-from bertline.base.files import JsonRow, read_json, read_jsonl
+from bertline.base.files import JsonRow, numbered_jsonl, read_json
 from bertline.base.words import words_of
 from bertline.validation.frames import Frame, as_text, first, shorten, summary
 from bertline.validation.label_shift import ROWS, hashed_words, label_shift, overlap, word_features
@@ -117,9 +117,9 @@ def _rows(path: Path, split: str, info: Mapping[str, Any], totals: _Totals) -> p
 
 
 def _readable(path: Path, split: str, totals: _Totals) -> Iterator[tuple[int, JsonRow]]:
-    """The rows of a file with their numbers, up to one that cannot be read."""
+    """The rows of a file with the numbers of their lines, up to one that cannot be read."""
     try:
-        yield from enumerate(read_jsonl(path), start=1)
+        yield from numbered_jsonl(path)
     except BertlineError as error:
         totals.unread[split] = f"{Path(error.where).name}: {error.what}"
 
