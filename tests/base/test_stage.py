@@ -72,6 +72,26 @@ def test_a_fault_is_one_line(
     assert not (root / "data").exists()
 
 
+@pytest.mark.parametrize("file", ["params.yaml", "src/bertline/base/words.py"])
+def test_results_of_what_was_edited_while_they_were_made_are_no_results(
+    file: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DVC would note them as those of the edited options or code: it hashes dependencies when a stage has ended."""
+    (root / "dvc.yaml").write_text("stages: {documents: {deps: [src], params: [documents]}}\n")
+
+    def edited_meanwhile(params: Params, artifacts: Artifacts) -> dict[str, Any]:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text("documents: {min_sentences: 7}\n")
+        return {}
+
+    assert execute("documents", edited_meanwhile, root) == 1
+    told = capsys.readouterr().err
+    name = "documents.min_sentences" if file == "params.yaml" else file
+    assert f"documents: error: {name}: changed while the stage ran" in told
+    assert "`dvc commit -f documents`" in told
+    assert execute("documents", fine, root) == 0, "edited before it began, all is well"
+
+
 class Full(io.StringIO):
     """A log on a full disk."""
 

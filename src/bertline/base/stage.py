@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
+from bertline.base.dependencies import State, changed, dependencies
 from bertline.base.errors import BertlineError, is_full, one_line, reason
 from bertline.base.files import write_json
 from bertline.base.messages import say
@@ -21,6 +22,8 @@ from bertline.base.params import load_params
 
 Metrics = Mapping[str, Any]
 Run = Callable[..., Metrics]
+
+_NAMED = 3  # of what was changed, on the stage's line
 
 
 def main(run: Run) -> None:
@@ -50,7 +53,9 @@ def execute(name: str, run: Run, root: Path, task: str = "", *, debug: bool = Fa
         if task and task not in params.tasks:
             fix = f"Choose one of: {', '.join(params.tasks) or 'none is defined'}"
             raise BertlineError(f"no task named {task!r}", where=f"{artifacts.params}, key tasks", fix=fix)
+        before = dependencies(root, params, name, task)
         metrics = run(params, artifacts, task) if task else run(params, artifacts)
+        _refuse_changed(before, dependencies(root, load_params(artifacts.params), name, task), title)
         seconds = time.monotonic() - started
         _record(artifacts, title, seconds)
         say(f"{title}: {summarize(metrics)} ({seconds:.1f} s)", sys.stdout)
@@ -85,6 +90,15 @@ def _fail(title: str, message: str, debug: bool) -> int:
         traceback.print_exc()
     say(f"{title}: error: {message}")
     return 1
+
+
+def _refuse_changed(before: State, now: State, title: str) -> None:
+    """Keep DVC from noting results as those of options, code or data that were edited while they were made."""
+    different = changed(before, now)
+    if different:
+        what = "changed while the stage ran; its results are of what was there before"
+        fix = f"Run again; or put that back, and keep them with `dvc commit -f {title}`"
+        raise BertlineError(what, where=", ".join(different[:_NAMED]), fix=fix)
 
 
 def _record(artifacts: Artifacts, title: str, seconds: float) -> None:
