@@ -11,6 +11,7 @@ which is no public interface of DVC: this is the only file that touches it, and 
 """
 
 import argparse
+import os
 import re
 import shlex
 import shutil
@@ -148,7 +149,8 @@ def share_cache(checkout: Path, worktree: Path) -> None:
     # A link, not its path in the settings: DVC writes those in ASCII, which the path of a checkout need not be.
     link = worktree / ".dvc" / "cache"
     Path(cache).mkdir(parents=True, exist_ok=True)  # a fresh clone has none, and a link to nowhere cannot be filled
-    link.symlink_to(cache, target_is_directory=True)
+    inside = Path(cache).is_relative_to(checkout)  # and moves with it
+    link.symlink_to(os.path.relpath(cache, link.parent) if inside else cache, target_is_directory=True)
     with _opened(worktree) as repo, repo.config.edit("local") as config:
         # Linked, not copied: a run of another learning rate must not cost the disk all tokens and models once more.
         config["cache"] |= {"dir": RelPath(link), "type": ["reflink", "hardlink", "copy"]}

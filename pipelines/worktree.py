@@ -20,7 +20,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -126,6 +126,7 @@ class Worktree:
                 (self.path / shared).unlink(missing_ok=True)  # links, which nobody must follow
             if not (self.path / ".git").is_file():  # git was killed over it, and would not know it any more
                 shutil.rmtree(self.path)
+            _find_again(self.checkout, self.path)
             git(self.checkout, "worktree", "remove", *["--force"] * (1 + cut_short), str(self.path))
             _lock(self.checkout, self.name).unlink(missing_ok=True)
 
@@ -150,6 +151,7 @@ def open_worktree(checkout: Path, name: str, base: str = "HEAD", results: str = 
     path = _folder(checkout) / name
     kept = _made(path)
     if kept.is_file():
+        _find_again(checkout, path)
         return Worktree(checkout, name, kept.read_text(encoding="utf-8").strip())
     shutil.rmtree(path, ignore_errors=True)
     commit = git(checkout, "rev-parse", "--verify", f"{base}^{{commit}}")
@@ -247,12 +249,20 @@ def _one_at_a_time(checkout: Path) -> AbstractContextManager[None]:
     return exclusive_lock(Artifacts(checkout).runs / "worktrees.lock", "making or removing a worktree", patience=120)
 
 
+def _find_again(checkout: Path, path: Path) -> None:
+    """Let git know a worktree that was moved with its checkout: each notes the absolute path of the other."""
+    with suppress(BertlineError):  # there is nothing to mend, or git cannot: what follows says so
+        git(checkout, "worktree", "repair", str(path))
+
+
 def _share(checkout: Path, path: Path) -> None:
     """Let a new worktree use the checkout's cache and folders, and bring back what DVC has of its outputs."""
     for shared in _SHARED:
         (checkout / shared).mkdir(parents=True, exist_ok=True)
         (path / shared).parent.mkdir(parents=True, exist_ok=True)
-        (path / shared).symlink_to(checkout / shared, target_is_directory=True)
+        # The way there, which stays right where the checkout is moved with its worktrees.
+        way = os.path.relpath(checkout / shared, (path / shared).parent)
+        (path / shared).symlink_to(way, target_is_directory=True)
     for folder in OWN_FILES:
         for file in _files(checkout / folder):
             _link(file, path / file.relative_to(checkout))

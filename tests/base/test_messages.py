@@ -1,5 +1,6 @@
 """Lines for people arrive at once."""
 
+import os
 from pathlib import Path
 
 from bertline.base.messages import say
@@ -17,3 +18,12 @@ def test_a_line_is_there_as_soon_as_it_is_said(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w") as stream:
         say("step 1", stream)
         assert (tmp_path / "log").read_text() == "step 1\n"
+
+
+def test_a_terminal_that_was_closed_ends_no_work() -> None:
+    """That of `… & disown`: writing to it is an input/output error, and not a broken pipe."""
+    ours, theirs = os.openpty()
+    os.close(ours)
+    with os.fdopen(theirs, "w") as terminal:
+        say("step 1", terminal)
+        say("step 2", terminal)

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,43 @@ def test_a_fault_is_one_line(
     shown = capsys.readouterr()
     assert told in shown.err
     assert shown.err.count("\n") == 1
-    assert not (root / "data").exists()
+    assert not list((root / "data").rglob("*.json"))
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "src/bertline/base/words.py"])
+def test_results_of_what_was_edited_while_they_were_made_are_no_results(
+    file: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DVC would note them as those of the edited options or code: it hashes dependencies when a stage has ended."""
+    (root / "dvc.yaml").write_text("stages: {documents: {deps: [src], params: [documents]}}\n")
+
+    def edited_meanwhile(params: Params, artifacts: Artifacts) -> dict[str, Any]:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text("documents: {min_sentences: 7}\n")
+        return {}
+
+    assert execute("documents", edited_meanwhile, root) == 1
+    told = capsys.readouterr().err
+    name = "documents.min_sentences" if file == "params.yaml" else file
+    assert f"documents: error: {name}: changed while the stage ran" in told
+    assert "`dvc commit -f documents`" in told
+    assert execute("documents", fine, root) == 0, "edited before it began, all is well"
+
+
+def test_a_stage_that_still_runs_is_not_begun_beside_itself(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed dvc leaves its stage running, which replaced what the next `dvc repro` had made."""
+
+    def begun_again(params: Params, artifacts: Artifacts) -> dict[str, Any]:
+        assert execute("documents", raising(AssertionError("ran")), root) == 1
+        assert f"documents is already running: process {os.getpid()} on" in capsys.readouterr().err
+        assert execute("vocab", fine, root) == 0, "another stage may"
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        assert execute("documents", fine, root) == 0, "so may the processes of one run, which torchrun starts"
+        return {}
+
+    assert execute("documents", begun_again, root) == 0
 
 
 class Full(io.StringIO):

@@ -197,6 +197,22 @@ def test_a_worktree_that_git_was_killed_over_is_made_anew_or_removed(checkout: P
         assert run_in(checkout, "git", "worktree", "list", "--porcelain").stdout.count("worktree ") == 1
 
 
+def test_a_run_moves_with_its_checkout(checkout: Path) -> None:
+    for name in ("tried-again", "removed"):
+        open_worktree(checkout, name)
+    (checkout / "data" / "runs" / "pretrain" / "kept").touch()
+    moved = checkout.rename(checkout.with_name("moved"))
+
+    tree = open_worktree(moved, "tried-again")
+    assert not tree.new
+    tree.use(seeded(0), "As it was.")
+    assert (tree.path / "data" / "runs" / "pretrain" / "kept").is_file()
+    assert (tree.path / ".dvc" / "cache").samefile(moved / ".dvc" / "cache")
+    assert tree.save()
+    assert removed(moved, "removed").returncode == 0
+    assert not any(path.is_dir() for path in (moved / "data" / "runs" / "worktrees").iterdir())
+
+
 def test_the_hooks_that_dvc_installs_keep_no_run_from_its_worktree(checkout: Path) -> None:
     assert run_in(checkout, "dvc", "install").returncode == 0
     tree = open_worktree(checkout, "run")

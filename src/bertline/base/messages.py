@@ -3,6 +3,7 @@
 say("pretrain: going on from step 4,000")
 """
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -14,13 +15,16 @@ from bertline.base.errors import printable
 def say(line: str, stream: TextIO | None = None) -> None:
     """Write a line at once, to standard error or to `stream`.
 
-    Where nobody reads it any more (`… | tee log` was killed, or the flow that started the stage), the work goes on
-    unheard: hours of training must not end, or lose their last checkpoint, for a line.
+    Where nobody reads it any more (`… | tee log` was killed, or the flow that started the stage, or the terminal of a
+    disowned job was closed), the work goes on unheard: hours of training must not end, or lose their last checkpoint,
+    for a line.
     """
     stream = stream or sys.stderr
     try:
         print(for_terminal(line), file=stream, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise
         with Path(os.devnull).open("wb") as nowhere:  # or Python, whose buffer stays full, exits with 120
             os.dup2(nowhere.fileno(), stream.fileno())
 

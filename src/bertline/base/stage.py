@@ -5,22 +5,27 @@ A stage module ends with `if __name__ == "__main__": main(run)`; dvc.yaml calls 
 
 import argparse
 import inspect
+import os
 import resource
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from bertline.base.artifacts import Artifacts
+from bertline.base.dependencies import State, changed, dependencies
 from bertline.base.errors import BertlineError, has_advice, one_line, reason
-from bertline.base.files import write_json
+from bertline.base.files import exclusive_lock, write_json
 from bertline.base.messages import say
 from bertline.base.params import load_params
 
 Metrics = Mapping[str, Any]
 Run = Callable[..., Metrics]
+
+_NAMED = 3  # of what was changed, on the stage's line
 
 
 def main(run: Run) -> None:
@@ -51,7 +56,10 @@ def execute(name: str, run: Run, root: Path, task: str = "", *, debug: bool = Fa
         if of_task and task not in params.tasks:
             fix = f"Choose one of: {', '.join(params.tasks) or 'none is defined'}"
             raise BertlineError(f"no task named {task!r}", where=f"{artifacts.params}, key tasks", fix=fix)
-        metrics = run(params, artifacts, task) if of_task else run(params, artifacts)
+        with _alone(artifacts, title):
+            before = dependencies(root, params, name, task)
+            metrics = run(params, artifacts, task) if of_task else run(params, artifacts)
+            _refuse_changed(before, dependencies(root, load_params(artifacts.params), name, task), title)
         seconds = time.monotonic() - started
         _record(artifacts, title, seconds)
         say(f"{title}: {summarize(metrics)} ({seconds:.1f} s)", sys.stdout)
@@ -84,6 +92,24 @@ def _fail(title: str, message: str, debug: bool) -> int:
         traceback.print_exc()
     say(f"{title}: error: {message}")
     return 1
+
+
+def _alone(artifacts: Artifacts, title: str) -> AbstractContextManager[None]:
+    """Keep a second process from the stage: one whose `dvc repro` was killed works on, and would replace its results.
+
+    The processes of one run, as torchrun starts them, go together.
+    """
+    together = "WORLD_SIZE" in os.environ
+    return nullcontext() if together else exclusive_lock(artifacts.runs / "stages" / f"{title}.lock", title)
+
+
+def _refuse_changed(before: State, now: State, title: str) -> None:
+    """Keep DVC from noting results as those of options, code or data that were edited while they were made."""
+    different = changed(before, now)
+    if different:
+        what = "changed while the stage ran; its results are of what was there before"
+        fix = f"Run again; or put that back, and keep them with `dvc commit -f {title}`"
+        raise BertlineError(what, where=", ".join(different[:_NAMED]), fix=fix)
 
 
 def _record(artifacts: Artifacts, title: str, seconds: float) -> None:

@@ -44,4 +44,5 @@ class Progress:
             if self._bar is None:
                 say(line)
             else:
-                tqdm.write(line, file=sys.stderr)
+                with tqdm.external_write_mode(file=sys.stderr):
+                    say(line)

@@ -6,7 +6,8 @@
         runs.discard()
 
 A run is named by all that it depends on, so that the same run asked for twice, by a start and by the tuning of it, is
-trained once; runs of other options are not taken for it. It is there whole or not at all.
+trained once; runs of other options are not taken for it. It is there whole or not at all; one that was damaged or
+altered since is known by its hashes, and made again.
 """
 
 from contextlib import ExitStack
@@ -19,14 +20,17 @@ from typing import Any
 import torch
 
 from bertline.base.config import Finetune
+from bertline.base.errors import BertlineError
 from bertline.base.files import (
     atomic_directory,
     exclusive_lock,
     read_json,
     scratch_directory,
+    sha256_file,
     sha256_json,
     write_json,
 )
+from bertline.base.messages import say
 from bertline.evaluation.predictions import write_predictions
 from bertline.finetuning.material import Material
 from bertline.finetuning.save import save_finetuned
@@ -34,7 +38,7 @@ from bertline.finetuning.threshold import fitted_settings
 from bertline.finetuning.trainer import History, finetune
 from bertline.inference.predictor import predict_features
 
-_HISTORY, _MODEL = "history.json", "model"
+_HISTORY, _MODEL, _HASHES = "history.json", "model", "sha256.json"
 _PROTOCOL = ("seeds", "tune", "baseline_checkpoint")
 """Options that say which runs there are, not how one goes."""
 
@@ -44,7 +48,7 @@ class Run:
     """A finished run on disk.
 
     Attributes:
-        directory: history.json, the predictions SPLIT.jsonl and, where asked for, model/.
+        directory: history.json, the predictions SPLIT.jsonl, sha256.json of them and, where asked for, model/.
     """
 
     directory: Path
@@ -105,7 +109,9 @@ class Runs:
         """
         run = Run(self._directory / _name(material, config, encoder))
         if run.directory.is_dir() and (run.model.is_dir() or not keep_model):
-            return run
+            if _as_written(run.directory):
+                return run
+            say(f"{run.directory}: is not as it was written; this run is made again")
         model, history = finetune(material.data, material.shape, config, encoder=encoder, title=title)
         model.to(torch.device(config.device))
         task, settings = material.data.task, fitted_settings(model, material.data)
@@ -117,6 +123,7 @@ class Runs:
                 predictions = predict_features(model, task, rows, features, settings)
                 write_predictions(made.predictions(split), task.kind, rows, predictions)
             write_json(directory / _HISTORY, asdict(history))
+            write_json(directory / _HASHES, _hashes(directory))
         return run
 
     def discard(self) -> None:
@@ -125,6 +132,18 @@ class Runs:
             # At once: of what is removed file by file, a kill would leave runs that look finished.
             with scratch_directory(self._directory) as aside:
                 self._directory.replace(aside / "runs")
+
+
+def _as_written(directory: Path) -> bool:
+    try:
+        return bool(read_json(directory / _HASHES) == _hashes(directory))
+    except BertlineError:
+        return False
+
+
+def _hashes(directory: Path) -> dict[str, str]:
+    files = [path for path in directory.rglob("*") if path.is_file() and path != directory / _HASHES]
+    return {path.relative_to(directory).as_posix(): sha256_file(path) for path in files}
 
 
 def _name(material: Material, config: Finetune, encoder: Path | None) -> str:
