@@ -203,6 +203,26 @@ def test_changes_are_those_that_dvc_repro_acts_on(repo: Repo) -> None:
     assert read_plan_and_changes(folder)[1] == {"c": ("changed command",)}
 
 
+def test_what_was_made_for_another_size_of_the_vocabulary_is_not_restored(repo: Repo) -> None:
+    """DVC's run-cache does not look at options called size or nfiles, which it takes for those of files."""
+    ours = read_yaml(ROOT / "dvc.yaml")["stages"]
+    reading = {name: stage["params"] for name, stage in ours.items() if "vocab" in stage.get("params", [])}
+    assert reading.keys() == {"vocab", "gate_tokens"}
+    folder = repo(
+        {
+            name: {"cmd": f"cp params.yaml {name}", "deps": ["in"], "params": params, "outs": [name]}
+            for name, params in reading.items()
+        }
+    )
+    (folder / "in").write_text("text")
+    for size in (1024, 2048):
+        preset = parse_params({"tasks": {}, "vocab": {"size": size}}, "params.yaml")
+        write_params(folder / "params.yaml", preset, "")
+        done = run_in(folder, "dvc", "repro")
+        assert done.returncode == 0, done.stderr
+    assert [read_yaml(folder / name)["vocab"]["size"] for name in reading] == [2048, 2048]
+
+
 def test_reading_the_changes_waits_for_no_stage_that_runs(repo: Repo) -> None:
     folder = repo({"a": {"cmd": "touch began; while [ ! -e go ]; do sleep 0.05; done; echo > a", "outs": ["a"]}})
     with subprocess.Popen([sys.executable, "-m", "dvc", "repro"], cwd=folder, stdout=subprocess.DEVNULL) as dvc:

@@ -527,6 +527,7 @@ BAD = [
     ("regression", "a.jsonl", '{"text": "x", "label": NaN}\n', "a.jsonl, line 1: label nan is not a number"),
     ("classification", "a.csv", "text,label\n", "a.csv: no rows"),
     ("classification", "a.xlsx", "x", "files of type .xlsx are not read"),
+    ("tagging", "eng.train", "EU B-ORG\n", ".json; lines of a word and its tag are named .conll"),
     ("classification", "a.csv", "id,text,label\n1,x,1\n1,y,2\n", "line 3: id '1' occurs twice"),
     ("classification", "a.jsonl", '{"text": 5, "label": "x"}\n', "a.jsonl, line 1: text is 5, not a text"),
     ("classification", "a.jsonl", "{\n", "line 1: not valid JSON"),

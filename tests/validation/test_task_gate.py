@@ -13,7 +13,7 @@ import pytest
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
-from bertline.base.files import write_json, write_jsonl
+from bertline.base.files import read_json, read_jsonl, write_json, write_jsonl
 from bertline.stages import gate_task
 from bertline.tasks.schema import TaskInfo, write_task
 from bertline.validation.label_shift import hashed_words, label_shift, overlap, word_features
@@ -141,6 +141,23 @@ def test_a_text_that_differs_in_a_mark_from_a_training_row_is_no_leak_of_it(tmp_
         write_jsonl(tmp_path / f"{split}.jsonl", [{"id": "1", "text": text, "label": "a"} for text in texts])
     found = task_frames(tmp_path)["rows"].table
     assert found["in_train"].tolist() == ["", "", "train.jsonl, line 1"]
+
+
+def test_of_hundreds_of_labels_without_a_row_to_score_them_the_message_names_a_few(
+    clean_copy: Artifacts, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """By name they are a page, which hides what else is said."""
+    directory = clean_copy.task("topics")
+    names = [f"label {n:03}" for n in range(300)]
+    info = read_json(directory / "task.json")
+    train = [{"id": f"new {n}", "text": f"About {name}.", "label": name} for n, name in enumerate(names)]
+    rows = [*read_jsonl(directory / "train.jsonl"), *train]
+    write_jsonl(directory / "train.jsonl", rows)
+    info["rows"]["train"] = len(rows)
+    write_json(directory / "task.json", info | {"labels": sorted([*info["labels"], *names])})
+    gate_task.run(PARAMS, clean_copy, "topics")
+    [said] = [line for line in capfd.readouterr().err.splitlines() if "test_has_every_label" in line]
+    assert "label 000, label 001" in said and "label 009 and 290 more. Add rows of these labels" in said
 
 
 def test_labels_that_words_tell_nothing_of_are_not_said_to_be_shifted() -> None:

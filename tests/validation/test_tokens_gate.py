@@ -42,6 +42,9 @@ def test_vowels_that_are_marks_and_words_without_spaces_are_told_of(
     encode.run(PARAMS, clean_copy)
     with pytest.raises(BertlineError, match=r"unknown_tokens_are_rare.*put spaces between words"):
         gate_tokens.run(thai, clean_copy)
+    chinese = replace(PARAMS, documents=replace(PARAMS.documents, language="zh"))  # an entry a character
+    with pytest.raises(BertlineError, match=r"unknown_tokens_are_rare.*twice.*raise gate_tokens\.max_unknown_share"):
+        gate_tokens.run(chinese, clean_copy)
 
 
 def test_a_reused_vocabulary_has_a_size_an_order_and_a_case_of_its_own(clean_copy: Artifacts) -> None:

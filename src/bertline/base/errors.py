@@ -69,6 +69,7 @@ def not_utf8(error: UnicodeDecodeError, where: str) -> BertlineError:
     """
     wide = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     fix = f"Convert it to UTF-8, for example with `iconv -f {'utf-16' if wide else 'windows-1252'} -t utf-8`"
+    fix += "" if wide else " (that is Western European; Chinese may be gb18030 or big5, Russian windows-1251)"
     return BertlineError(f"not UTF-8 ({error.reason})", where=where, fix=fix)
 
 

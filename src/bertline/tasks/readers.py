@@ -66,7 +66,7 @@ def _reader(path: Path, shown: str) -> Callable[[Path, str], Iterator[Record]]:
     }
     read = readers.get(path.suffix.lower())
     if not read:
-        fix = f"Convert it to one of: {', '.join(readers)}"
+        fix = f"Convert it to one of: {', '.join(readers)}; lines of a word and its tag are named .conll"
         raise BertlineError(f"files of type {path.suffix or 'without suffix'} are not read", where=shown, fix=fix)
     if not path.is_file():
         raise BertlineError("file not found", where=shown, fix="Put it there, or correct its path")

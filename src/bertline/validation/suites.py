@@ -75,7 +75,10 @@ def tokens_suite(options: GateTokens, vocab: Vocab, language: str) -> list[Check
     unknown = "Look for characters of another script in the corpus, or choose a larger vocab.size"
     if not parts_words(language):
         larger = "Raise gate_tokens.max_tokens_per_word: what stands between two spaces is no word in this language"
-        if script_of(language) != "east asian":  # in which BERT parts the characters itself
+        if script_of(language) == "east asian":  # BERT parts the characters itself, and each needs an entry
+            unknown = "Choose a larger vocab.size, of twice the corpus's different characters at least; where the rest"
+            unknown += " are characters that no training document has, raise gate_tokens.max_unknown_share"
+        else:
             unknown += ". Of over 100 letters without a space BERT makes [UNK]: put spaces between words"
     pieces = r"^\S+$"
     if vocab.reuse:
@@ -187,6 +190,7 @@ def _by_kind(options: GateTask, kind: str) -> list[Check]:
     """The expectations that hold for some kinds of task."""
     right = f"{_TASK}; where they are right, and words tell of a label beside theirs, raise gate_task.max_label_shift"
     shift = [between("labels_stand_with_their_texts", "task.label_shift", None, options.max_label_shift, right)]
+    rare = "Add rows of these labels, or files of your own for validation and test: the scores tell nothing of them"
     balance = "Add rows of the other labels, or raise gate_task.max_label_share"
     several = [
         between("labels_are_several", "task.distinct_labels", 2, None, _TASK),
@@ -199,8 +203,8 @@ def _by_kind(options: GateTask, kind: str) -> list[Check]:
     listed = [
         none("labels_are_known", "labels.unknown", _ROW),
         none("every_label_is_trained", "task.labels_not_in_train", _TASK),
-        none("validation_has_every_label", "task.labels_not_in_validation", _TASK, severity="warning"),
-        none("test_has_every_label", "task.labels_not_in_test", _TASK, severity="warning"),
+        none("validation_has_every_label", "task.labels_not_in_validation", rare, severity="warning"),
+        none("test_has_every_label", "task.labels_not_in_test", rare, severity="warning"),
         between("splits_are_of_one_balance", "splits.imbalance", 0, 0.25, _TASK, severity="warning"),
     ]
     return {

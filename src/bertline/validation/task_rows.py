@@ -8,7 +8,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import islice
@@ -33,6 +33,7 @@ _BATCH = 4096
 _SIGN = re.compile(r"[^\w\s.,;:!?'\"()\[\]-]")
 _NO_PUNCTUATION = frozenset("*/\\#@%&")  # though Unicode says so
 _TAGGED_WORDS = 50_000
+_NAMED = 10  # labels in a message
 
 
 @dataclass
@@ -249,9 +250,9 @@ def _task(info: Mapping[str, Any], rows: pd.DataFrame, totals: _Totals) -> Frame
     values: dict[str, Any] = {
         "kind": info["kind"],
         "distinct_labels": len(train),
-        "labels_not_in_train": ", ".join(sorted(known - set(train))),
-        "labels_not_in_validation": ", ".join(sorted(set(train) - set(totals.labels["validation"]))),
-        "labels_not_in_test": ", ".join(sorted(set(train) - set(totals.labels["test"]))),
+        "labels_not_in_train": _listed(known - set(train)),
+        "labels_not_in_validation": _listed(set(train) - set(totals.labels["validation"])),
+        "labels_not_in_test": _listed(set(train) - set(totals.labels["test"])),
         "largest_label_share": largest[1] / max(train.total(), 1),
         "mean_characters": float(rows["characters"].mean()) if len(rows) else 0.0,
         "label_shift": _label_shift(info["kind"], rows["label"], totals),
@@ -261,6 +262,12 @@ def _task(info: Mapping[str, Any], rows: pd.DataFrame, totals: _Totals) -> Frame
         "mojibake_share": totals.faults["mojibake"] / count,
     }
     return summary(values, {**totals.examples, "largest_label_share": first([largest[0]])})
+
+
+def _listed(labels: Collection[str]) -> str:
+    """Labels in a message: of hundreds the first, and how many more there are."""
+    more = len(labels) - _NAMED
+    return ", ".join(sorted(labels)[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _label_shift(kind: str, labels: "pd.Series[str]", totals: _Totals) -> float:
