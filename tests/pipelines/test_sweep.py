@@ -57,12 +57,15 @@ def test_a_grid_that_nobody_can_mean_is_refused_unless_its_points_are_limited() 
         many.check()
     limited = many.model_copy(update={"trials": 500})
     limited.check()
+    Search(learning_rate=[1e-3], epochs=list(range(1, 26)), seed=list(range(20))).check()  # 500
     assert sum(len(batch) for batch in play(limited, lambda _: 0.0)) == 500
 
 
-def test_optuna_proposes_ten_points_where_nothing_is_said() -> None:
+def test_optuna_proposes_ten_points_where_nothing_is_said_however_many_at_a_time() -> None:
     pytest.importorskip("optuna")
-    assert len(play(Search(method="optuna"), lambda _: 0.0)) == 10
+    for side_by_side in (1, 4):
+        batches = play(Search(method="optuna", side_by_side=side_by_side), lambda _: 0.0)
+        assert sum(map(len, batches)) == 10
 
 
 def test_optuna_stays_within_the_values_learns_and_gives_the_same_points_again() -> None:
