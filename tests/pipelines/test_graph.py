@@ -282,6 +282,7 @@ def test_what_a_task_that_was_taken_out_has_left_is_named_and_fails_the_check(re
     assert run_in(folder, "dvc", "repro").returncode == 0
     plan = ("python", "-m", "pipelines.graph", "--root", str(folder))
     assert run_in(ROOT, *plan, "--check").returncode == 0
+    (folder / "data" / "tasks" / "nothing" / "in it").mkdir(parents=True)  # DVC sees no folder
     (folder / "params.yaml").write_text("tasks: {a: {}}")
     assert run_in(folder, "dvc", "repro").returncode == 0
     refused = run_in(ROOT, *plan, "--check")
