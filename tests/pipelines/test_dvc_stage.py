@@ -94,7 +94,8 @@ def test_lines_arrive_while_the_stage_runs(repo: Repo) -> None:
     assert lines.index("one") < lines.index("two")
 
 
-def test_lines_of_a_python_program_arrive_while_it_runs(repo: Repo) -> None:
+def test_lines_of_a_python_program_arrive_while_it_runs(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     program = (
         "import os, time; print('one'); any(os.path.exists('go') or time.sleep(0.1) for _ in range(50)) or exit(1)"
     )

@@ -113,8 +113,11 @@ def test_a_process_is_ended_whatever_its_name(tmp_path: Path) -> None:
     program = tmp_path / "a) Z 1 (b"
     shutil.copy(shutil.which("sleep") or "", program)
     with subprocess.Popen([program, "600"], start_new_session=True) as process:
-        end_groups([process.pid], 10)
-        assert process.wait(timeout=10) == -signal.SIGTERM
+        try:
+            end_groups([process.pid], 10)
+            assert process.wait(timeout=10) == -signal.SIGTERM
+        finally:
+            process.kill()
 
 
 def test_what_has_ended_is_not_waited_for_though_nobody_has_asked_how() -> None:
