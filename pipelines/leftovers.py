@@ -69,7 +69,7 @@ def broken_off(root: Path) -> list[str]:
 def remove_leftovers(root: Path, left: Sequence[str]) -> None:
     """Remove what was found in a checkout; what DVC kept of it stays in the cache."""
     for path in map(root.joinpath, left):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def refuse_leftovers(left: Sequence[str]) -> None:

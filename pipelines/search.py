@@ -35,7 +35,7 @@ class Search(BaseModel):
     learning_rate: list[Rate] = Field(default=[2e-4, 5e-4, 1e-3], max_length=50)
     epochs: list[Count] = Field(default=[], max_length=50)
     batch_size: list[Count] = Field(default=[], max_length=50)
-    seed: list[Seed] = Field(default=[], max_length=50, description="each value is tried, with either method")
+    seed: list[Seed] = Field(default=[], max_length=50, description="the grid tries each, optuna picks among them")
     trials: int | None = Field(
         default=None, ge=1, le=_MOST, description=f"points in all; empty: all of the grid, {_OPTUNA_TRIALS} of optuna"
     )

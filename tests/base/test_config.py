@@ -56,8 +56,8 @@ EDGES: dict[tuple[type, str], tuple[list[Any], list[Any]]] = {
     (Source, "folder"): (["", "a/b", "a..b"], ["/a", "..", "a/../b"]),
     (Download, "sources"): ([[Source("python-docs:")]], [[]]),
     (Register, "experiment"): (["x"], ["", " "]),
-    (Register, "min_gain_over_majority"): ([0.0], [-0.01]),
-    (Register, "tolerance"): ([0.0], [-0.01]),
+    (Register, "min_gain_over_majority"): ([0.0], [-0.01, float("inf")]),
+    (Register, "tolerance"): ([0.0], [-0.01, float("inf")]),
     **{(GateCorpus, key): _CLOSED_SHARE for key in ("max_markup_share", "max_duplicate_share", "max_leaked_share")},
     **{(GateCorpus, key): _CLOSED_SHARE for key in ("max_near_duplicate_share", "max_mojibake_share")},
     (GateCorpus, "max_foreign_share"): _CLOSED_SHARE,
@@ -91,3 +91,9 @@ def test_packing_needs_attention_without_dropout() -> None:
     assert Pretrain(packed=True, dropout=0.0).packed
     with pytest.raises(ValueError, match=r"^packed: needs"):
         Pretrain(packed=True, dropout=0.1)
+
+
+def test_two_sections_share_no_default_that_can_be_changed() -> None:
+    first, second = Pretrain(), Pretrain()
+    first.upsample["books.txt"] = 2
+    assert second.upsample == Pretrain().upsample == {}

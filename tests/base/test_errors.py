@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from bertline.base.errors import BertlineError, masked, one_line, reason
+from bertline.base.errors import BertlineError, masked, not_utf8, one_line, reason
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,11 @@ from bertline.base.errors import BertlineError, masked, one_line, reason
         ("s3 refused https://host/a?X-Amz-Signature=geheim", "s3 refused https://host/a?X-Amz-Signature=***"),
         ("https://a.blob.core/c/x.txt?sv=1&sig=geheim%3D&se=2", "https://a.blob.core/c/x.txt?sv=1&sig=***&se=2"),
         ("https://host/a?X-Api-Key=geheim&access_key=12345", "https://host/a?X-Api-Key=***&access_key=***"),
+        ("http://geheim@host/a", "http://***@host/a"),
+        ("https://host/a?x=1&Token=geheim", "https://host/a?x=1&Token=***"),
+        ("https://host/a?api_key=geheim&x=1", "https://host/a?api_key=***&x=1"),
+        ("https://host/a?client_secret=geheim", "https://host/a?client_secret=***"),
+        ("jdbc://host/db?pwd=geheim", "jdbc://host/db?pwd=***"),
         ("http://[::1 is no address", "http://[::1 is no address"),
         ("two: redis://:geheim@a, http://me:geheim@b:4200/api/x", "two: redis://:***@a, http://me:***@b:4200/api/x"),
         ("API request to http://me:geheim@b:5000/api failed", "API request to http://me:***@b:5000/api failed"),
@@ -79,3 +84,13 @@ def test_a_full_disk_is_known_behind_the_error_of_a_store() -> None:
     except BertlineError as error:
         told = one_line(error)
     assert told == "MLflow store sqlite:///a.db: No space left on device. Free some space and run again."
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"), [("utf-16-le", "utf-16"), ("utf-16-be", "utf-16"), ("windows-1252", "windows-1252")]
+)
+def test_a_text_that_is_no_utf8_is_said_to_be_what_it_looks_like(encoding: str, told: str) -> None:
+    mark = "\ufeff" if encoding.startswith("utf-16") else ""
+    with pytest.raises(UnicodeDecodeError) as caught:
+        f"{mark}caf\xe9".encode(encoding).decode()
+    assert not_utf8(caught.value, "a.txt").fix.endswith(f"`iconv -f {told} -t utf-8`")

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -240,6 +241,7 @@ def test_the_same_value_is_the_same_bytes(tmp_path: Path) -> None:
     write_json(tmp_path / "b", {"a": [1.5, "é"], "b": 1})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert sha256_json({"b": 1, "a": 2}) == sha256_json({"a": 2, "b": 1}) != sha256_json({"a": 1, "b": 2})
+    assert sha256_json({"a": date(2026, 1, 2)}) == sha256_json({"a": "2026-01-02"}), "as YAML reads it"
 
 
 def test_json_rows_stand_one_a_line_and_read_back(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """git runs in the folder that is meant, with the settings of the person who runs it."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,11 @@ def test_a_repository_that_the_environment_names_is_not_that_of_the_folder(
     assert run_git(tmp_path / "meant", "add", "a").returncode == 0
     assert run_git(tmp_path / "meant", "ls-files").stdout == "a\n"
     assert not (tmp_path / "other" / ".git" / "index").exists()
+
+
+def test_a_command_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "git").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_git(tmp_path, "status", timeout=0.2)

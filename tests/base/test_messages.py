@@ -1,7 +1,11 @@
 """Lines for people arrive at once."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from bertline.base.messages import say
 
@@ -27,3 +31,23 @@ def test_a_terminal_that_was_closed_ends_no_work() -> None:
     with os.fdopen(theirs, "w") as terminal:
         say("step 1", terminal)
         say("step 2", terminal)
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_work_goes_on_and_ends_well_where_nobody_reads_its_lines_any_more(stream: str, tmp_path: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from bertline.base.messages import say
+input()
+for step in range(3):
+    say(f"step {{step}}", sys.{stream})
+Path(sys.argv[1]).touch()
+"""
+    pipes = {"stdin": subprocess.PIPE, stream: subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "done")], **pipes) as process:  # type: ignore[call-overload]
+        getattr(process, stream).close()
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+    assert (tmp_path / "done").exists()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bertline.base.config import Params, Pretrain, SecondPhase
+from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
 from bertline.base.params import load_params, parse_params, render_params
 from bertline.corpus.addresses import expand, is_fixed, local_name, scheme, url
@@ -49,6 +50,7 @@ def test_a_language_may_have_any_of_its_codes(language: str, code: str) -> None:
         ({"tasks": {"a": {"data": {"builder": "cola", "max_train_rows": -1}}}}, ["max_train_rows", "at least 0"]),
         ({"tasks": {"a": {**TASK, "finetune": {"epocs": 1}}}}, ["key tasks.a.finetune.epocs", "'epochs'"]),
         ({"tasks": {"a": {**TASK, "finetune": {"stride": 500}}}}, ["key tasks.a.finetune.stride", "max_length"]),
+        ({"tasks": {"a": TASK}, "finetune": {"stride": 64, "max_length": 64}}, ["key tasks.a.finetune.stride"]),
         ({"tasks": {"a": TASK}, "transfer": {"a": "b"}}, ["key transfer.a", "no task named 'b'", "the tasks: a"]),
         ({"tasks": {"a": TASK}, "transfer": {"b": "a"}}, ["key transfer.b", "no task named 'b'", "the tasks: a"]),
         ({"transfer": {"b": "a"}}, ["key transfer.b", "no task named 'b'", "none is defined"]),
@@ -223,6 +225,12 @@ def test_the_written_file_explains_every_option_that_is_common_or_set() -> None:
         assert f"    {option.name}: " in text and f"# {option.metadata['meaning']}" in text
 
 
+def test_the_options_of_several_entries_are_explained_once() -> None:
+    two = parse_params({"download": {"sources": [{"address": "file:a"}, {"address": "file:b"}]}}, "params.yaml")
+    (meaning,) = [item.metadata["meaning"] for item in dataclasses.fields(Source) if item.name == "address"]
+    assert render_params(two, "").count(f"# {meaning}") == 1
+
+
 @pytest.mark.parametrize(
     ("data", "key"),
     [
@@ -242,6 +250,7 @@ def test_files_are_named_for_the_builder_of_files_and_for_no_other(data: dict[st
     [
         ({"ramp_from": 24}, "pretrain.ramp_from"),
         ({"ramp_from": 64}, "pretrain.ramp_from"),
+        ({"ramp_from": 8, "batch_size": 48}, "pretrain.ramp_from"),  # six times as many
         ({"ramp_from": -2}, "pretrain.ramp_from"),
         ({"ramp_from": 8, "ramp_share": 0.0}, "pretrain.ramp_share"),
         ({"ramp_from": 8, "budget_unit": "minutes"}, "pretrain.ramp_from"),

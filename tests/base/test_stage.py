@@ -54,6 +54,7 @@ def test_success_says_the_figures_and_keeps_the_time(root: Path, capsys: pytest.
         (BertlineError("no rows", where="a.csv", fix="Add rows"), "documents: error: a.csv: no rows. Add rows.", 1),
         (OSError(errno.ENOSPC, "No space left on device", "data/x"), "data/x: No space left on device. Free some", 1),
         (PermissionError(errno.EACCES, "Permission denied", "data/x"), "data/x: Permission denied. Check the path", 1),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "data/x"), "data/x: No space left on device. Free some", 1),
         (OSError("1000 requested and 0 written"), "disk: No space left on device. Free some space and run again.", 1),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "disk: No space left on device. Free", 1),
         (ValueError("postgresql://me:geheim@host refused"), "internal error, ValueError: postgresql://me:***@host", 1),

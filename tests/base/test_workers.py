@@ -104,6 +104,8 @@ def test_the_environment_sets_the_number_of_workers(monkeypatch: pytest.MonkeyPa
     assert worker_count() == 7
     monkeypatch.delenv("BERTLINE_WORKERS")
     assert worker_count() == len(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+    assert worker_count() == 1, "of a machine that has more"
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])

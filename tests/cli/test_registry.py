@@ -21,6 +21,13 @@ def test_promote_and_rollback_by_task(checkout: Path, type_in: Type) -> None:
     assert back.output == "bertline-docs_topic: version 1 is champion, instead of 2\n"
 
 
+def test_the_pre_trained_model_is_called_encoder(checkout: Path, type_in: Type) -> None:
+    with open_store(Artifacts(checkout), "bertline") as store:
+        store.client.create_registered_model("bertline-encoder")
+        store.client.create_model_version("bertline-encoder", "file:///nowhere")
+    assert type_in("promote", "encoder", "--version", "1").output.startswith("bertline-encoder: version 1 is champion")
+
+
 def test_promote_and_rollback_ask_for_no_experiment_and_make_none(checkout: Path, type_in: Type) -> None:
     """Models outlive the experiment of their runs; bringing one back must not wait for another."""
     with open_store(Artifacts(checkout), "bertline") as store:

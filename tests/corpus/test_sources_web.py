@@ -16,7 +16,7 @@ from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError
 from bertline.corpus import http, transfer_progress
 from bertline.corpus.sources import Entry, Places, fetch
-from corpus.text_server import BIG, CHANGED, CONTENT, HUB, Site
+from corpus.text_server import BIG, CHANGED, CONTENT, HUB, MONDAY, Site
 
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 OTHER = "0" * 64
@@ -186,6 +186,7 @@ def test_a_part_longer_than_the_file_is_begun_again(raw: Path, server: Site) -> 
     [
         ("ok/lost.txt", "", 0, "HTTP status 404", 1),
         ("403/text.txt", "", 0, "HTTP status 403", 1),
+        ("204/text.txt", "", 0, "HTTP status 204", 1),
         ("503/text.txt", "", 0, "HTTP status 503", http.TRIES),
         ("packed/text.txt", "", 0, r"packs it on the way \(Content-Encoding: gzip\)", 1),
         ("416/text.txt", "", 0, "HTTP status 416", http.TRIES),
@@ -277,6 +278,38 @@ def test_an_unchanged_file_is_asked_for_but_not_fetched_again(raw: Path, server:
     assert next(raw.iterdir()).stat().st_nlink == 2, "linked, not copied"
 
 
+def test_a_file_under_a_date_is_asked_for_by_its_date(raw: Path, server: Site) -> None:
+    for _ in range(2):
+        get(raw, "mirror:ondated/text.txt", server.url)
+    assert [headers.get("If-Modified-Since") for headers in server.headers] == [None, MONDAY]
+
+
+@pytest.mark.parametrize("manner", ["accented", "localised"])
+def test_validators_that_cannot_be_sent_back_are_none(manner: str, raw: Path, server: Site) -> None:
+    """HTTP's headers are ASCII; some servers make entity tags of file names, and dates in their own language."""
+    for _ in range(2):
+        get(raw, f"mirror:{manner}/text.txt", server.url)
+    assert text(raw) == CONTENT
+    assert not {"If-None-Match", "If-Modified-Since"} & set(server.headers[1])
+
+
+def test_what_came_from_one_place_is_neither_gone_on_with_nor_compared_at_another(raw: Path, server: Site) -> None:
+    """Under the same entity tag there may be something else."""
+    with pytest.raises(BertlineError, match="RemoteProtocolError"):
+        get(raw, "mirror:cut/text.txt", server.url)
+    get(raw, "mirror:cut/text.txt", f"{server.url}/ok")
+    get(raw, "mirror:cut/text.txt", f"{server.url}/moved")
+    assert len(server.paths) == http.TRIES + 3, "one, and one that is moved"
+    assert not any({"Range", "If-None-Match"} & set(headers) for headers in server.headers[http.TRIES :])
+
+
+def test_a_server_that_goes_on_calling_a_wrong_file_unchanged_is_asked_for_it_anew(raw: Path, server: Site) -> None:
+    get(raw, "mirror:ok/text.txt", server.url)
+    with pytest.raises(BertlineError, match=f"sha256 is {SHA256}, expected {OTHER}"):
+        get(raw, "mirror:ok/text.txt", server.url, sha256=OTHER)
+    assert ["If-None-Match" in headers for headers in server.headers] == [False, True, *[False] * (http.TRIES - 1)]
+
+
 def test_a_changed_file_is_fetched_again(raw: Path, server: Site) -> None:
     get(raw, "mirror:ok,changed/text.txt", server.url)
     get(raw, "mirror:ok,changed/text.txt", server.url)
@@ -359,6 +392,23 @@ def test_a_token_goes_to_the_hub_before_a_password_of_netrc(
     assert secure.headers[-2]["Authorization"] == "Basic bWU6Z2VoZWlt"  # me:geheim
 
 
+@pytest.mark.parametrize("token", ["hf_\u2026", "hf_secret\nsecond", "hf_secret\x01"])
+def test_what_cannot_be_a_token_is_named_and_neither_sent_nor_shown(
+    token: str, raw: Path, secure: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The Hub shows a token abridged, with an ellipsis, and so it may be copied."""
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(BertlineError, match=r"^HF_TOKEN: no token of the Hub") as caught:
+        get(raw, "hf://datasets/a/b/text.txt")
+    assert "secret" not in str(caught.value) + "".join(capsys.readouterr())
+    assert secure.paths == []
+
+
+def test_what_the_user_expects_of_a_file_counts_before_what_the_hub_says(raw: Path, secure: Site) -> None:
+    with pytest.raises(BertlineError, match=f"sha256 is {SHA256}, expected {OTHER}"):
+        get(raw, "hf://datasets/a/b/text.txt", sha256=OTHER)
+
+
 def test_a_file_that_is_not_what_the_hub_says_is_refused(raw: Path, secure: Site) -> None:
     with pytest.raises(BertlineError, match=f"sha256 is {SHA256}, expected"):
         get(raw, "hf://datasets/a/damaged/text.txt")
@@ -417,3 +467,10 @@ def test_a_run_that_was_killed_is_gone_on_with(tmp_path: Path, server: Site) -> 
     assert not list(kept.rglob("part*"))
     manifest = json.loads((tmp_path / "data" / "raw" / "manifest.json").read_text())
     assert "127.0.0.1" not in json.dumps(manifest)
+
+
+@pytest.mark.parametrize("place", ["http://[::1", f"http://{'a' * 70}.example", "http://xn--"])
+def test_a_mirror_that_is_no_address_is_named_with_what_is_wrong(place: str, raw: Path) -> None:
+    with pytest.raises(BertlineError, match=r"mirror:a/b\.txt: could not be fetched .*BERTLINE_MIRROR") as caught:
+        get(raw, "mirror:a/b.txt", place)
+    assert f"{place}/a/b.txt: " in str(caught.value)

@@ -26,7 +26,7 @@ CHANGED = CONTENT.upper()
 BIG = CONTENT * 150  # 3.8 MB
 OTHER_VERSIONS = {"changed": CHANGED, "glued": CHANGED, "redated": CHANGED, "longer": CHANGED * 2}
 MONDAY, TUESDAY = "Mon, 01 Jan 2024 00:00:00 GMT", "Tue, 02 Jan 2024 00:00:00 GMT"
-DATES = {"dated": MONDAY, "ondated": MONDAY, "redated": TUESDAY}
+DATES = {"dated": MONDAY, "ondated": MONDAY, "redated": TUESDAY, "localised": "lun., 01 f\xe9vr. 2024 00:00:00 GMT"}
 HUB = "huggingface.co"
 STALL = 5.0  # seconds; a client under test waits less
 
@@ -48,8 +48,9 @@ class TextHandler(BaseHTTPRequestHandler):
     asked), stall (half, then silence), corrupt, short (announces half, and sends that), unannounced (no length), bare
     (no validators), weak (a weak entity tag only), norange (200 to a Range), glued (206 to a Range that has changed),
     dated (half, under a date alone), ondated (the rest, under that date), redated (as glued, under another date),
-    longer (as glued, of more bytes and under nothing), elsewhere (206 of another range), packed (with gzip, unasked),
-    moved (to /ok/), plain (to http), or a status: 503, 429 (Retry-After), 404, ….
+    longer (as glued, of more bytes and under nothing), accented and localised (validators not in ASCII), elsewhere
+    (206 of another range), packed (with gzip, unasked), moved (to /ok/), plain (to http), or a status: 503, 429
+    (Retry-After), 404, ….
     """
 
     protocol_version = "HTTP/1.1"
@@ -72,7 +73,9 @@ class TextHandler(BaseHTTPRequestHandler):
             target = "/ok/text.txt" if manner == "moved" else "http://127.0.0.1:9/secret.txt?signature=abc"
             self._send(302, b"", {"Location": target})
         elif manner == "packed":
-            self._send(200, gzip.compress(content), {"Content-Encoding": "gzip"})
+            self._send(
+                200, gzip.compress(content), {"Content-Encoding": "x-gzip" if self.path.endswith(".gz") else "gzip"}
+            )
         elif manner == "corrupt":
             self._send(200, b"?" + content[1:])
         else:
@@ -88,7 +91,7 @@ class TextHandler(BaseHTTPRequestHandler):
         if manner in DATES or manner in ("bare", "longer"):
             headers = {"Last-Modified": DATES[manner]} if manner in DATES else {}
         else:
-            headers = {"ETag": f"W/{etag}" if manner == "weak" else etag}
+            headers = {"ETag": f"W/{etag}" if manner == "weak" else '"\xe9"' if manner == "accented" else etag}
         if headers.get("ETag") and self.headers.get("If-None-Match") == headers["ETag"]:
             self._send(304, b"", headers)
             return

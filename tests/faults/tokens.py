@@ -114,6 +114,11 @@ FAULTS = [
     ),
     fault("padding that is not 0", "special_tokens_are_there", vocabulary(lambda entries: swapped(entries, 0, 9))),
     fault("no vocabulary", "special_tokens_are_there", lambda a: (a.vocab / "vocab.txt").unlink()),
+    fault(
+        "a vocabulary with a damaged byte",
+        "tokenizer_has_the_vocabulary",
+        lambda a: change_bytes(a.vocab / "vocab.txt", lambda data: data[:-3] + b"\xff" + data[-2:]),
+    ),
     fault("a duplicate entry", "entries_are_unique", vocabulary(lambda entries: [*entries[:-1], entries[-2]])),
     fault("an empty entry", "entries_are_pieces", vocabulary(lambda entries: [*entries[:-1], ""])),
     fault("a size of its own", "size_is_a_multiple_of_64", vocabulary(lambda entries: [*entries, "one1", "two2"])),

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from uuid import UUID
 
 import pytest
 
@@ -23,15 +24,20 @@ def test_a_run_without_a_process_ends_and_one_with_a_process_or_of_another_machi
     with get_client(sync_client=True) as client:
         states = [Running(), Cancelling(), Pending(), Completed(), Running()]
         runs = [client.create_flow_run_from_deployment(deployment, state=state).id for state in states]
+        runs.append(client.create_flow_run(made, state=Running()).id)  # of no deployment: of a terminal
 
         def now() -> list[str]:
             return [str(client.read_flow_run(run).state_name) for run in runs]
 
+        def process(*arguments: str, run: UUID) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-c", "input()", *arguments]
+            return subprocess.Popen(command, env=os.environ | {"PREFECT__FLOW_RUN_ID": str(run)}, stdin=-1)
+
         before = now()
-        command = [sys.executable, "-c", "input()", "-m", "prefect.engine"]
-        with subprocess.Popen(command, env=os.environ | {"PREFECT__FLOW_RUN_ID": str(runs[-1])}, stdin=-1) as alive:
+        with process("-m", "prefect.engine", run=runs[4]) as alive, process("stage", run=runs[0]) as stage:
             settle(["abandoned/of-a-test", "abandoned/none"], "checkout elsewhere:/there")
             assert now() == before
             settle(["abandoned/none", "abandoned/of-a-test"], "checkout here:/there")
-            assert now() == ["Crashed", "Cancelled", "Crashed", "Completed", "Running"]
-            alive.communicate(b"\n")
+            assert now() == ["Crashed", "Cancelled", "Crashed", "Completed", "Running", "Running"]
+            for each in (alive, stage):
+                each.communicate(b"\n")

@@ -78,6 +78,42 @@ def test_lines_arrive_while_the_stage_runs(repo: Repo) -> None:
     assert lines.index("one") < lines.index("two")
 
 
+def test_lines_of_a_python_program_arrive_while_it_runs(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    program = (
+        "import os, time; print('one'); any(os.path.exists('go') or time.sleep(0.1) for _ in range(50)) or exit(1)"
+    )
+    folder, lines = repo({"a": {"cmd": f'python -c "{program}"'}}), list[str]()
+
+    def log(line: str) -> None:
+        lines.append(line)
+        if line == "one":
+            (folder / "go").touch()
+
+    StageRunner(folder).run("a", log)
+    assert "one" in lines
+
+
+def test_a_stage_sees_what_it_is_given_before_what_the_run_and_the_machine_have(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STAGE", "RUN", "MACHINE"):
+        monkeypatch.setenv(name, "of the machine")
+    folder = repo({"a": {"cmd": "echo $STAGE, $RUN, $MACHINE > a", "outs": ["a"]}})
+    runner = StageRunner(folder, environment={"STAGE": "of the run", "RUN": "of the run"})
+    runner.run("a", ignore, environment={"STAGE": "its own"})
+    assert (folder / "a").read_text() == "its own, of the run, of the machine\n"
+
+
+def test_a_password_in_an_address_stays_out_of_the_log_and_of_the_message(repo: Repo) -> None:
+    said = "train: error: https://me:geheim@host/a: no answer. Try again."
+    lines: list[str] = []
+    with pytest.raises(StageFailed, match=r"^train: error: https://me:\*\*\*@host/a: no answer\. Try again\.$"):
+        StageRunner(repo({"train": {"cmd": f"echo {said} >&2; exit 1"}})).run("train", lines.append)
+    assert any("me:***@host" in line for line in lines)
+    assert not any("geheim" in line for line in lines if "> echo" not in line)
+
+
 def test_a_progress_bar_does_not_flood_the_log(repo: Repo) -> None:
     bar = r"printf '\r%s' 1/4 2/4 3/4 '4/4 done'; printf '\n  indented\n'; echo > a"
     lines: list[str] = []

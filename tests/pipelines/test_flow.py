@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ import psutil
 import pytest
 from prefect import State, flow
 from prefect.client.orchestration import get_client
+from prefect.states import Completed, Crashed
 
 from bertline.base.config import Params, Pretrain
 from bertline.base.params import write_params
 from checkout import ROOT, dvc_graph, preset
 from pipelines.dvc_stage import Outcome, StageFailed, StageRunner
-from pipelines.flow import RETRIES, Work, pipeline, run_name, run_plan
+from pipelines.flow import RETRIES, Work, pipeline, run_name, run_plan, verdict
 from pipelines.plan import Node, Plan, in_order
 from pipelines.resources import Limits, Needs, hold_gpus
 from station import tried_again, wait_for
@@ -326,6 +328,40 @@ def test_a_gate_that_dies_before_its_verdict_shows_none_of_an_earlier_run(repo: 
         assert "expectations hold" not in page
 
 
+def test_what_did_not_end_well_shows_no_result_and_what_did_not_begin_shows_nothing(repo: Repo) -> None:
+    """A curve that lies there is of an earlier run."""
+    folder = repo(stages(download=("", "true"), pretrain=("download", "false"), gate_pretrain=("pretrain", "true")))
+    reports = folder / "data" / "reports" / "pretrain"
+    reports.mkdir(parents=True)
+    for name in ("curve", "validation_curve"):
+        (reports / f"{name}.json").write_text(json.dumps([{"step": 1, "mlm_loss": 7.0}]))
+    assert set(shown(run(folder))) == {"plan"}
+
+
+def test_a_picture_of_a_transfer_is_drawn_from_its_own_curve(repo: Repo) -> None:
+    curve = writes("data/reports/transfer/qa/curve.json", [{"step": 1, "transfer_loss": 0.5}])
+    drawn = shown(run(repo({"transfer": {"foreach": ["qa"], "do": curve}})))
+    assert set(drawn) == {"plan", "qa-transfer-loss"}
+
+
+def test_a_gate_is_shown_again_with_its_data_docs_where_its_run_is_tried_again(repo: Repo) -> None:
+    entries = [ENTRY | {"name": "sentences_held", "success": True}, ENTRY | {"severity": "warning"}]
+    report = {"gate": "gate_corpus", "passed": True, "statistics": {}, "expectations": entries}
+    gate = writes("data/gates/gate_corpus/report.json", report)
+    gate["cmd"] += " && mkdir data/gates/gate_corpus/data_docs && cd data/gates/gate_corpus/data_docs"
+    gate["cmd"] += " && cp ../report.json . && echo '<p>' > index.html"
+    folder = repo({"gate_corpus": gate, **stages(below=("", "[ -e allowed ]"))})
+    failed = run(folder)
+    (folder / "allowed").touch()
+    assert retried(failed, folder).is_completed()
+    first, second = [each["data"] for each in records("artifacts", failed) if each["key"] == "gate-corpus"]
+    assert first == second
+    assert "1 of 2 expectations hold" in first
+    assert first.index("sentences given") < first.index("sentences held"), "what failed comes first"
+    (page,) = folder.glob("data/runs/pages/*/gate_corpus/data_docs/index.html")
+    assert page.read_text() == "<p>\n"
+
+
 def test_a_gate_that_is_restored_shows_its_own_data_docs_and_not_those_that_lie_there(repo: Repo) -> None:
     report = {"gate": "gate_corpus", "passed": True, "statistics": {}, "expectations": [ENTRY | {"success": True}]}
     folder = repo({"gate_corpus": writes("data/gates/gate_corpus/report.json", report)})
@@ -391,6 +427,24 @@ def test_two_runs_on_one_machine_take_turns_on_its_gpu_whatever_their_checkouts(
         each.join()
     assert [state.message for state in ended] == ["1 stages: 1 ran, 0 up to date"] * 2
     assert (tmp_path / "devices").read_text() == "0\n0\n"
+
+
+@pytest.mark.usefixtures("own_machine")
+def test_a_stage_that_waits_for_a_gpu_as_the_run_is_stopped_never_begins() -> None:
+    recorder = Recorder()
+    with ExitStack() as held:
+        held.enter_context(hold_gpus(1, 1, lambda: False, print))
+        threading.Timer(1, recorder.stop_all).start()
+        late = threading.Timer(20, held.close)  # or else a run that waits on would wait for ever
+        late.start()
+        states = run_with(recorder, Plan((Node("a"),)), Limits(), {"a": Needs(gpu=1)})
+        late.cancel()
+    assert (states["a"].is_failed(), states["a"].message, recorder.order) == (True, "a: stopped", [])
+
+
+def test_a_stage_that_crashed_fails_the_run() -> None:
+    state = verdict({"a": Completed(), "b": Crashed(message="b: its task was ended")})
+    assert (state.is_failed(), state.message) == (True, "b: its task was ended")
 
 
 def test_the_runs_of_a_schedule_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

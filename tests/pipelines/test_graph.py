@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bertline.base.errors import BertlineError
 from bertline.base.files import exclusive_lock
-from bertline.base.params import write_params
+from bertline.base.params import parse_params, read_yaml, write_params
 from checkout import ROOT, dvc_graph, preset, run_in
 from pipelines.graph import find_leftovers, read_plan, read_plan_and_changes
 from pipelines.leftovers import broken_off, remove_leftovers
@@ -299,6 +299,7 @@ def test_what_a_task_that_was_taken_out_has_left_is_named_and_fails_the_check(re
     assert run_in(folder, "dvc", "repro").returncode == 0
     plan = ("python", "-m", "pipelines.graph", "--root", str(folder))
     assert run_in(ROOT, *plan, "--check").returncode == 0
+    (folder / "data" / "tasks" / "nothing" / "in it").mkdir(parents=True)  # DVC sees no folder
     (folder / "params.yaml").write_text("tasks: {a: {}}")
     assert run_in(folder, "dvc", "repro").returncode == 0
     refused = run_in(ROOT, *plan, "--check")

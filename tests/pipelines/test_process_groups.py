@@ -1,20 +1,22 @@
 """Nothing of a stage runs on after its flow, even where the flow was killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from pipelines.process_groups import Watchdog
+from pipelines.process_groups import Watchdog, end_groups
 from station import wait_for
 
 PARENT = """
 import subprocess, sys, time
-from pipelines.process_groups import Watchdog
+from pipelines.process_groups import Watchdog, end_groups
 dog = Watchdog(grace={grace})
 stage = subprocess.Popen(["bash", "-c", {script!r}], start_new_session=True)
 dog.watch(stage.pid)
@@ -93,3 +95,30 @@ def test_a_stage_runs_on_where_the_watchdog_was_ended(capfd: pytest.CaptureFixtu
     dog.forget(os.getpid())
     dog.close()
     assert capfd.readouterr().err == ""
+
+
+def test_signals_to_the_flow_do_not_hit_the_watchdog() -> None:
+    dog = Watchdog(grace=1)
+    assert os.getsid(watchdog(os.getpid()).pid) != os.getsid(0)
+    dog.close()
+
+
+def test_a_process_is_ended_whatever_its_name(tmp_path: Path) -> None:
+    """The kernel writes the name in brackets among its figures, unescaped."""
+    program = tmp_path / "a) Z 1 (b"
+    shutil.copy(shutil.which("sleep") or "", program)
+    with subprocess.Popen([program, "600"], start_new_session=True) as process:
+        try:
+            end_groups([process.pid], 10)
+            assert process.wait(timeout=10) == -signal.SIGTERM
+        finally:
+            process.kill()
+
+
+def test_what_has_ended_is_not_waited_for_though_nobody_has_asked_how() -> None:
+    with subprocess.Popen(["true"], start_new_session=True) as process:
+        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        began = time.monotonic()
+        end_groups([process.pid], 20)
+        assert time.monotonic() - began < 10

@@ -17,8 +17,9 @@ from ruamel.yaml import YAML
 from bertline.base.errors import BertlineError
 from bertline.base.params import load_params, write_params
 from checkout import ROOT, commit, run_in
+from pipelines import registered_by
 from pipelines.git import git
-from pipelines.pull_request import configure, main, propose
+from pipelines.pull_request import configure, describe, main, propose
 from pipelines.settings import NO_OVERRIDES, configured
 from station import wait_for
 
@@ -93,6 +94,21 @@ def test_what_is_no_option_is_refused_and_nothing_is_run(given: str, checkout: P
     assert run_in(checkout, "git", "status", "--porcelain").stdout == before
 
 
+def test_what_tasks_that_are_no_more_have_left_takes_no_part(checkout: Path, tmp_path: Path) -> None:
+    made = {"cmd": "mkdir data/tasks/${key}", "outs": ["data/tasks/${key}"]}
+    read = {"cmd": "ls data/tasks > all", "deps": ["data/tasks"], "outs": ["all"]}
+    with (checkout / "dvc.yaml").open("w") as file:
+        YAML().dump({"stages": {"task": {"foreach": "${tasks}", "do": made}, "read": read}}, file)
+    tasks, elsewhere = checkout / "data" / "tasks", tmp_path / "elsewhere"
+    for folder in (tasks / "gone", elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "rows").touch()
+    (tasks / "on-another-disk").symlink_to(elsewhere)
+    configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
+    assert list(tasks.iterdir()) == []
+    assert (elsewhere / "rows").exists()
+
+
 def test_a_run_becomes_a_branch_with_what_has_changed_in_words(checkout: Path, tmp_path: Path) -> None:
     configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
     assert run_in(checkout, "dvc", "repro").returncode == 0
@@ -104,7 +120,7 @@ def test_a_run_becomes_a_branch_with_what_has_changed_in_words(checkout: Path, t
     assert kept.startswith("chore: retrained")
     assert "dvc.lock" in kept and "params.yaml" in kept
     text = body.read_text()
-    assert "pretrain.seed" in text
+    assert "pretrain.seed" in text and "more: `dvc" not in text
     for title in ("Parameters", "Scores", "Registry", "Metrics"):
         assert f"## {title}" in text
     assert "seed" in text.partition("## Metrics")[2]
@@ -161,6 +177,43 @@ def test_a_description_says_where_the_models_can_be_had(remote: str, said: str, 
     configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
     assert propose(checkout, "retrain/1-1", tmp_path / "body.md")
     assert said in (tmp_path / "body.md").read_text().splitlines()[-1]
+
+
+def test_a_description_leads_to_the_run_of_the_workflow_where_there_is_one(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part, value in {"SERVER_URL": "https://github.com", "REPOSITORY": "me/mine", "RUN_ID": "7"}.items():
+        monkeypatch.setenv(f"GITHUB_{part}", value)
+    assert "[the run](https://github.com/me/mine/actions/runs/7)" in describe(checkout, "HEAD")
+    monkeypatch.delenv("GITHUB_RUN_ID")
+    assert "[the run]" not in describe(checkout, "HEAD")
+    with pytest.raises(BertlineError, match=r"dvc params diff: .*nothing"):
+        describe(checkout, "nothing")
+
+
+def test_a_run_that_reports_nothing_can_be_proposed(checkout: Path, tmp_path: Path) -> None:
+    with (checkout / "dvc.yaml").open("w") as file:
+        YAML().dump({"stages": {"a": {"cmd": "echo > a", "params": ["pretrain.seed"], "outs": ["a"]}}}, file)
+    shutil.rmtree(checkout / "data")
+    (checkout / "dvc.lock").unlink()
+    commit(checkout)
+    configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
+    assert run_in(checkout, "dvc", "repro").returncode == 0
+    assert propose(checkout, "retrain/1-1", tmp_path / "body.md")
+    assert "There are none." in (tmp_path / "body.md").read_text()
+
+
+def test_a_branch_of_somebody_else_is_refused_though_its_commit_is_not_known_here(
+    checkout: Path, tmp_path: Path
+) -> None:
+    git(checkout, "push", "--quiet", "origin", "HEAD:refs/heads/main")
+    git(tmp_path, "clone", "--quiet", "--branch", "main", str(checkout.parent / "origin.git"), str(tmp_path / "theirs"))
+    (tmp_path / "theirs" / "file").touch()
+    commit(tmp_path / "theirs")
+    git(tmp_path / "theirs", "push", "--quiet", "origin", "HEAD:refs/heads/mine")
+    configure(checkout, {"BERTLINE_OVERRIDES": "pretrain.seed=7"})
+    with pytest.raises(BertlineError, match="branch 'mine' is on origin already"):
+        propose(checkout, "mine", tmp_path / "body.md")
 
 
 def test_a_run_that_changed_nothing_proposes_nothing(checkout: Path, tmp_path: Path) -> None:
@@ -302,6 +355,7 @@ def test_the_verdicts_are_those_of_this_run_and_never_of_another(
     assert "of another run" not in text
     assert ("**promoted**: of this run" in text) == (targets is None)
     assert ("This run registered nothing." in text) == (targets is not None)
+    assert registered_by.flow_run_of(checkout) == "", "its verdicts have been shown"
 
 
 def test_a_description_that_failed_can_be_repeated(checkout: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from bertline.base.config import Finetune, Params, Pretrain, Task
+from pipelines import resources
 from pipelines.resources import Limits, Needs, fits, hold_gpus, needs_of
 
 
@@ -54,3 +55,17 @@ def test_a_stage_gets_a_gpu_of_those_that_are_visible_and_none_where_none_is(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     with hold_gpus(1, 4, lambda: False, print) as gpus:
         assert gpus.devices == given
+
+
+@pytest.mark.usefixtures("own_machine")
+def test_a_run_waits_for_the_gpus_that_it_may_use_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "_POLL_SECONDS", 0.0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    said, patience = list[str](), iter((True, True, False))
+    with (
+        hold_gpus(1, 1, lambda: False, print),
+        pytest.raises(InterruptedError),
+        hold_gpus(1, 1, lambda: next(patience), said.append),  # though a second one is free
+    ):
+        pass
+    assert said == ["waits for 1 of 1 GPUs, which other runs use"]

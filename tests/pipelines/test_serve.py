@@ -74,7 +74,9 @@ def test_data_docs_are_served_from_their_folder_alone(tmp_path: Path, monkeypatc
     (tmp_path / "params.yaml").write_text("secret")
     with ExitStack() as stop:
         address = serve.start_pages(free_port(), stop)
-        assert address.startswith("http://127.0.0.1:")
+        port = int(address.rpartition(":")[2])
+        listening = [each.laddr for each in psutil.Process().net_connections("tcp") if each.status == "LISTEN"]
+        assert [each.ip for each in listening if each.port == port] == ["127.0.0.1"]
         assert urllib.request.urlopen(f"{address}/run-1/index.html").read() == b"found"
         for outside in ("/../../../params.yaml", "/..%2f..%2f..%2fparams.yaml", "/params.yaml"):
             with pytest.raises(urllib.error.HTTPError):
@@ -131,6 +133,11 @@ def test_schedules_that_people_have_made_in_the_ui_outlive_a_restart(monkeypatch
         assert offered()[0] == first
         (kept,) = client.read_deployment(first).schedules
     assert (kept.active, kept.parameters) == (True, {"preset": "smoke"})
+
+
+def test_a_server_that_answers_there_already_is_taken(prefect_server: str) -> None:
+    with ExitStack() as stop:
+        assert serve.start_server(int(prefect_server.split(":")[2].partition("/")[0]), stop) == prefect_server
 
 
 @pytest.mark.slow

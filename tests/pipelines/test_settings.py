@@ -40,6 +40,11 @@ def test_overrides_change_what_they_name() -> None:
     assert params.finetune_for("docs_pair").epochs == 3
 
 
+def test_an_option_that_is_written_out_has_the_last_word() -> None:
+    params = configured(ROOT, "smoke", Overrides(pretrain_seed=1, more=["pretrain.seed=2", "pretrain.seed=3"]))
+    assert params.pretrain.seed == 3
+
+
 def test_an_option_of_fine_tuning_holds_for_tasks_that_have_their_own() -> None:
     params = configured(ROOT, "quickstart", Overrides(finetune_learning_rate=0.002, finetune_seed=5))
     for task in params.tasks:

@@ -57,17 +57,22 @@ def test_a_grid_that_nobody_can_mean_is_refused_unless_its_points_are_limited() 
         many.check()
     limited = many.model_copy(update={"trials": 500})
     limited.check()
+    Search(learning_rate=[1e-3], epochs=list(range(1, 26)), seed=list(range(20))).check()  # 500
     assert sum(len(batch) for batch in play(limited, lambda _: 0.0)) == 500
 
 
-def test_optuna_proposes_ten_points_where_nothing_is_said() -> None:
+def test_optuna_proposes_ten_points_where_nothing_is_said_however_many_at_a_time() -> None:
     pytest.importorskip("optuna")
-    assert len(play(Search(method="optuna"), lambda _: 0.0)) == 10
+    for side_by_side in (1, 4):
+        batches = play(Search(method="optuna", side_by_side=side_by_side), lambda _: 0.0)
+        assert sum(map(len, batches)) == 10
 
 
 def test_optuna_stays_within_the_values_learns_and_gives_the_same_points_again() -> None:
     pytest.importorskip("optuna")
-    search = Search(method="optuna", learning_rate=[1e-5, 1e-1], epochs=[1, 9], seed=[3], trials=40, side_by_side=4)
+    search = Search(
+        method="optuna", learning_rate=[1e-5, 1e-1], epochs=[1, 9], seed=[3, 900], trials=40, side_by_side=4
+    )
 
     def judge(point: dict[str, Any]) -> float | None:
         if point["epochs"] == 9:
@@ -78,7 +83,7 @@ def test_optuna_stays_within_the_values_learns_and_gives_the_same_points_again()
     points = [point for batch in batches for point in batch]
     assert [len(batch) for batch in batches] == [4] * 10
     assert all(1e-5 <= point["learning_rate"] <= 1e-1 and 1 <= point["epochs"] <= 9 for point in points)
-    assert {point["seed"] for point in points} == {3}
+    assert {point["seed"] for point in points} == {3, 900}
     assert play(search, judge) == batches
     late = [abs(point["learning_rate"] - 1e-3) for point in points[20:]]
     early = [abs(point["learning_rate"] - 1e-3) for point in points[:10]]

@@ -1,5 +1,6 @@
 """A worktree run touches nothing of the checkout, shares what may be shared, and can be adopted."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +19,12 @@ from ruamel.yaml import YAML
 
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
+from bertline.base.files import exclusive_lock
 from bertline.corpus.sources import parse_mirrors
 from checkout import ROOT, commit, run_in
 from pipelines import worktree
-from pipelines.worktree import adopt, open_worktree, saved_runs, uncommitted, unfinished_runs, working_in
+from pipelines.git import git
+from pipelines.worktree import adopt, open_worktree, saved_run, saved_runs, uncommitted, unfinished_runs, working_in
 from station import tried_again
 
 if TYPE_CHECKING:
@@ -184,6 +188,47 @@ def test_a_second_try_of_a_run_goes_on_where_the_first_was(checkout: Path) -> No
     assert not (open_worktree(checkout, "run").path / "left-behind").exists()
 
 
+def test_a_worktree_that_lacks_its_data_is_made_anew(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(worktree, "share_cache", killed)
+        open_worktree(checkout, "run")
+    tree = open_worktree(checkout, "run")
+    assert tree.new and (tree.path / "a").read_text() == "corpus"
+
+
+def test_what_an_unfinished_run_has_changed_and_made_is_removed_with_it(checkout: Path) -> None:
+    tree = open_worktree(checkout, "run")
+    (tree.path / "in").write_text("of the run")
+    (tree.path / "half-written").touch()
+    assert removed(checkout, "run").returncode == 0
+    assert not tree.path.exists()
+
+
+def test_what_a_run_makes_that_the_checkout_has_not_is_part_of_its_result(checkout: Path) -> None:
+    tree = open_worktree(checkout, "run")
+    (tree.path / "report.html").write_text("<p>")
+    made = tree.save()
+    assert "report.html" in git(checkout, "ls-tree", "--name-only", made).splitlines()
+
+
+def test_a_worktree_is_made_once_another_one_is(checkout: Path) -> None:
+    lock = exclusive_lock(checkout / "data" / "runs" / "worktrees.lock", "a test")
+    with ExitStack() as held:
+        held.enter_context(lock)
+        threading.Timer(0.5, held.close).start()
+        assert open_worktree(checkout, "run").new
+
+
+def test_only_a_run_of_the_very_name_is_one_that_has_finished(checkout: Path) -> None:
+    made = open_worktree(checkout, "sweep-1-001").save()
+    git(checkout, "update-ref", "refs/exps/exec/EXEC_HEAD", made)  # DVC's own, as it runs an experiment
+    assert saved_run(checkout, "sweep-1") is None
+    assert saved_runs(checkout) == {"sweep-1-001": made}
+
+
 def test_a_worktree_that_git_was_killed_over_is_made_anew_or_removed(checkout: Path) -> None:
     for command in ("open", "remove"):
         tree = open_worktree(checkout, "run")
@@ -216,7 +261,11 @@ def test_a_run_moves_with_its_checkout(checkout: Path) -> None:
 def test_the_hooks_that_dvc_installs_keep_no_run_from_its_worktree(checkout: Path) -> None:
     assert run_in(checkout, "dvc", "install").returncode == 0
     tree = open_worktree(checkout, "run")
-    tree.use(seeded(3), "of a test")
+    for _ in range(2):  # once more: what a person's hook says of it stops no retry
+        tree.use(seeded(3), "of a test")
+        hook = checkout / ".git" / "hooks" / "post-checkout"
+        hook.write_text("#!/bin/sh\nexit 1\n")
+        hook.chmod(0o755)
     assert (tree.path / "a").read_text() == "corpus"
     tree.save()
 
@@ -317,6 +366,22 @@ def test_folders_behind_links_are_seen_as_in_the_checkout(checkout: Path, tmp_pa
     tree.save()
     assert not tree.path.exists()
     assert (elsewhere / "deep" / "mine.txt").read_text() == "text"
+
+
+@pytest.mark.parametrize("disks", [1, 2])
+def test_a_file_behind_a_link_is_there_also_where_it_lies_on_another_disk(
+    disks: int, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other_disk(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    (tmp_path / "mine.txt").write_text("text")
+    (checkout / "data" / "sources").mkdir(parents=True)
+    (checkout / "data" / "sources" / "mine.txt").symlink_to("../../../mine.txt")
+    if disks == 2:
+        monkeypatch.setattr(os, "link", other_disk)
+    found = open_worktree(checkout, "run").path / "data" / "sources" / "mine.txt"
+    assert found.read_text() == "text" and not found.is_symlink()
 
 
 def test_a_link_that_is_in_git_stays_as_it_is(checkout: Path, tmp_path: Path) -> None:

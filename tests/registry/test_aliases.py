@@ -7,6 +7,7 @@ import pytest
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
+from bertline.base.files import exclusive_lock
 from bertline.registry.aliases import (
     CHALLENGER,
     CHAMPION,
@@ -51,6 +52,15 @@ def test_promoting_the_champion_changes_nothing(store: Store) -> None:
     promote(store, NAME, "2")
     assert str(promote(store, NAME, "2")) == "bertline-topic: version 2 (f1 0.7500) is the champion already"
     assert aliases(store)[PREVIOUS] == "1"
+    assert TAKEN_DOWN not in store.client.get_model_version(NAME, "2").tags
+
+
+def test_a_champion_is_moved_by_one_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertline.registry.aliases.PATIENCE", 0.1)
+    with exclusive_lock(store.lock, "a test"):
+        for move, told in ((promote, "promoting"), (rollback, "rolling back")):
+            with pytest.raises(BertlineError, match=f"{told} bertline-topic is already running"):
+                move(store, NAME)
 
 
 @pytest.mark.parametrize("typed", ["02", " 2"])

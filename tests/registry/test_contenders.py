@@ -96,3 +96,21 @@ def test_encoders_compare_where_their_validation_asked_the_same(
     other = replace(params, pretrain=replace(params.pretrain, **changed))
     one, two = ([*contenders(each, artifacts, {})][-1].scores.data for each in (params, other))
     assert (one == two) is compares
+
+
+def test_an_encoder_that_was_asked_for_no_next_sentence_has_no_score_of_it(
+    artifacts: Artifacts, params: Params
+) -> None:
+    figures = read_json(artifacts.metrics("pretrain"))
+    figures["validation"] |= {"nsp_loss": None, "nsp_accuracy": None}
+    write_json(artifacts.metrics("pretrain"), figures)
+    *_, encoder = contenders(params, artifacts, {})
+    assert encoder.scores.values == {"gain_over_unigram": 2.0, "mlm_accuracy": 0.3}
+
+
+def test_a_model_tells_under_which_hash_dvc_keeps_it(artifacts: Artifacts, params: Params) -> None:
+    outs = "    - path: data/models/finetuned/topic\n      md5: 0123.dir\n"
+    (artifacts.root / "dvc.lock").write_text(f"stages:\n  finetune@topic:\n    outs:\n{outs}")
+    topic, *others = contenders(params, artifacts, {})
+    assert topic.tags["dvc.out.md5"] == "0123.dir"
+    assert not any("dvc.out.md5" in other.tags for other in others)

@@ -7,7 +7,9 @@ import pytest
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
+from bertline.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS
 from bertline.registry.decisions import describe
+from bertline.registry.lineage import FLOW_RUN
 from bertline.registry.store import open_store
 
 
@@ -27,3 +29,20 @@ def test_where_nothing_was_registered_no_store_is_made_to_say_so(params: Params,
     told = describe(Artifacts(tmp_path), params.register, "")
     assert told.startswith("This run registered nothing") and f"none at {tmp_path / 'mlflow.db'}" in told
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_last_verdicts_of_a_run_are_shown_beside_what_serves(artifacts: Artifacts, params: Params) -> None:
+    """A retry of stage register is another run of MLflow's, of the same flow run."""
+    made = [(2000, "mine", "the second"), (1000, "mine", "the first"), (3000, "another", "of another")]
+    with open_store(artifacts, "bertline") as store:
+        store.client.create_registered_model("bertline-topic")
+        for alias in (CHAMPION, CHALLENGER, PREVIOUS):
+            version = store.client.create_model_version("bertline-topic", "file:///nowhere").version
+            store.client.set_registered_model_alias("bertline-topic", alias, version)
+        for start, flow_run, reason in made:
+            run = store.client.create_run(store.experiment_id, start, {FLOW_RUN: flow_run}).info.run_id
+            verdict = {"promote": False, "reasons": [reason]}
+            store.client.log_dict(run, verdict, "verdicts/bertline-topic/verdict.json")
+    page = describe(artifacts, params.register, "mine").splitlines()
+    assert page[0] == "| model | champion | challenger | previous champion | this run |"
+    assert page[2] == "| bertline-topic | 1 | 2 | 3 | not promoted: the second |"

@@ -29,9 +29,12 @@ def test_only_changes_of_code_and_configuration_make_a_commit_dirty(tmp_path: Pa
     artifacts = Artifacts(tmp_path)
     write_json(artifacts.metrics("vocab"), {"size": 1})
     write_text(artifacts.params, "vocab: {}\n")
+    (tmp_path / "dvc.lock").write_text("stages: {}\n")
     git(tmp_path, "init", "--quiet")
     commit(tmp_path)
     write_json(artifacts.metrics("vocab"), {"size": 2})  # what the pipeline writes does not count
+    (tmp_path / "dvc.lock").write_text(LOCK)
+    (tmp_path / "notes.txt").write_text("of nothing that is in git")
     tags = lineage_tags(params, artifacts)
     assert (tags["git.commit"], tags["git.dirty"]) == (git(tmp_path, "rev-parse", "HEAD"), "false")
     write_text(artifacts.params, "vocab: {size: 512}\n")

@@ -95,6 +95,12 @@ def test_a_licence_is_that_of_the_rows_and_that_of_the_corpus(artifacts: Artifac
     assert "Licence of the task's rows: as their owner says" in cards["bertline-topic"]
 
 
+def test_a_licence_that_nobody_stated_is_said_to_be_none(artifacts: Artifacts, params: Params) -> None:
+    sources = [{"address": name, "sha256": "ab", "licence": licence} for name, licence in (("a", ""), ("b", "CC0"))]
+    write_json(artifacts.raw / "manifest.json", {"sources": sources})
+    assert "trained on: CC0; not stated." in next(contenders(params, artifacts, {})).card
+
+
 def test_the_language_is_a_text_for_every_reader_of_yaml(artifacts: Artifacts, params: Params) -> None:
     """Norwegian is `no`, which the YAML 1.1 of the Hub takes for false."""
     params = replace(params, documents=replace(params.documents, language="no"))

@@ -11,16 +11,18 @@ import mlflow
 import pytest
 from click.testing import CliRunner
 from mlflow.cli import gc
+from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.errors import BertlineError
 from bertline.base.files import write_json, write_text
 from bertline.base.register_config import Register
-from bertline.registry.aliases import promote, rollback, scores_of
+from bertline.registry.aliases import TAKEN_DOWN, promote, rollback, scores_of
 from bertline.registry.contenders import contenders
 from bertline.registry.models import Registration, register
 from bertline.registry.store import Store, open_store
+from bertline.registry.versions import kept_tags
 from registry.pipeline_state import some_params, write_finetuned, write_scores
 
 TOPIC = some_params("topic")
@@ -181,6 +183,8 @@ def test_a_broken_model_is_refused_before_it_is_a_version(bench: Bench) -> None:
     with pytest.raises(BertlineError, match=r"topic: does not answer .*safetensors.*dvc repro -f -s finetune@topic"):
         register(bench.store, contender, bench.run_id, {}, TOPIC.register)
     assert bench.versions == []
+    (model,) = bench.store.client.search_logged_models([bench.store.experiment_id])
+    assert model.status == LoggedModelStatus.FAILED
 
 
 def test_where_people_decide_a_model_stays_a_challenger(bench: Bench) -> None:
@@ -284,6 +288,24 @@ def test_a_version_that_a_person_took_down_and_whose_files_are_gone_stays_down(b
     again = bench.register(seed=2, primary=0.9)
     assert (again.version, again.created, again.alias) == ("3", True, "challenger")
     assert again.verdict.reasons[-1].startswith("a person put version 1 in its place")
+
+
+def test_of_two_versions_that_two_hosts_have_made_of_a_content_the_first_counts(bench: Bench) -> None:
+    bench.register()
+    (first,) = bench.versions
+    content = {"bertline.content.sha256": first.tags["bertline.content.sha256"]}
+    bench.store.client.create_model_version(NAME, first.source, tags=content)
+    assert bench.register().version == "1"
+
+
+def test_a_version_that_is_made_anew_takes_over_of_the_last_one_alone(bench: Bench) -> None:
+    bench.register()
+    (first,) = bench.versions
+    content = first.tags["bertline.content.sha256"]
+    bench.store.client.set_model_version_tag(NAME, "1", TAKEN_DOWN, "7")
+    assert kept_tags(bench.store.client, NAME, content) == {TAKEN_DOWN: "7"}
+    bench.store.client.create_model_version(NAME, first.source, tags={"bertline.content.sha256": content})
+    assert kept_tags(bench.store.client, NAME, content) == {}, "a person brought it back"
 
 
 def test_two_processes_that_register_at_once_take_turns(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """What the stages left behind, read from dvc.yaml, params.yaml and their files."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -76,3 +77,10 @@ def test_stages_without_files_are_records_too(artifacts: Artifacts, params: Para
     records = {record.title: record for record in read_stages(params, artifacts, until="register")}
     assert records["vocab"].metrics == {"size": 64.0}
     assert records["download"].metrics == {}
+
+
+def test_of_a_list_the_rows_that_have_a_step_are_a_curve(artifacts: Artifacts, params: Params) -> None:
+    rows = [{"step": 5, "mlm_loss": 3, "text": "x"}, {"mlm_loss": 2.0}, "no row", {"step": 10, "mlm_loss": None}]
+    artifacts.curve("pretrain").write_text(json.dumps(rows))
+    (pretrain,) = [one for one in read_stages(params, artifacts, until="register") if one.title == "pretrain"]
+    assert pretrain.curves == [("curve/mlm_loss", 5, 3.0)]

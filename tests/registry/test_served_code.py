@@ -4,6 +4,8 @@ import ast
 import sys
 from pathlib import Path
 
+import pytest
+
 from bertline.registry.served_code import importable, served_modules, stage_code
 
 
@@ -33,10 +35,14 @@ def test_requirements_are_pinned_as_an_index_knows_them(tmp_path: Path) -> None:
     assert "pydantic" not in names
 
 
-def test_what_was_imported_to_try_a_model_is_forgotten(tmp_path: Path) -> None:
+def test_what_was_imported_to_try_a_model_is_forgotten_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     code, paths = stage_code(tmp_path), list(sys.path)
     with importable(code):
         __import__(f"{code.package.name}.tasks.schema")
         assert f"{code.package.name}.tasks.schema" in sys.modules
     assert sys.path == paths
     assert not any(name.startswith(code.package.name) for name in sys.modules)
+    assert not sys.dont_write_bytecode and not list(tmp_path.rglob("__pycache__")), "the code is uploaded next"

@@ -112,6 +112,12 @@ def test_the_encoder_computes_as_its_loader_asks(registered: Artifacts) -> None:
     assert (vectors.tolist() == exact.tolist()) == (usable_precision("cpu", "bf16") == "fp32")
 
 
+def test_the_example_of_the_encoder_shows_both_of_what_it_does(load: Any) -> None:
+    model = load("encoder")
+    assert "[MASK]" in model.input_example["text"][0]
+    assert model.predict(model.input_example)["fills"][0]
+
+
 @contextmanager
 def rows_of_each_pass() -> Iterator[list[int]]:
     """How many rows each forward pass of an encoder has: of any, for a served model brings classes of its own."""

@@ -12,6 +12,7 @@ from mlflow.entities import Run
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
+from bertline.base.files import write_json_rows
 from bertline.registry.store import Store, open_store
 from bertline.registry.tracking import pipeline_run
 from registry.pipeline_state import some_params, write_scores
@@ -40,6 +41,7 @@ def test_one_parent_run_holds_a_run_a_stage(artifacts: Artifacts, params: Params
         pretrain = runs["pretrain"]
         assert pretrain.data.params["pretrain.sequence_length"] == "64"
         assert pretrain.data.metrics["stage/seconds"] == 12.5
+        assert pretrain.data.metrics["stage/peak_bytes"] == 1000
         curve = store.client.get_metric_history(pretrain.info.run_id, "curve/mlm_loss")
         assert sorted((point.step, point.value) for point in curve) == [(20, 5.0), (40, 4.0)]
         assert runs["finetune@topic"].data.params["finetune.learning_rate"] == "0.001"
@@ -53,6 +55,25 @@ def test_one_parent_run_holds_a_run_a_stage(artifacts: Artifacts, params: Params
 
 def files(artifacts: Artifacts, run_id: str) -> list[Path]:
     return [path for path in (artifacts.root / "mlruns" / run_id).rglob("*") if path.is_file()]
+
+
+def test_a_run_tells_where_it_comes_from(artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertline.registry.tracking.lineage_tags", lambda *_: {"git.commit": "0123456789"})
+    (artifacts.root / "dvc.lock").write_text("stages: {}\n")
+    parent = log_pipeline(TOPIC, artifacts)
+    with open_store(artifacts, "bertline") as store:
+        run = store.client.get_run(parent)
+    assert run.info.run_name == "pipeline 01234567"
+    assert run.data.tags["mlflow.source.git.commit"] == "0123456789", "which MLflow's UI shows"
+    assert "dvc.lock" in {path.name for path in files(artifacts, parent)}
+
+
+def test_a_curve_of_more_points_than_a_request_may_have_is_whole(artifacts: Artifacts) -> None:
+    write_json_rows(artifacts.curve("pretrain"), [{"step": step, "mlm_loss": 1.0} for step in range(2500)])
+    log_pipeline(TOPIC, artifacts)
+    with open_store(artifacts, "bertline") as store:
+        run = runs_of(store)["pretrain"].info.run_id
+        assert len(store.client.get_metric_history(run, "curve/mlm_loss")) == 2500
 
 
 def test_a_stage_stands_at_the_time_it_ran(artifacts: Artifacts) -> None:
@@ -94,8 +115,9 @@ def test_a_broken_metrics_file_leaves_no_run_open(artifacts: Artifacts) -> None:
 
 @pytest.mark.parametrize(("changed", "ends"), [(False, "FINISHED"), (True, "KILLED")])
 def test_what_a_killed_process_left_open_the_next_run_completes_or_ends(
-    changed: bool, ends: str, artifacts: Artifacts, tmp_path: Path
+    changed: bool, ends: str, artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "the first")
     with open_store(artifacts, "bertline") as store:
         with pipeline_run(store, TOPIC, artifacts) as killed:
             note = artifacts.runs / "register.json"
@@ -104,6 +126,7 @@ def test_what_a_killed_process_left_open_the_next_run_completes_or_ends(
         for run_id in (killed.run_id, child):  # as SIGKILL leaves them
             store.client.update_run(run_id, "RUNNING")
         shutil.copy(left, note)
+        monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "another")
         if changed:
             write_scores(artifacts, "topic", primary=0.7)
         assert (log_pipeline(TOPIC, artifacts) == killed.run_id) is not changed

@@ -203,3 +203,17 @@ def test_near_copies_share_three_quarters_of_their_sentences() -> None:
     assert near_copies(sketches[:0]).tolist() == []
     many = np.array([sketch(range(n, n + 100)) for n in range(0, 9000, 100)] * 2, np.uint64)
     assert near_copies(many).tolist() == [-1] * 90 + list(range(90))
+
+
+def test_near_copies_are_found_by_either_of_their_two_smallest_sentences_and_none_is_made_up() -> None:
+    none = 2**64 - 1
+
+    def copies(*sketches: list[int]) -> list[int]:
+        return near_copies(np.array(sketches, np.uint64)).tolist()
+
+    assert sketch([7, 7, 8]) == [7, 8, none, none]
+    assert copies([1, 5, 6, 7], [2, 5, 6, 7]) == [-1, 0]
+    assert copies([1, 5, 6, 7], [1, 5, 8, 9]) == [-1, -1]
+    assert copies([1, 4, 5, 6], [2, 3, 4, 5], [1, 3, 4, 5]) == [-1, -1, 0], "the one of the smallest"
+    assert copies([1, none, none, none], [1, 2, 3, 4]) == [-1, -1]
+    assert copies([none] * 4, [none] * 4) == [-1, -1], "without a sentence"

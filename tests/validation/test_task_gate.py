@@ -17,7 +17,7 @@ from bertline.base.files import read_json, read_jsonl, write_json, write_jsonl
 from bertline.stages import gate_task
 from bertline.tasks.schema import TaskInfo, write_task
 from bertline.validation.label_shift import hashed_words, label_shift, overlap, word_features
-from bertline.validation.task_balance import columns_swapped, imbalance, off_scale
+from bertline.validation.task_balance import columns_swapped, halves, imbalance, off_scale
 from bertline.validation.task_rows import task_frames
 from clean_run import PARAMS
 from faults import tasks
@@ -190,6 +190,7 @@ def test_labels_of_hundreds_of_kinds_are_told_in_little_memory_and_shifted_ones_
     finally:
         tracemalloc.stop()
     assert own <= 0 < shifted
+    assert label_shift(texts[:-1], labels[1:]) > 0, "whichever way"
     assert peak < 60e6
 
 
@@ -204,12 +205,20 @@ def test_columns_are_swapped_only_where_lengths_say_so_clearly() -> None:
     assert columns_swapped(rows) == "test"
     assert columns_swapped(rows.assign(lopsided=[1.0, -0.9] * 50)) == ""
     assert columns_swapped(rows.assign(lopsided=float("nan"))) == ""
+    assert columns_swapped(rows.assign(lopsided=[0.1] * 50 + [-0.1] * 50)) == "", "of nearly one length"
+    assert columns_swapped(rows.assign(lopsided=[1.0, -1.1] * 25 + [-0.9] * 50)) == "", "train says nothing"
+    assert columns_swapped(rows.assign(lopsided=[1.0, 1.2] * 25 + [-2.0, 1.5] * 25)) == "", "nor these rows"
 
 
 def test_targets_of_one_scale_are_left_alone() -> None:
     assert set(off_scale(pd.Series([str(n) for n in range(100)]))) == {""}
     assert off_scale(pd.Series(["1", "2", "3", "4", "5000"])).tolist() == ["", "", "", "", "5000"]
-    assert set(off_scale(pd.Series(["2.5"] * 9))) == {""}
+    assert set(off_scale(pd.Series(["2.5"] * 9))) == set(off_scale(pd.Series([*["2.5"] * 9, "9"]))) == {""}
+    assert off_scale(pd.Series(["1000", "1001", "1002", "1003", "1500"])).tolist()[3:] == ["", "1500"]
+
+
+def test_targets_fall_into_two_classes_at_their_median() -> None:
+    assert halves(pd.Series(["1", "2", "2", "3"])) == ["low", "low", "low", "high"]
 
 
 def test_balance_allows_what_chance_may_do_to_a_small_split() -> None:

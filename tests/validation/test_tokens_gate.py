@@ -9,6 +9,7 @@ import pytest
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Vocab
 from bertline.base.errors import BertlineError
+from bertline.base.files import read_json
 from bertline.stages import encode, gate_tokens
 from bertline.tokens.tokenizer import write_tokenizer
 from bertline.validation import token_store
@@ -90,6 +91,29 @@ def test_a_text_that_spells_special_tokens_passes(clean_copy: Artifacts) -> None
         corpus.change(split, lambda rows: [row["sentences"].append(spelled) for row in rows[:3]] and None)(clean_copy)
     encode.run(PARAMS, clean_copy)
     assert gate_tokens.run(PARAMS, clean_copy)["warnings"] == 0
+
+
+def test_what_no_text_gives_is_counted_token_by_token_and_empty_sentences_are_told(clean_copy: Artifacts) -> None:
+    def spoil(ids: np.ndarray, sentences: np.ndarray, documents: np.ndarray) -> None:
+        ids[:4] = 0, 2, 3, 4  # [PAD], [CLS], [SEP], [MASK]
+        sentences[7] = sentences[6]
+
+    tokens.store(lambda i, s, d: spoil(i, s, d) and None)(clean_copy)
+    found = token_store.token_frames(clean_copy, {}, {})["stores"].table.iloc[0]
+    assert (found["special_ids"], found["offset_faults"]) == (4, "sentences do not rise at 7")
+
+
+def test_a_figure_that_encode_tells_otherwise_or_not_at_all_is_named(clean_copy: Artifacts) -> None:
+    told = read_json(clean_copy.metrics("encode"))
+
+    def differing(**changed: object) -> str:
+        found = token_store.token_frames(clean_copy, read_json(clean_copy.metrics("documents")), told | changed)
+        return str(found["tokens"].table["differs"].item())
+
+    assert differing() == ""
+    assert differing(unigram_entropy=told["unigram_entropy"] * 1.00005) == "", "rounded"
+    assert differing(unigram_entropy=told["unigram_entropy"] * 1.001).startswith("unigram_entropy: ")
+    assert differing(train_tokens=None).endswith(" here, None there")
 
 
 def test_offsets_of_a_large_store_are_looked_at_in_little_memory(

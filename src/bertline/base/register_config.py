@@ -1,5 +1,6 @@
 """Section register of params.yaml: where models are registered, and what promotes them."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ class Register:
         named = "must be of a-z, A-Z, 0-9, -, _ and spaces (100 at most), and begin with a letter or digit"
         require(bool(_PREFIX.fullmatch(self.prefix)), "prefix", named)
         not_negative(self, "min_gain_over_majority", "tolerance")
+        for key in ("min_gain_over_majority", "tolerance"):  # verdicts are JSON, which has no infinity
+            require(getattr(self, key) < math.inf, key, "must be finite")
 
     def model_name(self, task: str) -> str:
         """The registered model of a task, or of ENCODER."""

@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from netrc import NetrcParseError
 from pathlib import Path
 from time import sleep
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -59,8 +59,9 @@ def shown(address: str) -> str:
     """A URL for messages: without what may be a secret (a password, a signed query); a path as it is."""
     if "://" not in address:
         return address
-    parts = urlsplit(address)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    scheme, _, rest = address.partition("://")
+    host, slash, path = re.split("[?#]", rest, maxsplit=1)[0].partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def download(url: str, kept: Kept, expected: Expected) -> str:
@@ -115,7 +116,7 @@ def _credentials(url: str) -> httpx.NetRCAuth | None:
         BertlineError: the file cannot be read.
     """
     file = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
-    own = "@" in urlsplit(url).netloc or _token(url)
+    own = "@" in url.partition("://")[2].partition("/")[0] or _token(url)
     try:
         return httpx.NetRCAuth(str(file)) if file.exists() and not own else None
     except NetrcParseError as error:
@@ -129,7 +130,7 @@ def _attempt(client: httpx.Client, url: str, kept: Kept, expected: Expected) -> 
             return _take(response, url, kept, _with(expected, checks))
     except httpx.ReadTimeout:
         raise _Passing(f"no byte for {STALL:g} s") from None
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError) as error:  # the last: no name of a host
         raise Unavailable(f"{type(error).__name__}: {error}") from None
     except httpx.TransportError as error:
         raise _Passing(f"{type(error).__name__}: {error}") from None
@@ -153,8 +154,16 @@ def _headers(url: str, kept: Kept) -> dict[str, str]:
 
 
 def _token(url: str) -> str:
-    """What HF_TOKEN says, for a URL of the Hub; else nothing."""
-    return os.environ.get(_HUB_TOKEN, "").strip() if url.startswith(f"{HUB}/") else ""
+    """What HF_TOKEN says, for a URL of the Hub; else nothing.
+
+    Raises:
+        BertlineError: it holds what no header can, and httpx would show it whole.
+    """
+    token = os.environ.get(_HUB_TOKEN, "").strip() if url.startswith(f"{HUB}/") else ""
+    if not (token.isascii() and token.isprintable()):
+        fix = "Copy it whole: the Hub shows it once, and abridged ever after"
+        raise BertlineError("no token of the Hub", where=_HUB_TOKEN, fix=fix)
+    return token
 
 
 def _validator(state: State) -> str:
@@ -218,8 +227,9 @@ def _take(response: httpx.Response, url: str, kept: Kept, expected: Expected) ->
         raise _refusal(response, url)
     _refuse_packed(response, url)
     # Masked: a mirror's password is not for a file that others may read.
-    known, said = masked(url), response.headers
-    state = {"url": known, "etag": said.get("ETag"), "modified": said.get("Last-Modified")}
+    known = masked(url)
+    etag, modified = _validator_of(response, "ETag"), _validator_of(response, "Last-Modified")
+    state = {"url": known, "etag": etag, "modified": modified}
     offset, total = _extent(response, asked, state, kept)
     if expected.bytes and total not in (None, expected.bytes):
         kept.drop_part()
@@ -228,6 +238,12 @@ def _take(response: httpx.Response, url: str, kept: Kept, expected: Expected) ->
         kept.begin({**state, "bytes": total})
     _receive(response, kept, offset, total or expected.bytes or None)
     return _finish(kept, expected)
+
+
+def _validator_of(response: httpx.Response, header: str) -> str | None:
+    """What a header says, where it can be sent back: some servers make entity tags of names that are not in ASCII."""
+    value: str | None = response.headers.get(header)
+    return value if value and value.isascii() else None
 
 
 def _refusal(response: httpx.Response, url: str) -> Exception:

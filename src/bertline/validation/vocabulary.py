@@ -13,9 +13,9 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def read_entries(path: Path) -> list[str]:
-    """The lines of vocab.txt; none if there is no such file."""
+    """The lines of vocab.txt, damaged bytes as U+FFFD; none if there is no such file."""
     try:
-        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        return path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
     except FileNotFoundError:
         return []
 
@@ -37,7 +37,8 @@ def vocabulary_frames(entries: Sequence[str], tokenizer: Path) -> dict[str, Fram
         case = "lower" if description["normalizer"]["lowercase"] else "kept"
         known: dict[str, int] = description["model"]["vocab"]
         wrong = [token for place, token in enumerate(entries) if known.get(token) != place]
-        differing = ", ".join(first([*wrong, *(set(known) - set(entries))]))
+        listed = set(entries)
+        differing = ", ".join(first([*wrong, *(token for token in known if token not in listed)]))
     except (BertlineError, KeyError, TypeError, AttributeError):
         differing = "tokenizer.json has no vocabulary or no normaliser"
     values = {
