@@ -21,7 +21,7 @@ class Register:
     prefix: str = option("bertline", "registered models are named PREFIX-TASK")
     min_gain_over_majority: float = option(0.02, "a champion beats the majority baseline by this, at least")
     tolerance: float = option(
-        0.005, "a champion may be replaced by a model worse by this, or by what the seeds of both differ, not more"
+        0.005, "a champion may be replaced by a model worse by this, or by the smaller of both deviations over seeds"
     )
     promote: bool = option(True, "false: models are challengers until a person promotes them", rare=True)
 
