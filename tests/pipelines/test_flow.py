@@ -408,6 +408,7 @@ def test_stages_on_gpus_share_them_with_stages_on_cores_and_each_has_its_own() -
 
 
 @pytest.mark.usefixtures("own_machine")
+@pytest.mark.slow
 def test_two_runs_on_one_machine_take_turns_on_its_gpu_whatever_their_checkouts(
     make_repo: Callable[[Path, dict[str, Any]], Path], tmp_path: Path
 ) -> None:
@@ -570,6 +571,7 @@ def test_a_flow_that_nohup_started_outlives_its_terminal(repo: Repo, prefect_ser
     assert (process.returncode, order(folder)) == (0, ["a"]), output + errors
 
 
+@pytest.mark.slow
 def test_the_program_tells_success_and_failure_by_its_exit_status_and_one_line(repo: Repo, prefect_server: str) -> None:
     folder = repo(stages(a=("", "true"), b=("a", "[ -e allowed ]")))
     failed = start(folder, prefect_server)

@@ -467,6 +467,7 @@ def test_a_dvc_remote_that_is_missing_is_named_before_all_is_trained_anew(remote
     assert "nothing" in done.stderr.splitlines()[-1]  # no such target: the script ends there
 
 
+@pytest.mark.slow
 def test_what_a_failed_run_has_made_is_pushed_all_the_same(checkout: Path, prefect_server: str) -> None:
     with (checkout / "dvc.yaml").open("w") as file:
         YAML().dump({"stages": STAGES | {"register": {"cmd": "false"}}}, file)

@@ -660,6 +660,7 @@ def test_a_fault_beside_the_stages_leaves_what_they_have_finished(
 
 
 @pytest.mark.usefixtures("prefect_server")
+@pytest.mark.slow
 def test_the_registry_is_shown_as_the_run_s_parameters_name_it(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.client.orchestration import get_client  # noqa: PLC0415
 
