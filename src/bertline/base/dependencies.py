@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bertline.base.config import Params
-from bertline.base.files import sha256_file
-from bertline.base.params import read_yaml
+from bertline.base.files import sha256_file, visible
+from bertline.base.params import flat, read_yaml
 
 State = Mapping[str, Any]
 """Option, or path of a file -> its value, or what tells one content of it from another."""
@@ -26,13 +26,16 @@ def dependencies(root: Path, params: Params, stage: str, task: str = "") -> Stat
     definition = read_yaml(file).get("stages", {}).get(stage, {}) if file.is_file() else {}
     definition = definition.get("do", definition)
     item = str(params.transfer.get(task, ""))
-    keys, deps = (
-        [str(each).replace("${key}", task).replace("${item}", item) for each in definition.get(kind, ())]
-        for kind in ("params", "deps")
-    )
-    options = dataclasses.asdict(params)
-    found = {name: value for key in keys for name, value in _flat(key, _at(options, key))}
+    keys, deps = ([for_task(each, task, item) for each in definition.get(kind, ())] for kind in ("params", "deps"))
+    sections = tuple(f"{key}." for key in keys)
+    options = flat(dataclasses.asdict(params))
+    found = {key: value for key, value in options.items() if f"{key}.".startswith(sections)}
     return found | {path.as_posix(): _content(root / path) for dep in deps for path in _files(root, Path(dep))}
+
+
+def for_task(template: str, task: str, item: str = "") -> str:
+    """A path or key of dvc.yaml, as it is for a task; `item` is that which transfer@TASK starts from."""
+    return template.replace("${key}", task).replace("${item}", item)
 
 
 def changed(before: State, now: State) -> list[str]:
@@ -40,29 +43,13 @@ def changed(before: State, now: State) -> list[str]:
     return sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
 
 
-def _at(options: Any, key: str) -> Any:
-    for part in key.split("."):
-        options = options.get(part) if isinstance(options, Mapping) else None
-    return options
-
-
-def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """An option, or all of a section, each under its dotted key."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _flat(f"{key}.{name}", inner)
-    else:
-        yield key, value
-
-
 def _files(root: Path, dep: Path) -> Iterator[Path]:
     """A file, or those of a folder, relative to `root`; not what .dvcignore leaves out."""
     if (root / dep).is_file():
         yield dep
-    for path in (root / dep).rglob("*"):
+    for path in visible(root / dep):
         inside = path.relative_to(root)
-        ignored = any(part.startswith(".") or part in ("__pycache__", "data_docs") for part in inside.parts)
-        if not ignored and path.is_file():
+        if not {"__pycache__", "data_docs"}.intersection(inside.parts) and path.is_file():
             yield inside
 
 

@@ -253,6 +253,12 @@ def sha256_json(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def visible(folder: Path) -> list[Path]:
+    """What is in a folder and in those below it, sorted; what is hidden is left out."""
+    inside = sorted(folder.rglob("*"))
+    return [entry for entry in inside if not any(part.startswith(".") for part in entry.relative_to(folder).parts)]
+
+
 def sha256_directory(path: Path, pattern: str = "*") -> str:
     """One sha256 for a directory: of the sorted relative names and the sha256 of each file that fits the pattern."""
     files = sorted(file for file in path.rglob(pattern) if file.is_file())

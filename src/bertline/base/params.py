@@ -77,6 +77,14 @@ def parse_params(value: Mapping[str, Any], where: str) -> Params:
     return params
 
 
+def flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Options under their dotted keys: {"a": {"b": 1}} -> {"a.b": 1}."""
+    found: dict[str, Any] = {}
+    for key, below in options.items():
+        found |= flat(below, f"{prefix}{key}.") if isinstance(below, Mapping) else {f"{prefix}{key}": below}
+    return found
+
+
 def _check_task_name(name: str, key: str) -> None:
     """Refuse at once what a command line, the forms of the UI or the registry would refuse, maybe after training."""
     what, fix = f"{name!r} cannot name a task", "Use a-z, A-Z, 0-9, - and _ (64 at most), begin with a letter or digit"

@@ -45,6 +45,11 @@ def takes_task(run: Run) -> bool:
     return len(inspect.signature(run).parameters) == 3
 
 
+def launched() -> bool:
+    """Whether this process is one of several that were started together, as torchrun does it."""
+    return "WORLD_SIZE" in os.environ
+
+
 def execute(name: str, run: Run, root: Path, task: str = "", *, debug: bool = False) -> int:
     """Run one stage in this process and return its exit status; faults are printed as one line."""
     title = f"{name}@{task}" if task else name
@@ -99,8 +104,7 @@ def _alone(artifacts: Artifacts, title: str) -> AbstractContextManager[None]:
 
     The processes of one run, as torchrun starts them, go together.
     """
-    together = "WORLD_SIZE" in os.environ
-    return nullcontext() if together else exclusive_lock(artifacts.runs / "stages" / f"{title}.lock", title)
+    return nullcontext() if launched() else exclusive_lock(artifacts.runs / "stages" / f"{title}.lock", title)
 
 
 def _refuse_changed(before: State, now: State, title: str) -> None:

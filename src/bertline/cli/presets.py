@@ -5,10 +5,10 @@ base/config.py. The first line of the file is a comment that says what it is for
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -17,7 +17,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
 from bertline.base.files import write_text
-from bertline.base.params import load_params, parse_params, read_yaml, render_params
+from bertline.base.params import flat, load_params, parse_params, read_yaml, render_params
 from bertline.cli.console import Debug, Root, console, find_root, reporting
 
 app = typer.Typer(no_args_is_help=True, help="List, show and use ready-made configurations.")
@@ -137,17 +137,10 @@ def _refuse_to_lose_edits(path: Path, text: str, presets: Sequence[Preset]) -> N
 
 def differences(ours: Params, theirs: Params) -> list[str]:
     """The options in which two configurations differ, as `section.option: ours (not theirs)`."""
-    left, right = _flat(dataclasses.asdict(ours)), _flat(dataclasses.asdict(theirs))
+    left, right = flat(dataclasses.asdict(ours)), flat(dataclasses.asdict(theirs))
     keys = [*left, *(key for key in right if key not in left)]
     return [
         f"{key}: {left.get(key, 'nothing')} (not {right.get(key, 'nothing')})"
         for key in keys
         if left.get(key) != right.get(key)
     ]
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, below in value.items():
-        flat |= _flat(below, f"{prefix}{key}.") if isinstance(below, Mapping) else {f"{prefix}{key}": below}
-    return flat

@@ -22,7 +22,7 @@ from itertools import groupby
 from pathlib import Path
 
 from bertline.base.errors import BertlineError
-from bertline.base.files import JsonRow, read_json, read_jsonl
+from bertline.base.files import JsonRow, read_json, read_jsonl, visible
 from bertline.base.messages import say
 from bertline.corpus.plain_text import read_book, read_plain_text
 from bertline.corpus.raw_files import kind
@@ -52,12 +52,6 @@ def read_documents(raw: Path) -> Iterator[Document]:
             raise BertlineError(error.what, where=error.where, fix=fix) from None
         if empty:
             say(f"{path}: there is no document in it")
-
-
-def visible(folder: Path) -> list[Path]:
-    """What is in a folder and in those below it, sorted; what is hidden is left out."""
-    inside = sorted(folder.rglob("*"))
-    return [entry for entry in inside if not any(part.startswith(".") for part in entry.relative_to(folder).parts)]
 
 
 def read_python_docs(path: Path) -> Iterator[Document]:

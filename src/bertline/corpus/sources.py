@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from bertline.base.artifacts import Artifacts
 from bertline.base.download_config import Source
 from bertline.base.errors import BertlineError, masked
-from bertline.base.files import sha256_directory, sha256_file, write_jsonl
+from bertline.base.files import sha256_directory, sha256_file, visible, write_jsonl
 from bertline.base.messages import say
 from bertline.corpus.addresses import at_mirror, expand, is_fixed, is_name, local_name, scheme, url, where
 from bertline.corpus.archives import Damaged, archive_stem, decompress, unpack
@@ -35,7 +35,7 @@ from bertline.corpus.http import Unavailable, download, shown
 from bertline.corpus.kept import Expected, Kept, copy, keep, link
 from bertline.corpus.python_docs import package_versions, parse_selection, read_docstrings
 from bertline.corpus.raw_files import BY_NAME
-from bertline.corpus.readers import MANIFEST, visible
+from bertline.corpus.readers import MANIFEST
 
 MIRROR_VARIABLE = "BERTLINE_MIRROR"
 FORMATS = (".txt", ".text", *BY_NAME)

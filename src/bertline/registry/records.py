@@ -13,6 +13,7 @@ from typing import Any
 
 from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
+from bertline.base.dependencies import for_task
 from bertline.base.files import read_json
 from bertline.base.params import read_yaml
 
@@ -106,13 +107,9 @@ def _reported(definition: Mapping[str, Any], task: str, artifacts: Artifacts) ->
     """Paths of what a stage reports: metrics, plots, and outs that are single JSON files (curves, gate reports)."""
     for kind in ("metrics", "plots", "outs"):
         for entry in definition.get(kind, []):
-            path = _for_task(next(iter(entry)) if isinstance(entry, Mapping) else entry, task)
+            path = for_task(next(iter(entry)) if isinstance(entry, Mapping) else entry, task)
             if kind != "outs" or path.endswith(".json"):
                 yield artifacts.root / path
-
-
-def _for_task(template: str, task: str) -> str:
-    return template.replace("${key}", task)
 
 
 def _params_of(task: str, definition: Mapping[str, Any], params: Params) -> dict[str, str]:
@@ -122,7 +119,7 @@ def _params_of(task: str, definition: Mapping[str, Any], params: Params) -> dict
     found: dict[str, str] = {}
     for entry in definition.get("params", []):
         if isinstance(entry, str):
-            key = _for_task(entry, task)
+            key = for_task(entry, task)
             value: Any = values
             for part in key.split("."):
                 value = value[part]

@@ -11,7 +11,7 @@ from bertline.base.artifacts import Artifacts
 from bertline.base.config import Params
 from bertline.base.errors import BertlineError
 from bertline.base.files import atomic_directory, read_json, sha256_file, write_json, write_json_rows, write_text
-from bertline.base.stage import main
+from bertline.base.stage import launched, main
 from bertline.model.hf import save_model
 from bertline.pretraining.initial import trained_length
 from bertline.pretraining.model_card import pretraining_card
@@ -20,7 +20,7 @@ from bertline.pretraining.replay import replay as replay_step
 from bertline.pretraining.trainer import Trainer, fingerprint
 from bertline.tokens.store import TokenStore
 from bertline.tokens.tokenizer import VOCAB, copy_tokenizer, read_vocab
-from bertline.training.distributed import World, check_gpus, join, launch, launched
+from bertline.training.distributed import World, check_gpus, join, launch
 
 
 def run(params: Params, artifacts: Artifacts) -> dict[str, Any]:

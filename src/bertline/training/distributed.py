@@ -189,11 +189,6 @@ def check_gpus(processes: int) -> None:
         raise BertlineError(f"{processes} processes for {count} GPUs", where="pretrain.processes", fix=fix)
 
 
-def launched() -> bool:
-    """Whether this process is one of several that were started together."""
-    return "WORLD_SIZE" in os.environ
-
-
 def launch(processes: int, module: str, *arguments: str) -> None:
     """Run `python -m module arguments…` in some processes on this machine, one run; wait for them.
 
